@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Checks everything that must hold before a commit; writes nothing but the build folder.
+#
+#   ./check.sh           format, lints, tests, documentation
+#   ./check.sh --slow    the same, then loom models, the crash sweep in full, and a bench smoke run
+set -euo pipefail
+cd "$(dirname "$0")"
+
+step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+step "format"
+cargo fmt --all -- --check
+step "lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+step "tidy"
+cargo test --locked --test tidy
+step "tests"
+cargo test --workspace --locked
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+step "the library is pure Rust"
+CC=/bin/false cargo check -p highwater --lib --no-default-features --locked
+
+if [[ "${1:-}" == "--slow" ]]; then
+  step "loom"
+  tests/loom
+  step "benches, smoke"
+  cargo bench --locked -- --test
+fi
+step "all checks passed"

@@ -1,0 +1,70 @@
+//! Lint as a test: what no compiler checks about the shape of this project.
+//!
+//! Each check reads the tree as text and answers the list of what is wrong, so that one run shows
+//! everything at once.
+
+mod deps;
+mod docs;
+mod files;
+mod floors;
+mod tree;
+
+/// Fails with every finding, one a line.
+fn expect_none(what: &str, findings: Vec<String>) {
+    assert!(findings.is_empty(), "{what}:\n  {}", findings.join("\n  "));
+}
+
+#[test]
+fn files_import_only_from_below() {
+    expect_none("a file imports from above its floor", floors::upward_imports());
+}
+
+#[test]
+fn every_file_stands_on_a_floor() {
+    expect_none("a source file is missing in ARCHITECTURE.md's floors", floors::unplaced_files());
+}
+
+#[test]
+fn crates_import_only_from_below() {
+    expect_none("a crate depends on one above its floor", floors::upward_crates());
+}
+
+#[test]
+fn files_open_with_what_they_are() {
+    expect_none("a file does not open with its `//!` header", files::without_header());
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    expect_none("a file or a function outgrew its limit", files::too_long());
+}
+
+#[test]
+fn the_ratchet_only_shrinks() {
+    expect_none("tests/tidy/ratchet.txt can be lowered", files::loose_ratchet());
+}
+
+#[test]
+fn sources_hold_nothing_forbidden() {
+    expect_none("forbidden text", files::forbidden());
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    expect_none("a link leads nowhere", docs::broken_links());
+}
+
+#[test]
+fn the_api_table_has_a_file_for_each_row() {
+    expect_none("the Kafka API table and its files disagree", docs::api_files());
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    expect_none("ARCHITECTURE.md gives no reason for a dependency", deps::without_reason());
+}
+
+#[test]
+fn the_library_stays_small() {
+    expect_none("the library without features grew", deps::graph_too_large());
+}
