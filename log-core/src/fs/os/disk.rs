@@ -1,0 +1,208 @@
+//! Files and directories of the operating system, reached through std and the system calls of
+//! the parent module.
+//!
+//! Floor 1 of log-core.
+//!
+//! Invariants
+//! - Directories are 0700 and files 0600; symbolic links are not followed by any open.
+//! - `sync` reaches the disk, not only its cache, wherever the system offers that.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the seam to the real disk"
+)]
+
+use std::fs;
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::sys;
+use crate::fs::{DirLock, File, Fs, LOCK_FILE, OpenMode};
+
+/// The real disk.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use highwater_log::fs::{Fs, os::OsFs};
+///
+/// let fs = OsFs::new();
+/// let _lock = fs.lock(Path::new("/var/lib/highwater"))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsFs;
+
+impl OsFs {
+    /// The real disk; it has no state.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Fs for OsFs {
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            // Every name of ours is ASCII; any other is a stranger's and shown as well as it can.
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        match sys::dir_builder().create(dir) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && is_dir(dir)? => Ok(()),
+            done => done,
+        }
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let file = sys::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let writes = matches!(mode, OpenMode::Append | OpenMode::Recover);
+        let file = OsFile(sys::options().read(true).write(writes).open(path)?);
+        match mode {
+            OpenMode::Read | OpenMode::Append => Ok(Arc::new(file)),
+            OpenMode::Mapped => super::mapped::map(file),
+            OpenMode::Recover => {
+                file.sync()?;
+                sys::drop_cached_pages(&file.0)?;
+                Ok(Arc::new(file))
+            }
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if is_dir(path)? {
+            fs::remove_dir(path)
+        } else {
+            fs::remove_file(path)
+        }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        sys::sync_dir(dir)
+    }
+
+    fn lock(&self, dir: &Path) -> io::Result<DirLock> {
+        sys::expect_private(dir)?;
+        let path = dir.join(LOCK_FILE);
+        let mut options = sys::options();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        // The lock belongs to this open file: a second open, in this process too, is refused,
+        // and closing any other handle of the file does not release it.
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // What the holder wrote serves the message only.
+                let _ = file.take(LOCK_TEXT_BYTES_MAX).read_to_string(&mut holder);
+                let holder = if holder.is_empty() {
+                    "another process"
+                } else {
+                    holder.trim()
+                };
+                let why = format!("{holder} holds its lock");
+                return Err(io::Error::new(ErrorKind::WouldBlock, why));
+            }
+            Err(fs::TryLockError::Error(e)) => return Err(e),
+        }
+        file.set_len(0)?;
+        writeln!(file, "process {}", std::process::id())?;
+        Ok(DirLock::new(file))
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        sys::free_bytes(dir)
+    }
+}
+
+/// More than [`OsFs::lock`] ever writes.
+const LOCK_TEXT_BYTES_MAX: u64 = 64;
+
+/// Reads up to this size are allocated without asking how much the file holds.
+const BLIND_READ_BYTES_MAX: usize = 4096;
+
+fn is_dir(path: &Path) -> io::Result<bool> {
+    Ok(fs::symlink_metadata(path)?.is_dir())
+}
+
+#[derive(Debug)]
+pub(super) struct OsFile(pub(super) fs::File);
+
+impl File for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut parts = parts.to_vec();
+        let mut rest = parts.as_mut_slice();
+        let mut at = position;
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match sys::write_some_at(&self.0, at, rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    at += count as u64;
+                    IoSlice::advance_slices(&mut rest, count);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, position: u64, len: usize) -> io::Result<Bytes> {
+        let mut len = len;
+        if len > BLIND_READ_BYTES_MAX {
+            let left = self.len()?.saturating_sub(position);
+            len = usize::try_from(left).map_or(len, |left| left.min(len));
+        }
+        let mut bytes = vec![0; len];
+        let mut done = 0;
+        while done < len {
+            match sys::read_some_at(&self.0, position + done as u64, &mut bytes[done..]) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        bytes.truncate(done);
+        Ok(bytes.into())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if len > self.len()? {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "set_len only cuts"));
+        }
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // fdatasync on Linux, F_FULLFSYNC on macOS, FlushFileBuffers on Windows.
+        self.0.sync_data()
+    }
+}

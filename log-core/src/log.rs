@@ -1,0 +1,343 @@
+//! One partition's log: the only writer of its segments.
+//!
+//! Floor 5 of log-core.
+//!
+//! Invariants
+//! - `start <= stable <= durable <= end`; none of them goes back while the log lives.
+//! - Every segment but the last is sealed, synced and noted in the checkpoint, or the log is
+//!   poisoned; sealed bytes never change.
+//! - A write that failed leaves nothing behind, or the log is poisoned. A sync that failed always
+//!   poisons it: it refuses every change until it is opened again, and reads go on.
+//! - Names and the checkpoint are durable before anything depends on them.
+
+mod append;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU8;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use highwater_proto::clock::Now;
+
+pub use self::append::Appended;
+pub use self::upkeep::Retired;
+use crate::checkpoint::RecoveryPoint;
+use crate::config::{Durability, LogConfig};
+use crate::error::LogError;
+use crate::fs::{File, Fs};
+use crate::producers::Producers;
+pub use crate::reader::{LogReader, SegmentInfo, Slice, TimeHit};
+use crate::reader::{Shared, verify_code};
+use crate::recovery::recover;
+pub use crate::recovery::{Quarantined, Recovered, RecoveryStart};
+use crate::segment::{ActiveWriter, SegmentFile, Tally};
+use crate::types::{LeaderEpoch, Offset};
+use crate::view::{CurrentView, Marks, View};
+
+/// A log, as its writer holds it.
+///
+/// ```
+/// use std::path::PathBuf;
+/// use std::sync::Arc;
+///
+/// use highwater_log::config::LogConfig;
+/// use highwater_log::fs::mem::MemFs;
+/// use highwater_log::log::Log;
+/// use highwater_log::reader::{Minimum, UpTo};
+/// use highwater_log::types::{LeaderEpoch, Offset};
+/// use highwater_proto::batch::{ProduceLimits, validate_produced};
+/// use highwater_proto::batch_builder::BatchBuilder;
+/// use highwater_proto::clock::Now;
+/// use highwater_proto::compress::Codec;
+///
+/// let mut builder = BatchBuilder::new(Codec::None);
+/// builder.append(1_700_000_000_000, None, Some(b"hello"), &[])?;
+/// let batch = validate_produced(&builder.build()?, &ProduceLimits::default())?;
+///
+/// let (fs, dir) = (Arc::new(MemFs::new()), PathBuf::from("/log"));
+/// let now = Now::default();
+/// let mut log = Log::create(fs, dir, LogConfig::default(), LeaderEpoch(0), now)?;
+/// let appended = log.append(&[batch], now).remove(0)?;
+/// assert_eq!(appended.base_offset, Offset(0));
+///
+/// let target = log.sync_target();
+/// target.sync()?;
+/// log.marks().advance_durable(target.end());
+/// let slice = log.reader().read(Offset(0), 1 << 20, UpTo::Durable, Minimum::OneBatch)?;
+/// assert_eq!(slice.next_offset, Offset(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Log {
+    fs: Arc<dyn Fs>,
+    dir: Arc<Path>,
+    config: LogConfig,
+    marks: Arc<Marks>,
+    shared: Arc<Shared>,
+    writer: ActiveWriter,
+    epoch: LeaderEpoch,
+    /// Entries of the epoch history that the checkpoint has.
+    epochs_saved: usize,
+    producers: Producers,
+    /// The first batch with a sequence that no snapshot knows.
+    producers_from: Option<Offset>,
+    synced: Arc<Mutex<SyncedPoint>>,
+    poisoned: Option<Arc<str>>,
+}
+
+/// Up to where the segment files are synced.
+#[derive(Clone, Copy, Debug)]
+struct SyncedPoint {
+    segment: Offset,
+    tally: Tally,
+}
+
+impl Log {
+    /// Makes a new log in `dir`, whose parent exists; `dir` need not.
+    ///
+    /// # Errors
+    /// The disk's; [`LogError::Corrupt`] if the directory holds a log already.
+    pub fn create(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        config: LogConfig,
+        epoch: LeaderEpoch,
+        now: Now,
+    ) -> Result<Self, LogError> {
+        fs.create_dir(&dir)
+            .map_err(|error| LogError::io("create", &dir, error))?;
+        if let Some(parent) = dir.parent() {
+            fs.sync_dir(parent)
+                .map_err(|error| LogError::io("sync", parent, error))?;
+        }
+        let names = fs
+            .list(&dir)
+            .map_err(|error| LogError::io("list", &dir, error))?;
+        if let Some(name) = names.iter().find(|name| SegmentFile::parse(name).is_some()) {
+            return Err(LogError::Corrupt {
+                file: dir.join(name),
+                position: crate::types::Position(0),
+                why: "a new log was to be made where there is one".to_owned(),
+            });
+        }
+        let start = RecoveryStart {
+            point: None,
+            clean: false,
+        };
+        let (mut log, _) = Self::open(fs, dir, config, start, now)?;
+        log.raise_epoch(epoch);
+        Ok(log)
+    }
+
+    /// Opens the log in `dir`, which exists; an empty directory is a new log.
+    ///
+    /// # Errors
+    /// The disk's; [`LogError::TooNew`] for a directory that a newer version wrote. Damage is no
+    /// error: it is in the report, and reads of it answer [`LogError::Corrupt`].
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        config: LogConfig,
+        from: RecoveryStart,
+        now: Now,
+    ) -> Result<(Self, Recovered), LogError> {
+        let dir: Arc<Path> = dir.into();
+        let opened = recover(&fs, &dir, &config, &from, now)?;
+        let end = opened.writer.tally().end;
+        let marks = Arc::new(Marks::new(opened.start, end));
+        let synced = SyncedPoint {
+            segment: opened.writer.base(),
+            tally: *opened.writer.tally(),
+        };
+        let shared = Arc::new(Shared {
+            dir: Arc::clone(&dir),
+            marks: Arc::clone(&marks),
+            verify: AtomicU8::new(verify_code(config.fetch_verify)),
+            view: CurrentView::new(View {
+                sealed: opened.sealed,
+                active: Arc::clone(opened.writer.shared()),
+                epochs: opened.epochs,
+            }),
+        });
+        let mut log = Self {
+            fs,
+            dir,
+            config,
+            marks,
+            epoch: shared.view.load().epochs.current(),
+            shared,
+            writer: opened.writer,
+            epochs_saved: opened.epochs_saved,
+            producers: opened.producers,
+            producers_from: opened.producers_from,
+            synced: Arc::new(Mutex::new(synced)),
+            poisoned: None,
+        };
+        if opened.is_changed {
+            log.save(now).map_err(|failed| failed.error)?;
+        }
+        Ok((log, opened.report))
+    }
+
+    /// The offsets that bound the log, shared with its readers.
+    #[must_use]
+    pub fn marks(&self) -> &Arc<Marks> {
+        &self.marks
+    }
+
+    /// A reader; it stays valid whatever becomes of the log.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.shared))
+    }
+
+    /// The policies in force.
+    #[must_use]
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Changes the policies. The index interval holds from the next segment on. A log that becomes
+    /// `page-cache` shows at once what is written; before one becomes `fsync` the caller syncs it,
+    /// since the durable mark does not go back.
+    pub fn set_config(&mut self, config: LogConfig) {
+        if config.durability == Durability::PageCache && self.poisoned.is_none() {
+            self.marks.advance_durable(self.marks.end());
+        }
+        let code = verify_code(config.fetch_verify);
+        self.shared
+            .verify
+            .store(code, std::sync::atomic::Ordering::Relaxed);
+        self.config = config;
+    }
+
+    /// Why the log refuses changes, if it does.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poisoned.as_deref()
+    }
+
+    /// Refuses every change from now on. The first reason stays.
+    pub fn poison(&mut self, why: &str) {
+        self.poisoned.get_or_insert_with(|| why.into());
+    }
+
+    /// Begins a leader epoch at the end of the log, before its first batch is there. One that is
+    /// not above the current epoch changes nothing. Nothing is written: the recovery point and
+    /// the next checkpoint carry the epoch.
+    pub fn raise_epoch(&mut self, epoch: LeaderEpoch) {
+        let view = self.shared.view.load();
+        let mut epochs = view.epochs.clone();
+        if epochs.raise(epoch, self.marks.end()) {
+            self.epoch = epoch;
+            self.shared.view.store(View {
+                epochs,
+                ..View::clone(&view)
+            });
+        }
+    }
+
+    /// The file to sync, and what is safe once it is: captured before the sync.
+    #[must_use]
+    pub fn sync_target(&self) -> SyncTarget {
+        SyncTarget {
+            file: Arc::clone(self.writer.shared().file()),
+            path: SegmentFile::Log.path(&self.dir, self.writer.base()),
+            point: SyncedPoint {
+                segment: self.writer.base(),
+                tally: *self.writer.tally(),
+            },
+            marks: Arc::clone(&self.marks),
+            synced: Arc::clone(&self.synced),
+        }
+    }
+
+    /// The log's recovery point: everything below it is in its files and synced.
+    #[must_use]
+    pub fn recovery_point(&self) -> RecoveryPoint {
+        let SyncedPoint { segment, tally } = *lock(&self.synced);
+        let view = self.shared.view.load();
+        let unsaved = view.epochs.entries().iter().skip(self.epochs_saved);
+        RecoveryPoint {
+            segment,
+            offset: tally.end,
+            position: crate::types::Position(tally.position),
+            sum: tally.sum,
+            batches: tally.batches,
+            max_timestamp: tally.max_timestamp,
+            start: self.marks.start(),
+            producers_from: self.producers_from.unwrap_or(tally.end).min(tally.end),
+            epochs: unsaved.copied().collect(),
+        }
+    }
+
+    fn expect_healthy(&self) -> Result<(), LogError> {
+        match &self.poisoned {
+            Some(why) => Err(LogError::Poisoned {
+                why: why.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes an error on; one after which the disk's state is unknown poisons the log.
+    fn poisoning<T>(&mut self, result: Result<T, LogError>) -> Result<T, LogError> {
+        result.map_err(|error| self.poison_by(&error))
+    }
+
+    fn poison_by(&mut self, error: &LogError) -> LogError {
+        let why = error.to_string();
+        tracing::error!(dir = %self.dir.display(), %why, "the log is read-only from now on");
+        self.poison(&why);
+        LogError::Poisoned { why }
+    }
+}
+
+/// A sync that covers what was written when it was made. It holds no lock while it syncs.
+#[derive(Clone, Debug)]
+pub struct SyncTarget {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    point: SyncedPoint,
+    marks: Arc<Marks>,
+    synced: Arc<Mutex<SyncedPoint>>,
+}
+
+impl SyncTarget {
+    /// The offset below which everything is synced once [`Self::sync`] has returned.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.point.tally.end
+    }
+
+    /// Syncs, then moves the log's synced mark and its recovery point. The durable mark is the
+    /// caller's to move, in order.
+    ///
+    /// # Errors
+    /// The disk's. It is final: the caller poisons the log, and never tries again.
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.file
+            .sync()
+            .map_err(|error| LogError::io("sync", &self.path, error))?;
+        move_to(&self.synced, self.point);
+        self.marks.advance_synced(self.end());
+        Ok(())
+    }
+}
+
+/// Moves the synced point forward; one that another sync has passed stays.
+fn move_to(synced: &Mutex<SyncedPoint>, point: SyncedPoint) {
+    let mut synced = lock(synced);
+    let order = |point: &SyncedPoint| (point.segment, point.tally.end);
+    if order(&point) > order(&synced) {
+        *synced = point;
+    }
+}
+
+/// The point is one value, whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

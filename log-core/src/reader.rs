@@ -1,0 +1,297 @@
+//! The readers' side of a log: cloned freely, never waits for the writer.
+//!
+//! Floor 5 of log-core.
+//!
+//! Invariants
+//! - A read gives whole batches, the first one containing the asked offset, and nothing at or
+//!   above the asked mark. Record bytes are not parsed.
+//! - Damage answers [`LogError::Corrupt`] for the offsets that it held, and for no other.
+//! - Marks are loaded before the View, so that every offset below a mark is found in it.
+
+mod time;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+
+pub use self::time::TimeHit;
+use crate::config::Verify;
+use crate::error::LogError;
+use crate::segment::{Ask, Piece};
+use crate::types::{LeaderEpoch, Offset};
+use crate::view::{CurrentView, Marks, View};
+
+/// What the writer and the readers of a log share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dir: Arc<Path>,
+    pub(crate) marks: Arc<Marks>,
+    pub(crate) view: CurrentView,
+    /// `fetch.verify`, by [`verify_code`].
+    pub(crate) verify: AtomicU8,
+}
+
+/// Reads a log.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    shared: Arc<Shared>,
+}
+
+/// The mark that a read stops at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpTo {
+    /// What consumers may see.
+    Durable,
+    /// Everything that is written: for internal readers.
+    End,
+}
+
+/// What a read gives if even the first batch is larger than its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minimum {
+    /// That batch all the same, so that every reader gets on.
+    OneBatch,
+    /// Nothing.
+    None,
+}
+
+/// Whole batches, one behind another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The bytes, in as few pieces as segments and the limit allow.
+    pub parts: Vec<Bytes>,
+    /// The bytes of all parts.
+    pub bytes: usize,
+    /// The first offset of the first batch; the asked offset without one.
+    pub first_offset: Offset,
+    /// The offset behind the last batch; the asked offset without one.
+    pub next_offset: Offset,
+}
+
+/// One segment, for an overview of the log's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The first offset.
+    pub base: Offset,
+    /// The offset behind the last record.
+    pub end: Offset,
+    /// The size of the log file.
+    pub bytes: u64,
+    /// Whether it does not change any more.
+    pub is_sealed: bool,
+}
+
+impl LogReader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Reads whole batches, the one that contains `from` first, of at most `bytes_max` bytes
+    /// together. It may stop short of the limit by an index interval. At the asked mark the
+    /// answer is empty.
+    ///
+    /// # Errors
+    /// [`LogError::OutOfRange`] for an offset below the start or above the end;
+    /// [`LogError::Corrupt`] if the batch that holds it is damaged; the disk's.
+    pub fn read(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        up_to: UpTo,
+        minimum: Minimum,
+    ) -> Result<Slice, LogError> {
+        let marks = &self.shared.marks;
+        let (start, durable, end) = (marks.start(), marks.durable(), marks.end());
+        if from < start || from > end {
+            return Err(LogError::OutOfRange {
+                asked: from,
+                start,
+                end,
+            });
+        }
+        let limit = match up_to {
+            UpTo::Durable => durable,
+            UpTo::End => end,
+        };
+        let mut slice = Slice {
+            parts: Vec::with_capacity(1),
+            bytes: 0,
+            first_offset: from,
+            next_offset: from,
+        };
+        if from >= limit {
+            return Ok(slice);
+        }
+        let view = self.shared.view.load();
+        if from < view.first() {
+            // Retention went on between the two loads.
+            return Err(LogError::OutOfRange {
+                asked: from,
+                start: view.first(),
+                end,
+            });
+        }
+        let verify = self.verify();
+        while slice.next_offset < limit {
+            let is_first = slice.parts.is_empty();
+            let ask = Ask {
+                from: slice.next_offset,
+                bytes_max: bytes_max - slice.bytes.min(bytes_max),
+                at_least_one: is_first && minimum == Minimum::OneBatch,
+                limit,
+                verify,
+            };
+            match read_view(&view, &ask) {
+                Ok(Some(piece)) => slice.add(piece),
+                Ok(None) => break,
+                // What is good is served; whoever asks for the next offset gets the error.
+                Err(_) if !is_first => break,
+                Err(error) => return Err(self.unless_deleted(from, error)),
+            }
+            // A piece that ends within its segment has used up the limit, or met damage.
+            if slice.bytes >= bytes_max || !view.is_boundary(slice.next_offset) {
+                break;
+            }
+        }
+        Ok(slice)
+    }
+
+    /// The first offset that may be read.
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        self.shared.marks.start()
+    }
+
+    /// The offset that consumers may read up to.
+    #[must_use]
+    pub fn durable(&self) -> Offset {
+        self.shared.marks.durable()
+    }
+
+    /// Below it a power cut takes nothing from the segment files.
+    #[must_use]
+    pub fn synced(&self) -> Offset {
+        self.shared.marks.synced()
+    }
+
+    /// The next offset.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.shared.marks.end()
+    }
+
+    /// All marks.
+    #[must_use]
+    pub fn marks(&self) -> &Arc<Marks> {
+        &self.shared.marks
+    }
+
+    /// Where `epoch` ended, as the protocol's OffsetForLeaderEpoch answers: see
+    /// [`Epochs::end_of`](crate::epochs::Epochs::end_of).
+    #[must_use]
+    pub fn epoch_end(&self, epoch: i32) -> (i32, Offset) {
+        let end = self.end();
+        self.shared.view.load().epochs.end_of(epoch, end)
+    }
+
+    /// The epoch of the next append.
+    #[must_use]
+    pub fn current_epoch(&self) -> LeaderEpoch {
+        self.shared.view.load().epochs.current()
+    }
+
+    /// The epoch of the record at `offset`; `None` below the log's first known epoch.
+    #[must_use]
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.shared.view.load().epochs.at(offset)
+    }
+
+    /// The size of all log files in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.segments().iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// The segments, in order; the last one is the active one.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let end = self.end();
+        let view = self.shared.view.load();
+        let sealed = view.sealed.iter().map(|sealed| SegmentInfo {
+            base: sealed.info.base,
+            end: sealed.info.end,
+            bytes: sealed.info.bytes,
+            is_sealed: true,
+        });
+        let active = SegmentInfo {
+            base: view.active.base,
+            end: end.max(view.active.base),
+            bytes: view.active.written(),
+            is_sealed: false,
+        };
+        sealed.chain([active]).collect()
+    }
+
+    /// Retention may remove a file between the look at the View and the first use of the file; it
+    /// has moved the start before.
+    fn unless_deleted(&self, from: Offset, error: LogError) -> LogError {
+        let (start, end) = (self.start(), self.end());
+        if from < start {
+            LogError::OutOfRange {
+                asked: from,
+                start,
+                end,
+            }
+        } else {
+            error
+        }
+    }
+
+    fn verify(&self) -> Verify {
+        match self.shared.verify.load(Ordering::Relaxed) {
+            ALWAYS => Verify::Always,
+            NEVER => Verify::Never,
+            _ => Verify::First,
+        }
+    }
+}
+
+impl Slice {
+    /// Whether no batch was read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn add(&mut self, piece: Piece) {
+        if self.parts.is_empty() {
+            self.first_offset = piece.first;
+        }
+        self.bytes += piece.bytes.len();
+        self.next_offset = piece.next;
+        self.parts.push(piece.bytes);
+    }
+}
+
+/// Asks the segment that holds the offset.
+fn read_view(view: &View, ask: &Ask) -> Result<Option<Piece>, LogError> {
+    match view.sealed_slot(ask.from) {
+        Some(slot) => view.sealed[slot].read(ask),
+        None => view.active.read(ask),
+    }
+}
+
+/// `fetch.verify` as a number that an atomic holds.
+pub(crate) fn verify_code(verify: Verify) -> u8 {
+    match verify {
+        Verify::First => FIRST,
+        Verify::Always => ALWAYS,
+        Verify::Never => NEVER,
+    }
+}
+
+const FIRST: u8 = 0;
+const ALWAYS: u8 = 1;
+const NEVER: u8 = 2;

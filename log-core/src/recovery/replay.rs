@@ -1,0 +1,130 @@
+//! Brings the producers' windows up to the end of the log.
+//!
+//! Floor 4 of log-core.
+//!
+//! Invariants
+//! - A snapshot that knows more than the log holds is not believed: it knows batches that are gone.
+//! - Headers are read only from where the snapshot ends, or from where the recovery point says
+//!   that the first batch with a sequence may lie behind it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{PRODUCERS_FILE, Recovery};
+use crate::checkpoint::read_whole;
+use crate::error::LogError;
+use crate::fs::{File, OpenMode};
+use crate::producers::Producers;
+use crate::segment::{ActiveWriter, Boundary, Check, Found, Scan, Sealed, SegmentFile};
+use crate::types::Offset;
+
+/// The windows, and how far they go.
+struct Replay {
+    producers: Producers,
+    from: Offset,
+    /// The first batch with a sequence that the snapshot does not know.
+    first_unknown: Option<Offset>,
+    now_ms: i64,
+}
+
+impl Recovery<'_> {
+    /// The windows at the end of the log, and the first batch with a sequence that no snapshot
+    /// knows.
+    pub(super) fn replay(
+        &self,
+        sealed: &[Arc<Sealed>],
+        writer: &ActiveWriter,
+    ) -> Result<(Producers, Option<Offset>), LogError> {
+        let end = writer.tally().end;
+        let (producers, from) = self.snapshot(end)?;
+        let mut replay = Replay {
+            producers,
+            from,
+            first_unknown: None,
+            now_ms: self.now_ms,
+        };
+        for segment in sealed.iter().filter(|segment| segment.info.end > from) {
+            let Some(begin) = segment.interval_of(from)? else {
+                continue;
+            };
+            let file = Arc::clone(segment.file()?);
+            let path = SegmentFile::Log.path(self.dir, segment.info.base);
+            replay.headers((&*file, &path), begin, segment.info.bytes, |at| {
+                segment.interval_behind(at)
+            })?;
+        }
+        let active = writer.shared();
+        if let Some(begin) = active.interval_of(from).filter(|_| end > from) {
+            let file = Arc::clone(active.file());
+            let path = SegmentFile::Log.path(self.dir, active.base);
+            replay.headers((&*file, &path), begin, active.written(), |at| {
+                Ok(active.interval_behind(at))
+            })?;
+        }
+        Ok((replay.producers, replay.first_unknown))
+    }
+
+    /// The snapshot, if it is to be believed, and the offset that replay begins at.
+    fn snapshot(&self, end: Offset) -> Result<(Producers, Offset), LogError> {
+        let path = self.dir.join(PRODUCERS_FILE);
+        let mode = if self.from.clean {
+            OpenMode::Read
+        } else {
+            OpenMode::Recover
+        };
+        let bytes = read_whole(&**self.fs, &path, mode, SNAPSHOT_BYTES_MAX)?;
+        let decoded = bytes.map(|bytes| Producers::decode(bytes, self.now_ms));
+        match decoded {
+            Some(Ok((offset, producers))) if offset <= end => {
+                let point = self
+                    .from
+                    .point
+                    .as_ref()
+                    .filter(|point| offset <= point.offset);
+                let known = point.map_or(offset, |p| p.producers_from.min(p.offset));
+                Ok((producers, offset.max(known)))
+            }
+            Some(answer) => {
+                let is_newer = answer.is_ok();
+                tracing::warn!(file = %path.display(), is_newer, "the producers are replayed");
+                Ok((Producers::default(), Offset::ZERO))
+            }
+            None => Ok((Producers::default(), Offset::ZERO)),
+        }
+    }
+}
+
+impl Replay {
+    /// Applies the headers from `begin` to `limit`; over damage it goes on with the next interval.
+    fn headers(
+        &mut self,
+        (file, path): (&dyn File, &Path),
+        begin: Boundary,
+        limit: u64,
+        next_interval: impl Fn(u64) -> Result<Option<Boundary>, LogError>,
+    ) -> Result<(), LogError> {
+        let mut scan = Scan::new(file, begin.position, limit, begin.offset);
+        loop {
+            let found = scan
+                .next(Check::Header)
+                .map_err(|error| LogError::io("read", path, error))?;
+            match found {
+                Found::Batch { header, .. } => {
+                    let base = Offset(header.base_offset);
+                    let is_new = base >= self.from;
+                    if is_new && self.producers.apply(&header, self.now_ms).is_some() {
+                        self.first_unknown.get_or_insert(base);
+                    }
+                }
+                Found::End => return Ok(()),
+                Found::Invalid { .. } => match next_interval(scan.position())? {
+                    Some(next) => scan.jump(next.position, next.offset),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+/// More than the bounded count of producers takes.
+const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;

@@ -1,0 +1,259 @@
+//! Which batches of an interval are what was written, and which intervals have been looked at.
+//!
+//! Floor 3 of log-core. Pure, apart from the bits.
+//!
+//! Invariants
+//! - A batch passes only if its checksum agrees and it stands where offset and position say.
+//! - What no batch's own checksum covers is covered by the running sum between two boundaries; if
+//!   that alone disagrees, nothing between them can be told from what was written.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use highwater_proto::batch::{BatchHeader, HEADER_BYTES, check_crc};
+
+use super::{head_of, sum_after};
+use crate::offset_index::IndexEntry;
+use crate::types::Offset;
+
+/// A place between two batches, known from an index or a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Boundary {
+    pub(crate) offset: Offset,
+    pub(crate) position: u64,
+    pub(crate) sum: u32,
+}
+
+impl Boundary {
+    pub(crate) fn of_entry(base: Offset, entry: &IndexEntry) -> Self {
+        Self {
+            offset: base.plus(i64::from(entry.offset)),
+            position: u64::from(entry.position),
+            sum: entry.sum,
+        }
+    }
+}
+
+/// Bytes of an interval that are not what was written, and the offsets that they held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadRange {
+    pub(crate) position: u64,
+    pub(crate) position_end: u64,
+    pub(crate) first: Offset,
+    pub(crate) end: Offset,
+}
+
+/// Checks the batches between two boundaries; `bytes` is what the file holds there. Damage that
+/// is noted is skipped: the sums were made without it.
+pub(crate) fn assess(
+    bytes: &[u8],
+    from: Boundary,
+    to: Boundary,
+    noted: &[BadRange],
+) -> Vec<BadRange> {
+    let covers = |bad: &BadRange| bad.position <= from.position && bad.position_end >= to.position;
+    if noted.iter().any(covers) {
+        return Vec::new();
+    }
+    let length = usize::try_from(to.position - from.position).unwrap_or(usize::MAX);
+    let bytes = &bytes[..bytes.len().min(length)];
+    let mut bad = Vec::new();
+    let (mut at, mut expected, mut sum) = (0, from.offset, from.sum);
+    while at < length {
+        let position = from.position + at as u64;
+        let skipped = noted
+            .iter()
+            .find(|bad| (bad.position..bad.position_end).contains(&position));
+        if let Some(bad) = skipped {
+            at = usize::try_from(bad.position_end - from.position).unwrap_or(usize::MAX);
+            expected = bad.end.min(to.offset);
+            continue;
+        }
+        if let Some(header) = batch_at(&bytes[at.min(bytes.len())..], expected) {
+            sum = head_of(&bytes[at..]).map_or(sum, |head| sum_after(sum, head));
+            at += header.total_bytes();
+            expected = Offset(header.last_offset()).plus(1);
+            continue;
+        }
+        let (next, offset) = (at + 1..bytes.len())
+            .find_map(|next| any_batch_at(&bytes[next..], expected, to.offset).map(|o| (next, o)))
+            .unwrap_or((length, to.offset));
+        bad.push(BadRange {
+            position: from.position + at as u64,
+            position_end: from.position + next as u64,
+            first: expected,
+            end: offset,
+        });
+        (at, expected) = (next, offset);
+    }
+    let agrees = expected == to.offset && sum == to.sum;
+    if bad.is_empty() && !agrees {
+        bad.push(BadRange {
+            position: from.position,
+            position_end: to.position,
+            first: from.offset,
+            end: to.offset,
+        });
+    }
+    bad
+}
+
+/// The header of a whole, right batch that begins with `expected`.
+pub(crate) fn batch_at(bytes: &[u8], expected: Offset) -> Option<BatchHeader> {
+    let header = BatchHeader::parse(bytes).ok()?;
+    let batch = bytes.get(..header.total_bytes())?;
+    let stands_here = header.base_offset == expected.0 && header.last_offset_delta >= 0;
+    (stands_here && check_crc(batch).is_ok()).then_some(header)
+}
+
+/// The first offset of a right batch whose offset lies in the range.
+fn any_batch_at(bytes: &[u8], least: Offset, below: Offset) -> Option<Offset> {
+    if bytes.len() < HEADER_BYTES || bytes[16] != 2 {
+        return None;
+    }
+    let header = BatchHeader::parse(bytes).ok()?;
+    let base = Offset(header.base_offset);
+    (base >= least && base < below)
+        .then(|| batch_at(bytes, base).map(|_| base))
+        .flatten()
+}
+
+/// The damage of one segment that is known.
+#[derive(Debug, Default)]
+pub(crate) struct BadRanges {
+    /// What recovery or the rebuilding of an index found, in order: it stays, and the checkpoint
+    /// keeps it.
+    noted: RwLock<Vec<BadRange>>,
+    /// What reads found, in order. It is looked at again at each read, so that a disk that once
+    /// gave wrong bytes and then right ones is believed again.
+    found: RwLock<Vec<BadRange>>,
+}
+
+impl BadRanges {
+    /// Damage that recovery found.
+    pub(crate) fn new(noted: Vec<BadRange>) -> Self {
+        Self {
+            noted: RwLock::new(noted),
+            found: RwLock::default(),
+        }
+    }
+
+    /// What stays.
+    pub(crate) fn noted(&self) -> Vec<BadRange> {
+        read(&self.noted).clone()
+    }
+
+    /// Adds what the rebuilding of an index found.
+    pub(crate) fn note(&self, ranges: Vec<BadRange>) {
+        let mut noted = write(&self.noted);
+        for range in ranges {
+            if !noted.contains(&range) {
+                noted.push(range);
+            }
+        }
+        noted.sort_by_key(|bad| bad.position);
+    }
+
+    /// Replaces what reads found between two boundaries. Answers whether that was all known for
+    /// good, so that nobody need look again, and whether it is news.
+    pub(crate) fn replace(&self, from: Boundary, to: Boundary, found: &[BadRange]) -> Outcome {
+        let fresh: Vec<BadRange> = {
+            let noted = read(&self.noted);
+            found
+                .iter()
+                .filter(|bad| !noted.contains(bad))
+                .copied()
+                .collect()
+        };
+        let is_here = |bad: &BadRange| (from.position..to.position).contains(&bad.position);
+        let mut known = write(&self.found);
+        let is_news = fresh.iter().any(|bad| !known.contains(bad));
+        let is_settled = fresh.is_empty();
+        known.retain(|bad| !is_here(bad));
+        known.extend(fresh);
+        known.sort_by_key(|bad| bad.position);
+        Outcome {
+            is_settled,
+            is_news,
+        }
+    }
+
+    /// The range that held `offset`, if that stays.
+    pub(crate) fn noted_at(&self, offset: Offset) -> Option<BadRange> {
+        holding(&read(&self.noted), offset)
+    }
+
+    /// The range that held `offset`.
+    pub(crate) fn at(&self, offset: Offset) -> Option<BadRange> {
+        self.noted_at(offset)
+            .or_else(|| holding(&read(&self.found), offset))
+    }
+
+    /// Where the search for `offset` begins in the interval that begins at `from`: behind the
+    /// damage before it.
+    pub(crate) fn search_from(&self, from: Boundary, offset: Offset) -> Boundary {
+        let is_before = |bad: &&BadRange| {
+            bad.position >= from.position && bad.first < bad.end && bad.end <= offset
+        };
+        let last = |ranges: &[BadRange]| ranges.iter().rfind(is_before).copied();
+        let both = [last(&read(&self.noted)), last(&read(&self.found))];
+        let before = both.into_iter().flatten().max_by_key(|bad| bad.position);
+        before.map_or(from, |bad| Boundary {
+            offset: bad.end,
+            position: bad.position_end,
+            sum: from.sum,
+        })
+    }
+
+    /// The first range that touches the bytes `[start, end)`.
+    pub(crate) fn within(&self, start: u64, end: u64) -> Option<BadRange> {
+        let touches = |bad: &&BadRange| bad.position < end && bad.position_end > start;
+        let first = |ranges: &[BadRange]| ranges.iter().find(touches).copied();
+        let both = [first(&read(&self.noted)), first(&read(&self.found))];
+        both.into_iter().flatten().min_by_key(|bad| bad.position)
+    }
+}
+
+/// What a look at an interval has come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) is_settled: bool,
+    pub(crate) is_news: bool,
+}
+
+fn holding(ranges: &[BadRange], offset: Offset) -> Option<BadRange> {
+    let holds = |bad: &&BadRange| bad.first <= offset && offset < bad.end;
+    ranges.iter().find(holds).copied()
+}
+
+/// The lists are whole at every moment.
+fn read(list: &RwLock<Vec<BadRange>>) -> RwLockReadGuard<'_, Vec<BadRange>> {
+    list.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(list: &RwLock<Vec<BadRange>>) -> RwLockWriteGuard<'_, Vec<BadRange>> {
+    list.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One bit for each interval that has been looked at since the log was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    words: Vec<AtomicU64>,
+}
+
+impl Checked {
+    /// Room for `slots` bits.
+    pub(crate) fn grow(&mut self, slots: usize) {
+        self.words
+            .resize_with(slots.div_ceil(64), AtomicU64::default);
+    }
+
+    pub(crate) fn has(&self, slot: usize) -> bool {
+        self.words[slot / 64].load(Ordering::Acquire) >> (slot % 64) & 1 == 1
+    }
+
+    /// Comes after what was found has been noted: whoever sees the bit sees the damage, too.
+    pub(crate) fn set(&self, slot: usize) {
+        self.words[slot / 64].fetch_or(1 << (slot % 64), Ordering::Release);
+    }
+}

@@ -1,0 +1,233 @@
+//! Stage 2: makes what stage 1 wrote durable, and answers those who waited for it.
+//!
+//! Floor 6 of log-core.
+//!
+//! A cycle that touches one log syncs its file. One that touches several writes their batches to
+//! the journal and syncs that, once; a log with many bytes is synced by itself beside it.
+//!
+//! Invariants
+//! - Cycles follow one another, and each covers all that was written before it: the durable marks
+//!   move in order, over a contiguous prefix.
+//! - What a cycle covers was captured before its sync; what is written meanwhile is the next one's.
+//! - Bytes that only the journal holds move `durable`, never `synced`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::poison::PanicGuard;
+use super::{Done, Shard, ShardConfig, Slot};
+use crate::error::LogError;
+use crate::journal::{Journal, JournalEntry, Stored};
+use crate::log::{Appended, SyncTarget};
+use crate::sync::lock;
+use crate::types::LogId;
+
+/// What was written to one log since the last cycle.
+#[derive(Debug)]
+pub(super) struct Commit {
+    slot: Arc<Slot>,
+    /// Where the log's file stood after the last of these batches.
+    target: SyncTarget,
+    /// The batches, for the journal; none once they are too many for it.
+    stored: Vec<Stored>,
+    bytes: usize,
+}
+
+impl Commit {
+    pub(super) fn new(slot: Arc<Slot>, target: SyncTarget, stored: Vec<Stored>) -> Self {
+        let bytes = stored.iter().map(Stored::len).sum();
+        Self {
+            slot,
+            target,
+            stored,
+            bytes,
+        }
+    }
+
+    fn is_for_journal(&self) -> bool {
+        !self.stored.is_empty()
+    }
+}
+
+/// An append that waits until its log is durable.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) done: Done,
+    pub(super) appended: Appended,
+}
+
+/// What waits for the next cycle.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    commits: BTreeMap<LogId, Commit>,
+    waiters: Vec<Waiter>,
+    /// Bytes that the batches kept for the journal hold in memory.
+    stored_bytes: usize,
+    refused: Option<LogError>,
+}
+
+impl Waiting {
+    /// Adds what a group has written, or gives the waiters back with the reason.
+    pub(super) fn add(
+        &mut self,
+        commits: Vec<Commit>,
+        waiters: Vec<Waiter>,
+        limits: &ShardConfig,
+    ) -> Option<(Vec<Waiter>, LogError)> {
+        if let Some(why) = &self.refused {
+            return Some((waiters, why.clone()));
+        }
+        for commit in commits {
+            self.add_commit(commit, limits);
+        }
+        self.waiters.extend(waiters);
+        None
+    }
+
+    /// What is too much for the journal is not kept in memory until the disk has caught up:
+    /// callers who do not wait for it are not held back by it.
+    fn add_commit(&mut self, commit: Commit, limits: &ShardConfig) {
+        let id = commit.slot.id;
+        self.stored_bytes += commit.bytes;
+        let entry = match self.commits.remove(&id) {
+            None => commit,
+            Some(mut earlier) => {
+                let is_kept = earlier.is_for_journal();
+                earlier.target = commit.target;
+                earlier.bytes += commit.bytes;
+                if is_kept {
+                    earlier.stored.extend(commit.stored);
+                } else {
+                    self.stored_bytes -= commit.bytes;
+                }
+                earlier
+            }
+        };
+        let is_large = entry.bytes > limits.journal_batch_bytes_max;
+        let entry = if entry.is_for_journal() && (is_large || self.stored_bytes > STORED_BYTES_MAX)
+        {
+            self.stored_bytes -= entry.bytes;
+            Commit {
+                stored: Vec::new(),
+                ..entry
+            }
+        } else {
+            entry
+        };
+        self.commits.insert(id, entry);
+    }
+
+    /// Whether anybody waits for the next cycle.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
+    /// All that waits, if anything does.
+    fn take(&mut self) -> Option<Self> {
+        if self.commits.is_empty() && self.waiters.is_empty() {
+            return None;
+        }
+        Some(std::mem::take(self))
+    }
+
+    /// Refuses all that comes from now on, and gives back who waits.
+    #[must_use]
+    pub(super) fn refuse(&mut self, why: LogError) -> Vec<Waiter> {
+        let waiting = std::mem::take(self);
+        self.refused = Some(why);
+        waiting.waiters
+    }
+}
+
+impl Shard {
+    /// Runs cycles until the shard is closed; on a thread of its own, one for a shard.
+    pub fn commit_loop(&self) {
+        self.committers.fetch_add(1, Ordering::AcqRel);
+        while !self.is_closed() {
+            self.commit_bell.wait();
+            // Groups that a driver has left, and what is written while a cycle syncs.
+            while self.write_once() | self.sync_once() {}
+        }
+        self.committers.fetch_sub(1, Ordering::AcqRel);
+        // One ring wakes one thread: hand it on.
+        self.commit_bell.ring();
+    }
+
+    /// Stage 2, one cycle: syncs all that was written so far and answers. Whether there was
+    /// anything. A second caller waits for the first.
+    pub fn sync_once(&self) -> bool {
+        let guard = PanicGuard::new(self);
+        let mut journal = lock(&self.journal);
+        let Some(cycle) = lock(&self.waiting).take() else {
+            guard.disarm();
+            return false;
+        };
+        let Waiting {
+            commits, waiters, ..
+        } = cycle;
+        let had_ended = journal.ended().is_some();
+        let outcome = self.make_durable(&mut journal, commits.values());
+        let has_ended = journal.ended().is_some();
+        // The marks move before the next cycle may begin, the answers may overlap it.
+        let advanced = match &outcome {
+            Ok(()) => advance(commits.values()),
+            Err(_) => Vec::new(),
+        };
+        drop(journal);
+        let outcome = outcome.map_err(|why| self.poison(&why));
+        self.announce(&advanced);
+        for Waiter { done, appended } in waiters {
+            done.answer(outcome.clone().map(|()| appended));
+        }
+        let bytes: usize = commits.values().map(|commit| commit.bytes).sum();
+        self.note_synced(bytes as u64, has_ended && !had_ended);
+        guard.disarm();
+        true
+    }
+
+    fn make_durable<'a>(
+        &self,
+        journal: &mut Journal,
+        commits: impl Iterator<Item = &'a Commit>,
+    ) -> Result<(), LogError> {
+        let (small, large): (Vec<_>, Vec<_>) = commits.partition(|commit| commit.is_for_journal());
+        let mut direct = large;
+        if small.len() < 2 || !append_to(journal, &small)? {
+            direct.extend(small);
+        }
+        direct
+            .into_iter()
+            .try_for_each(|commit| commit.target.sync())
+    }
+}
+
+fn append_to(journal: &mut Journal, commits: &[&Commit]) -> Result<bool, LogError> {
+    let entries: Vec<_> = commits
+        .iter()
+        .map(|commit| JournalEntry {
+            log: commit.slot.id,
+            end: commit.target.end(),
+            batches: &commit.stored,
+        })
+        .collect();
+    journal.append(&entries)
+}
+
+/// Moves the durable marks; the logs that they belong to.
+fn advance<'a>(commits: impl Iterator<Item = &'a Commit>) -> Vec<LogId> {
+    commits
+        .map(|commit| {
+            commit
+                .slot
+                .reader
+                .marks()
+                .advance_durable(commit.target.end());
+            commit.slot.id
+        })
+        .collect()
+}
+
+/// The most that is kept in memory for the journal between two cycles, all logs together: from
+/// there on a cycle is bound by bandwidth, and syncing file by file loses little.
+const STORED_BYTES_MAX: usize = 16 << 20;
