@@ -1,0 +1,141 @@
+//! The side of a workload that a crash of the log does not touch: what was sent, what was
+//! answered, and the clock.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use highwater_log::config::{Durability, LogConfig};
+use highwater_log::types::LogId;
+use highwater_proto::batch_builder::{BatchBuilder, Producer};
+use highwater_proto::clock::{Mono, Now, Wall};
+use highwater_proto::compress::Codec;
+
+use crate::model::{LogModel, Model, Removal};
+
+/// An `fsync` log with an idempotent producer.
+pub const A: LogId = LogId { topic: [0xA; 16], partition: 0 };
+/// An `fsync` log with a producer that has no id.
+pub const B: LogId = LogId { topic: [0xB; 16], partition: 7 };
+/// A `page-cache` log with a producer that has no id.
+pub const P: LogId = LogId { topic: [0xB; 16], partition: 8 };
+/// Like [`A`]; a step of a workload creates it.
+pub const C: LogId = LogId { topic: [0xC; 16], partition: 0 };
+
+/// The directory of a log.
+#[must_use]
+pub fn dir(id: LogId) -> PathBuf {
+    Path::new(DATA_DIR).join("logs").join(id.topic_dir()).join(id.partition.to_string())
+}
+
+/// The first segment of a log.
+#[must_use]
+pub fn first_segment(id: LogId) -> PathBuf {
+    dir(id).join("00000000000000000000.log")
+}
+
+/// Where the data directory lies on the simulated disk.
+pub const DATA_DIR: &str = "/data";
+
+/// Small limits, so that two steps meet every border: a segment holds three large batches.
+#[must_use]
+pub fn config(id: LogId) -> LogConfig {
+    LogConfig {
+        segment_bytes: 4096,
+        segment_ms: SEGMENT_MS,
+        retention_ms: Some(RETENTION_MS),
+        index_interval_bytes: 256,
+        durability: if id == P { Durability::PageCache } else { Durability::Fsync },
+        ..LogConfig::default()
+    }
+}
+
+/// The age at which a segment is sealed.
+pub const SEGMENT_MS: i64 = 60_000;
+/// The age at which a sealed segment may be deleted.
+pub const RETENTION_MS: i64 = 3_600_000;
+
+/// What survives every crash of the log.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What must be in the logs.
+    pub model: Model,
+    /// The clock: moved by the workload only.
+    pub now: Now,
+    /// Values sent so far; each is in one batch only.
+    values: u64,
+}
+
+impl Client {
+    /// A client that has sent nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        // A wall clock of 2023; monotonic time starts somewhere, not at 0.
+        let now = Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000) };
+        Self { model: Model::default(), now, values: 0 }
+    }
+
+    /// Moves the clock.
+    pub fn pass(&mut self, ms: i64) {
+        self.now.wall.0 += ms;
+        self.now.mono.0 += ms.unsigned_abs() * 1_000_000;
+    }
+
+    /// The model of a log; a new one if the log was never named.
+    pub fn log(&mut self, id: LogId) -> &mut LogModel {
+        self.model.logs.entry(id).or_insert_with(|| LogModel::new(config(id).durability))
+    }
+
+    /// A log is created, by another client for all that the model knows: a log that was removed
+    /// starts from nothing.
+    pub fn create_again(&mut self, id: LogId) {
+        if self.log(id).removal != Removal::No {
+            self.model.logs.insert(id, LogModel::new(config(id).durability));
+        }
+    }
+
+    /// Every log that was ever named, in order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<LogId> {
+        self.model.logs.keys().copied().collect()
+    }
+
+    /// Those of which nobody asked for the removal.
+    #[must_use]
+    pub fn open_ids(&self) -> Vec<LogId> {
+        let open = self.model.logs.iter().filter(|(_, log)| log.removal == Removal::No);
+        open.map(|(id, _)| *id).collect()
+    }
+
+    /// The next batch for a log, with `records` records of `value_bytes` each.
+    pub fn batch(&mut self, id: LogId, records: usize, value_bytes: usize) -> Bytes {
+        let mut builder = BatchBuilder::new(Codec::None);
+        if is_idempotent(id) {
+            let base_sequence = self.log(id).next_sequence();
+            builder.set_producer(Some(Producer { id: PRODUCER_ID, epoch: 0, base_sequence }));
+        }
+        self.pass(10);
+        for _ in 0..records {
+            self.values += 1;
+            // Time goes back now and then, as producers' clocks do.
+            let timestamp = self.now.wall.0 - i64::from(self.values.is_multiple_of(3)) * 25;
+            let mut value = format!("value {:08}", self.values).into_bytes();
+            value.resize(value.len().max(value_bytes), b'.');
+            builder.append(timestamp, Some(b"key"), Some(&value), &[]).expect("the batch has room");
+        }
+        builder.build().expect("a batch with a record can be built")
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether the producer of a log has an id.
+#[must_use]
+pub fn is_idempotent(id: LogId) -> bool {
+    id == A || id == C
+}
+
+const PRODUCER_ID: i64 = 4711;
