@@ -1,0 +1,160 @@
+//! `Broker`: all the wiring, and the life of a broker from start to shutdown.
+//!
+//! Floor 6 of broker.
+//!
+//! Invariants
+//! - A broker has a runtime of its own: it works the same from blocking code and from any
+//!   executor, and its end needs neither.
+//! - The data directory is free again when `shutdown` or `drop` returns.
+
+mod builder;
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{Mutex, oneshot};
+
+use crate::error::BrokerError;
+use crate::service::Service;
+use crate::shard::Shard;
+
+pub use builder::Builder;
+
+/// A broker in this process. Dropping it closes it in good order.
+///
+/// ```
+/// use highwater_broker::Broker;
+///
+/// let broker = Broker::in_memory()?;
+/// let cluster = broker.service().cluster();
+/// assert_eq!((cluster.id.len(), cluster.node_id), (22, 1));
+/// broker.shutdown_blocking()?;
+/// # Ok::<(), highwater_broker::error::BrokerError>(())
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    parts: Arc<Parts>,
+    runtime: Option<Runtime>,
+}
+
+/// What the end of a broker needs.
+#[derive(Debug)]
+struct Parts {
+    service: Service,
+    shard: Arc<Shard>,
+    handle: Handle,
+    grace: Duration,
+    is_closed: Mutex<bool>,
+}
+
+impl Broker {
+    /// A broker whose data lives in memory, and is gone with it.
+    pub fn in_memory() -> Result<Self, BrokerError> {
+        Self::builder().in_memory().start()
+    }
+
+    /// A broker over a data directory, which is made if it is missing.
+    pub fn open(dir: impl Into<std::path::PathBuf>) -> Result<Self, BrokerError> {
+        Self::builder().data_dir(dir).start()
+    }
+
+    /// A broker to be configured; in memory unless told otherwise.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Every operation, in domain words.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        &self.parts.service
+    }
+
+    /// The runtime that the broker's own tasks run on.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.parts.handle
+    }
+
+    /// Runs a future on the broker's runtime and blocks until it is done: the blocking twin of
+    /// every operation of [`Self::service`].
+    ///
+    /// # Errors
+    /// [`BrokerError::Closed`] if the future panicked, or the runtime is gone.
+    ///
+    /// ```
+    /// use highwater_broker::Broker;
+    /// use highwater_broker::service::topics::{CreateTopicsCall, NewTopic};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let service = broker.service().clone();
+    /// let topics = vec![NewTopic { name: "orders".to_owned(), ..NewTopic::default() }];
+    /// let call = CreateTopicsCall { topics, validate_only: false };
+    /// let created = broker.block_on(async move { service.create_topics(call).await })?;
+    /// assert!(created[0].result.is_ok());
+    /// # Ok::<(), highwater_broker::error::BrokerError>(())
+    /// ```
+    pub fn block_on<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        block_on(&self.parts.handle, future)
+    }
+
+    /// Stops accepting, answers who waits, finishes what is under way, syncs everything and marks
+    /// the stop as clean. May be called again; works on any executor.
+    pub async fn shutdown(&self) -> Result<(), BrokerError> {
+        let (done, finished) = oneshot::channel();
+        let parts = Arc::clone(&self.parts);
+        self.parts
+            .handle
+            .spawn(async move { drop(done.send(parts.close().await)) });
+        finished.await.unwrap_or(Err(BrokerError::Closed))
+    }
+
+    /// [`Self::shutdown`] for blocking code.
+    pub fn shutdown_blocking(&self) -> Result<(), BrokerError> {
+        let parts = Arc::clone(&self.parts);
+        self.block_on(async move { parts.close().await })?
+    }
+}
+
+impl Parts {
+    async fn close(&self) -> Result<(), BrokerError> {
+        let mut is_closed = self.is_closed.lock().await;
+        if std::mem::replace(&mut *is_closed, true) {
+            return Ok(());
+        }
+        self.service.begin_closing();
+        let shard = Arc::clone(&self.shard);
+        let closed = self.handle.spawn_blocking(move || shard.close()).await;
+        closed
+            .map_err(|_| BrokerError::Closed)?
+            .map_err(BrokerError::Log)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.parts.service.begin_closing();
+        if let Err(error) = self.parts.shard.close() {
+            tracing::error!(%error, "the broker was not closed cleanly");
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // Works inside of a runtime, too: nothing waits for its tasks.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs a future on a runtime from any thread, one of another runtime included.
+fn block_on<T: Send + 'static>(
+    handle: &Handle,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<T, BrokerError> {
+    let (done, finished) = sync_channel(1);
+    handle.spawn(async move { drop(done.send(future.await)) });
+    finished.recv().map_err(|_| BrokerError::Closed)
+}

@@ -1,0 +1,208 @@
+//! The builder of a broker: where its data is, its settings, its clock.
+//!
+//! Floor 6 of broker.
+//!
+//! Invariants
+//! - A start that fails leaves no thread, no lock and no mark of a clean stop behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use highwater_log::fs::Fs;
+use highwater_log::fs::mem::MemFs;
+use highwater_log::fs::os::OsFs;
+use highwater_proto::clock::Clock;
+use tokio::runtime::{Handle, Runtime};
+
+use crate::broker::{Broker, Parts, block_on};
+use crate::clock::SystemClock;
+use crate::config::BrokerConfig;
+use crate::error::BrokerError;
+use crate::service::{Service, ServiceOptions};
+use crate::shard::{Shard, ShardOptions};
+
+/// A broker to be.
+///
+/// ```
+/// use std::sync::Arc;
+/// use highwater_broker::Broker;
+/// use highwater_broker::clock::VirtualClock;
+/// use highwater_broker::config::BrokerConfig;
+/// use highwater_proto::clock::Wall;
+///
+/// let broker = Broker::builder()
+///     .config(BrokerConfig { num_partitions: 4, ..BrokerConfig::edge() })
+///     .clock(Arc::new(VirtualClock::new(Wall(1_700_000_000_000))))
+///     .start()?;
+/// assert_eq!(broker.service().config().num_partitions, 4);
+/// # Ok::<(), highwater_broker::error::BrokerError>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    has_journal: bool,
+    config: BrokerConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            fs: Arc::new(MemFs::new()),
+            dir: PathBuf::from(MEMORY_DIR),
+            has_journal: false,
+            config: BrokerConfig::default(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// The data lives in memory.
+    #[must_use]
+    pub fn in_memory(self) -> Self {
+        let has_journal = false;
+        Self {
+            fs: Arc::new(MemFs::new()),
+            dir: PathBuf::from(MEMORY_DIR),
+            has_journal,
+            ..self
+        }
+    }
+
+    /// The data lives in this directory, which is made if it is missing.
+    #[must_use]
+    pub fn data_dir(self, dir: impl Into<PathBuf>) -> Self {
+        self.fs(Arc::new(OsFs::new()), dir)
+    }
+
+    /// The data lives in a directory of this disk.
+    #[must_use]
+    pub fn fs(self, fs: Arc<dyn Fs>, dir: impl Into<PathBuf>) -> Self {
+        Self {
+            fs,
+            dir: dir.into(),
+            has_journal: true,
+            ..self
+        }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(self, config: BrokerConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Where time comes from.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Recovers what is there and starts the broker. Blocks until it is ready.
+    pub fn start(mut self) -> Result<Broker, BrokerError> {
+        self.config.validate()?;
+        if !self.has_journal {
+            // A journal saves syncs, which cost nothing in memory.
+            self.config.log_journal_bytes = 0;
+        }
+        let runtime = runtime(&self.config)?;
+        let handle = runtime.handle().clone();
+        let started = block_on(&handle, self.run(handle.clone()));
+        match started.and_then(|parts| parts) {
+            Ok(parts) => Ok(Broker {
+                parts: Arc::new(parts),
+                runtime: Some(runtime),
+            }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    async fn run(self, handle: Handle) -> Result<Parts, BrokerError> {
+        let config = Arc::new(self.config);
+        let data_dir = self.dir.display().to_string();
+        let opened = {
+            let (config, runtime) = (Arc::clone(&config), handle.clone());
+            let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));
+            let open = move || {
+                Shard::open(ShardOptions {
+                    fs,
+                    dir,
+                    config: &config,
+                    clock,
+                    runtime,
+                })
+            };
+            handle
+                .spawn_blocking(open)
+                .await
+                .map_err(|_| BrokerError::Closed)??
+        };
+        let shard = Arc::clone(&opened.shard);
+        let grace = std::time::Duration::from_millis(config.shutdown_grace_ms);
+        let clock = self.clock;
+        let runtime = handle.clone();
+        let options = ServiceOptions {
+            config,
+            clock,
+            runtime,
+            opened,
+            data_dir,
+        };
+        let service = match Service::start(options).await {
+            Ok(service) => service,
+            Err(error) => {
+                // Without a mark of a clean stop: what was to be done at this start was not.
+                shard.abandon();
+                return Err(error);
+            }
+        };
+        handle.spawn(Arc::clone(&shard).upkeep());
+        handle.spawn(service.clone().housekeeping());
+        log_settings(service.config());
+        Ok(Parts {
+            service,
+            shard,
+            handle,
+            grace,
+            is_closed: false.into(),
+        })
+    }
+}
+
+fn runtime(config: &BrokerConfig) -> Result<Runtime, BrokerError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.num_network_threads)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("highwater")
+        .enable_all()
+        .build()
+        .map_err(|source| BrokerError::System {
+            op: "start the runtime",
+            source,
+        })
+}
+
+/// One line for each setting that is not built in, and for those that surprise people.
+fn log_settings(config: &BrokerConfig) {
+    for entry in config.entries() {
+        let is_set = entry.source != crate::config::value::ConfigSource::Default;
+        if is_set || SURPRISING.contains(&entry.name) {
+            tracing::info!(value = entry.value, "{}", entry.name);
+        }
+    }
+}
+
+/// Slow disk work of all kinds; the commit has a thread of its own.
+const BLOCKING_THREADS_MAX: usize = 4;
+/// A name on the disk in memory.
+const MEMORY_DIR: &str = "/highwater";
+/// Defaults that people meet.
+const SURPRISING: &[&str] = &[
+    "auto.create.topics.enable",
+    "num.partitions",
+    "replication.factor.clamp",
+    "log.durability",
+];

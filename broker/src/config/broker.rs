@@ -1,0 +1,347 @@
+//! The broker's settings: Kafka's names where Kafka has them, each with its bounds.
+//!
+//! Floor 0 of broker.
+//!
+//! Invariants
+//! - Every limit of a queue, frame, count or wait of the broker stands in this table.
+//! - A config that `validate` accepts can be started.
+
+use highwater_log::config::Verify;
+
+use crate::config::setting::{Any, Setting, SettingValue, settings};
+use crate::config::topic::{Layers, TopicConfig, TopicConfigs, TopicSettings};
+use crate::config::value::{Check, ConfigEntry, ConfigSource, ConfigSynonym, ConfigType};
+use crate::error::InvalidConfig;
+
+settings! {
+    /// All settings of a broker. Fields and names of the text form are the same settings.
+    ///
+    /// ```
+    /// use highwater_broker::config::BrokerConfig;
+    ///
+    /// let mut config = BrokerConfig::default();
+    /// config.set("num.partitions", "12")?;
+    /// config.set("log.retention.ms", "3600000")?;
+    /// assert_eq!(config.num_partitions, 12);
+    /// assert!(config.set("num.partition", "12").is_err());
+    /// # Ok::<(), highwater_broker::error::InvalidConfig>(())
+    /// ```
+    pub struct BrokerConfig;
+
+    /// The id that clients see; any number from 0.
+    "node.id" node_id: i32 = 1, 0..=i64::from(i32::MAX);
+    /// Whether a client that asks for a missing topic creates it.
+    "auto.create.topics.enable" auto_create_topics_enable: bool = true, Any;
+    /// Partitions of a topic that is created without a count.
+    "num.partitions" num_partitions: i32 = 1, 1..=10_000;
+    /// The replication factor of a topic that is created without one.
+    "default.replication.factor" default_replication_factor: i16 = 1, 1..=i64::from(i16::MAX);
+    /// Accept replication factors above 1 and store them as 1; else they are refused.
+    "replication.factor.clamp" replication_factor_clamp: bool = true, Any;
+    /// Whether topics can be deleted.
+    "delete.topic.enable" delete_topic_enable: bool = true, Any;
+    /// Partitions of all topics together.
+    "broker.partitions.max" broker_partitions_max: usize = 10_000, 1..=1_000_000;
+    /// Topics in one request.
+    "request.topics.max" request_topics_max: usize = 2_000, 1..=1_000_000;
+    /// Partitions in one request.
+    "request.partitions.max" request_partitions_max: usize = 20_000, 1..=1_000_000;
+    /// The largest request, in bytes.
+    "socket.request.max.bytes" socket_request_max_bytes: usize
+        = 100 * MIB, 64 * 1024..=i64::from(i32::MAX);
+    /// Bytes of all requests that are being received; further ones wait unread.
+    "queued.max.request.bytes" queued_max_request_bytes: usize = 256 * MIB, MIB_MIN..=i64::MAX;
+    /// Bytes of all batches that wait to be written or synced; further produce requests wait.
+    "queued.max.bytes" queued_max_bytes: usize = 64 * MIB, MIB_MIN..=i64::from(u32::MAX);
+    /// Requests of one connection under way at once; then it is not read.
+    "connection.requests.max" connection_requests_max: usize = 64, 1..=100_000;
+    /// Bytes of requests of one connection under way at once; then it is not read.
+    "connection.requests.max.bytes" connection_requests_max_bytes: usize = 8 * MIB, 1..=i64::MAX;
+    /// Connections at once.
+    "max.connections" max_connections: usize = 10_000, 1..=1_000_000;
+    /// Connections at once from one address.
+    "max.connections.per.ip" max_connections_per_ip: usize = 1_000, 1..=1_000_000;
+    /// New connections a second; further ones wait.
+    "max.connection.creation.rate" max_connection_creation_rate: usize = 500, 1..=1_000_000;
+    /// A connection without a request for so long is closed, in milliseconds.
+    "connections.max.idle.ms" connections_max_idle_ms: u64 = 600_000, 1..=i64::MAX;
+    /// A begun request must arrive at so many bytes a second, or its connection is closed.
+    "socket.receive.min.bytes.per.second" socket_receive_min_bytes_per_second: u64
+        = 1024, 0..=i64::MAX;
+    /// The time over which the rate of a begun request is averaged, in milliseconds.
+    "socket.receive.window.ms" socket_receive_window_ms: u64 = 30_000, 1..=i64::MAX;
+    /// A connection that takes no byte of its answers for so long is closed, in milliseconds.
+    "socket.send.stall.max.ms" socket_send_stall_max_ms: u64 = 60_000, 1..=i64::MAX;
+    /// The largest answer to a fetch, in bytes, but for a larger first batch.
+    "fetch.max.bytes" fetch_max_bytes: usize = 57_671_680, 1024..=i64::from(i32::MAX);
+    /// Fetches that wait for records at once; further ones are answered at once.
+    "fetch.parked.max" fetch_parked_max: usize = 20_000, 0..=10_000_000;
+    /// When a read checks the checksums of what it returns: first, always or never.
+    "fetch.verify" fetch_verify: Verify = Verify::First, Any;
+    /// How far a batch is checked before it is stored: shallow (its header and checksum, and the
+    /// records of uncompressed batches) or deep (compressed ones are decompressed, too).
+    "validate" validate: Validation = Validation::Shallow, Any;
+    /// The largest batch once it is decompressed, where that is needed, in bytes.
+    "max.decompressed.message.bytes" max_decompressed_message_bytes: usize
+        = 64 * MIB, 1024..=i64::from(i32::MAX);
+    /// Free space below which nothing is written, in bytes.
+    "min.free.bytes" min_free_bytes: u64 = 64 * MIB as u64, 0..=i64::MAX;
+    /// The time between two checks of retention, in milliseconds.
+    "log.retention.check.interval.ms" log_retention_check_interval_ms: u64 = 300_000, 1..=i64::MAX;
+    /// The size of each of the two journal files, in bytes; below 8192 there is no journal.
+    "log.journal.bytes" log_journal_bytes: u64 = 64 * MIB as u64, 0..=1 << 40;
+    /// Logs with larger batches in one commit are synced themselves, in bytes.
+    "log.journal.batch.max.bytes" log_journal_batch_max_bytes: usize
+        = 256 * 1024, 0..=i64::from(i32::MAX);
+    /// The time between two writings of the recovery points, in milliseconds.
+    "log.checkpoint.interval.ms" log_checkpoint_interval_ms: u64 = 1_000, 1..=i64::MAX;
+    /// An idempotent producer that is silent for so long is forgotten, in milliseconds.
+    "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, 1..=i64::MAX;
+    /// Bytes of the metadata log after which its whole state is written anew.
+    "metadata.log.max.record.bytes.between.snapshots" metadata_snapshot_bytes: u64
+        = MIB as u64, 1024..=1 << 40;
+    /// Threads that serve connections and requests.
+    "num.network.threads" num_network_threads: usize = 2, 1..=1024;
+    /// How long a shutdown waits for requests under way, in milliseconds.
+    "shutdown.grace.ms" shutdown_grace_ms: u64 = 5_000, 0..=3_600_000;
+}
+
+impl BrokerConfig {
+    /// For a machine with room: the defaults.
+    #[must_use]
+    pub fn server() -> Self {
+        Self::default()
+    }
+
+    /// For two cores and little memory: smaller frames, queues and journal.
+    #[must_use]
+    pub fn edge() -> Self {
+        Self {
+            socket_request_max_bytes: 16 * MIB,
+            queued_max_request_bytes: 16 * MIB,
+            queued_max_bytes: 16 * MIB,
+            connection_requests_max_bytes: 4 * MIB,
+            max_connections: 1_000,
+            fetch_max_bytes: 8 * MIB,
+            log_journal_bytes: 16 * MIB as u64,
+            ..Self::default()
+        }
+    }
+
+    /// Sets one setting by its name. The name of a topic config's broker setting, such as
+    /// `log.retention.ms`, sets the default of all topics.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidConfig> {
+        if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
+            return (setting.write)(self, value).map_err(|why| InvalidConfig::new(name, why));
+        }
+        let Some(row) = TopicConfig::by_synonym(name) else {
+            return Err(InvalidConfig::new(name, "no setting has this name"));
+        };
+        match self.topic_defaults.set(row.name, value) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(InvalidConfig::new(name, error.why)),
+        }
+    }
+
+    /// Checks all settings, also those that were assigned directly.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let mut copy = self.clone();
+        for setting in SETTINGS {
+            let check = (setting.write)(&mut copy, &(setting.read)(self));
+            check.map_err(|why| InvalidConfig::new(setting.name, why))?;
+        }
+        if self.queued_max_request_bytes < self.socket_request_max_bytes {
+            return Err(InvalidConfig::new(
+                "queued.max.request.bytes",
+                "is below socket.request.max.bytes, so that the largest request never fits",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the broker acts on for a topic with these overrides.
+    #[must_use]
+    pub fn topic_settings(&self, topic: &TopicConfigs) -> TopicSettings {
+        let mut settings = Layers::new(topic, &self.topic_defaults).settings();
+        settings.log.producer_id_expiration_ms = self.producer_id_expiration_ms;
+        settings.log.fetch_verify = self.fetch_verify;
+        settings
+    }
+
+    /// The effective value of one config of a topic with these overrides.
+    #[must_use]
+    pub fn topic_value<'a>(&'a self, topic: &'a TopicConfigs, row: &TopicConfig) -> &'a str {
+        Layers::new(topic, &self.topic_defaults).value(row)
+    }
+
+    /// Everything that DescribeConfigs tells of a topic with these overrides.
+    #[must_use]
+    pub fn topic_entries(&self, topic: &TopicConfigs) -> Vec<ConfigEntry> {
+        Layers::new(topic, &self.topic_defaults).entries()
+    }
+
+    /// Every setting with its value, for DescribeConfigs and for printing at the start.
+    #[must_use]
+    pub fn entries(&self) -> Vec<ConfigEntry> {
+        let default = Self::default();
+        let own = SETTINGS.iter().map(|setting| self.entry(setting, &default));
+        let no_topic = TopicConfigs::default();
+        let topics = Layers::new(&no_topic, &self.topic_defaults)
+            .entries()
+            .into_iter()
+            .map(|entry| {
+                let name = entry
+                    .synonyms
+                    .last()
+                    .map_or(entry.name, |synonym| synonym.name);
+                ConfigEntry {
+                    name,
+                    read_only: true,
+                    ..entry
+                }
+            });
+        own.chain(topics).collect()
+    }
+
+    fn entry(&self, setting: &Setting, default: &Self) -> ConfigEntry {
+        let (value, built_in) = ((setting.read)(self), (setting.read)(default));
+        let synonym = |value: &str, source| ConfigSynonym {
+            name: setting.name,
+            value: value.to_owned(),
+            source,
+        };
+        let set = (value != built_in).then(|| synonym(&value, ConfigSource::StaticBroker));
+        let synonyms: Vec<ConfigSynonym> = set
+            .into_iter()
+            .chain([synonym(&built_in, ConfigSource::Default)])
+            .collect();
+        ConfigEntry {
+            name: setting.name,
+            source: synonyms
+                .first()
+                .map_or(ConfigSource::Default, |first| first.source),
+            value,
+            kind: setting.kind,
+            read_only: true,
+            synonyms,
+            documentation: setting.documentation.trim(),
+        }
+    }
+}
+
+/// How far a batch is checked before it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// Header and checksum, and the records of uncompressed batches. A client can store a
+    /// compressed payload that nobody can decompress.
+    Shallow,
+    /// The records of every batch.
+    Deep,
+}
+
+impl SettingValue for Validation {
+    type Allowed = Any;
+    const KIND: ConfigType = ConfigType::String;
+
+    fn parse(text: &str, _: &Any) -> Result<Self, String> {
+        match Check::OneOf(&["shallow", "deep"]).check(text)?.as_str() {
+            "deep" => Ok(Self::Deep),
+            _ => Ok(Self::Shallow),
+        }
+    }
+
+    fn print(&self) -> String {
+        match self {
+            Self::Shallow => "shallow",
+            Self::Deep => "deep",
+        }
+        .to_owned()
+    }
+}
+
+const MIB: usize = 1 << 20;
+const MIB_MIN: i64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_profiles_are_valid() {
+        BrokerConfig::server().validate().unwrap();
+        BrokerConfig::edge().validate().unwrap();
+    }
+
+    #[test]
+    fn every_printed_setting_can_be_set_to_what_it_prints() {
+        let mut copy = BrokerConfig::default();
+        for entry in BrokerConfig::edge().entries() {
+            copy.set(entry.name, &entry.value).unwrap();
+        }
+        let topic_values = |c: &BrokerConfig| {
+            Layers::new(&TopicConfigs::default(), &c.topic_defaults)
+                .entries()
+                .into_iter()
+                .map(|e| e.value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(topic_values(&copy), topic_values(&BrokerConfig::edge()));
+        copy.topic_defaults = TopicConfigs::default();
+        assert_eq!(copy, BrokerConfig::edge());
+    }
+
+    #[test]
+    fn no_two_settings_share_a_name_and_each_is_documented() {
+        let entries = BrokerConfig::default().entries();
+        for (index, entry) in entries.iter().enumerate() {
+            assert!(entry.documentation.ends_with('.'), "{}", entry.name);
+            assert!(
+                entries[index + 1..]
+                    .iter()
+                    .all(|other| other.name != entry.name),
+                "{}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_outside_its_bounds_is_refused() {
+        let mut config = BrokerConfig::default();
+        for (name, value) in [
+            ("num.partitions", "0"),
+            ("node.id", "-1"),
+            ("node.id", "2147483648"),
+            ("validate", "sometimes"),
+            ("log.retention.ms", "-2"),
+            ("log.dirs", "/elsewhere"),
+            ("message.max.bytes", "many"),
+        ] {
+            let error = config.set(name, value).unwrap_err();
+            assert_eq!(error.name, name);
+        }
+        assert_eq!(config, BrokerConfig::default());
+        let assigned = BrokerConfig {
+            num_partitions: 0,
+            ..BrokerConfig::default()
+        };
+        assert_eq!(assigned.validate().unwrap_err().name, "num.partitions");
+    }
+
+    #[test]
+    fn a_set_value_is_told_apart_from_a_default() {
+        let mut config = BrokerConfig::default();
+        config.set("num.partitions", "4").unwrap();
+        let entries = config.entries();
+        let entry = entries
+            .iter()
+            .find(|entry| entry.name == "num.partitions")
+            .unwrap();
+        assert_eq!(
+            (entry.value.as_str(), entry.source),
+            ("4", ConfigSource::StaticBroker)
+        );
+        assert_eq!(entry.synonyms.len(), 2);
+        assert_eq!(entry.kind, ConfigType::Int);
+    }
+}

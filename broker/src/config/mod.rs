@@ -1,0 +1,14 @@
+//! What can be set: the broker's own settings, and the configs of topics.
+//!
+//! Floor 0 of broker.
+//!
+//! Invariants
+//! - One table for each; settings, descriptions, printing and documentation all come from it.
+
+mod broker;
+mod setting;
+pub mod topic;
+mod topic_table;
+pub mod value;
+
+pub use broker::{BrokerConfig, Validation};

@@ -1,0 +1,105 @@
+//! The law of replay, over random histories.
+
+use proptest::prelude::*;
+
+use super::tests::{NOW, id, machine, topic};
+use super::*;
+use crate::meta::{ConfigChange, ConfigOperation};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start(LastStop),
+    Create(u8, i32),
+    Delete(u8),
+    Forget,
+    Grow(u8, i32),
+    Alter(u8, i64),
+    TakeIds,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        any::<bool>().prop_map(|clean| Step::Start(if clean {
+            LastStop::Clean
+        } else {
+            LastStop::Unclean
+        })),
+        (0_u8..5, 1..4_i32).prop_map(|(name, count)| Step::Create(name, count)),
+        (0_u8..5).prop_map(Step::Delete),
+        Just(Step::Forget),
+        (0_u8..5, 1..9_i32).prop_map(|(name, total)| Step::Grow(name, total)),
+        (0_u8..5, 1..9_i64).prop_map(|(name, ms)| Step::Alter(name, ms)),
+        Just(Step::TakeIds),
+    ]
+}
+
+/// The records of one step in the machine's present state.
+fn decide(machine: &MetaMachine, step: &Step, fresh: u8) -> Vec<MetaRecord> {
+    let name = |number: &u8| format!("t{number}");
+    match step {
+        Step::Start(stop) => machine.start(ClusterId([fresh; 16]), *stop).records,
+        Step::Create(number, count) => {
+            let topic = NewTopic {
+                partition_count: Some(*count),
+                ..topic(&name(number))
+            };
+            machine.create_topics(NOW, &[(topic, id(fresh))]).records
+        }
+        Step::Delete(number) => {
+            machine
+                .delete_topics(&[TopicRef::Name(name(number))])
+                .records
+        }
+        Step::Forget => {
+            let ids: Vec<_> = machine.state().deleting().map(|topic| topic.id).collect();
+            machine.forget(&ids).records
+        }
+        Step::Grow(number, total) => {
+            let asked = NewPartitions {
+                name: name(number),
+                total: *total,
+                assignments: None,
+            };
+            machine.create_partitions(&[asked]).records
+        }
+        Step::Alter(number, ms) => {
+            let operation = ConfigOperation::Set(ms.to_string());
+            let change = ConfigChange {
+                name: "retention.ms".to_owned(),
+                operation,
+            };
+            machine.alter_configs(&name(number), &[change]).records
+        }
+        Step::TakeIds => machine.take_producer_ids(1000).records,
+    }
+}
+
+proptest! {
+    /// Replaying the log, whole or from a snapshot anywhere in it, gives the live state; each
+    /// record survives its bytes.
+    #[test]
+    fn replay_gives_the_live_state(
+        steps in prop::collection::vec(step(), 0..40),
+        snapshot_at in 0_usize..40,
+    ) {
+        let mut live = machine(BrokerConfig::default());
+        let mut log = Vec::new();
+        for (at, step) in steps.iter().enumerate() {
+            if at == snapshot_at {
+                log = live.snapshot();
+            }
+            let records = decide(&live, step, u8::try_from(at + 1).unwrap());
+            records.iter().for_each(|record| live.apply(record));
+            log.extend(records);
+        }
+        let mut replayed = machine(BrokerConfig::default());
+        for record in &log {
+            let record = MetaRecord::decode(&record.encode()).unwrap();
+            prop_assert_eq!(replayed.check(&record), Ok(()));
+            replayed.apply(&record);
+        }
+        prop_assert_eq!(&replayed.state, &live.state);
+        let counted: i32 = live.state.topics.values().map(|topic| topic.partition_count).sum();
+        prop_assert_eq!(live.state.partitions_count, usize::try_from(counted).unwrap());
+    }
+}

@@ -1,0 +1,23 @@
+//! Topics, their configs, producer ids, leader epochs: decided purely, kept in the metadata log.
+//!
+//! Floor 1 of broker.
+//!
+//! Invariants
+//! - No clock, no disk, no random number: ids and times come as arguments.
+//! - One topic name is one topic at a time; a topic that is being deleted keeps its name.
+
+mod configs;
+mod input;
+mod machine;
+mod name;
+mod plan;
+mod state;
+
+pub use highwater_proto::meta::MetaRecord;
+pub use input::{ConfigChange, ConfigOperation, NewPartitions, NewTopic, NewTopicDescription};
+pub use machine::{LastStop, MetaMachine};
+pub use name::{check as check_name, is_reserved};
+pub use state::{MetaState, Topic};
+
+/// The name that the metadata log would have; no topic may take it.
+pub const META_TOPIC: &str = "__meta";

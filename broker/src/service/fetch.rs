@@ -1,0 +1,121 @@
+//! Fetch: whole batches from many partitions, parked while there is too little to answer.
+//!
+//! Floor 4 of broker.
+//!
+//! Invariants
+//! - The batch that contains the asked offset comes first, whole.
+//! - The first partition with data ignores both limits, so that every reader makes progress.
+//! - Nothing at or above the readable bound of a log is returned.
+
+mod parked;
+mod round;
+
+use bytes::Bytes;
+use highwater_log::types::Offset;
+
+use crate::error::FetchError;
+use crate::ids::TopicRef;
+use crate::service::Service;
+use parked::LongPoll;
+use round::Round;
+
+/// What to read, how much, and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct FetchCall {
+    /// The longest wait for `min_bytes`, in milliseconds; 0 and less never wait.
+    pub max_wait_ms: i32,
+    /// Fewer bytes than this are waited for.
+    pub min_bytes: i32,
+    /// The limit of the whole answer; capped by `fetch.max.bytes`.
+    pub max_bytes: i32,
+    /// Whose records are read.
+    pub isolation: Isolation,
+    /// The partitions, served in this order.
+    pub partitions: Vec<FetchPartition>,
+}
+
+/// Whose records are read. Without transactions both are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset.
+    ReadCommitted,
+}
+
+/// One partition to read.
+#[derive(Clone, Debug)]
+pub struct FetchPartition {
+    /// The topic.
+    pub topic: TopicRef,
+    /// The partition.
+    pub partition: i32,
+    /// The leader epoch that the reader knows; -1 for none.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last batch that the reader has; -1 for none.
+    pub last_fetched_epoch: i32,
+    /// Where to read from.
+    pub fetch_offset: Offset,
+    /// The limit of this partition.
+    pub max_bytes: i32,
+}
+
+/// What was read of one partition; in the order of the call.
+#[derive(Clone, Debug)]
+pub struct FetchedPartition {
+    /// The topic, as in the call.
+    pub topic: TopicRef,
+    /// The partition, as in the call.
+    pub partition: i32,
+    /// Records and marks, or why not.
+    pub result: Result<Fetched, FetchError>,
+}
+
+/// Records and marks of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// What a consumer may read ends here.
+    pub high_watermark: Offset,
+    /// What a reader of committed records may read ends here.
+    pub last_stable_offset: Offset,
+    /// The first offset of the log.
+    pub log_start_offset: Offset,
+    /// Set when the reader's last epoch ended before its offset: it must go back to this end.
+    pub diverging: Option<EpochEnd>,
+    /// Whole batches, one after the other; empty when there is nothing to read.
+    pub records: Vec<Bytes>,
+}
+
+impl Fetched {
+    /// The bytes of all records.
+    #[must_use]
+    pub fn records_bytes(&self) -> usize {
+        self.records.iter().map(Bytes::len).sum()
+    }
+}
+
+/// A leader epoch and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The epoch; -1 when none is known.
+    pub epoch: i32,
+    /// The offset after its last record; -1 when none is known.
+    pub end_offset: Offset,
+}
+
+impl Service {
+    /// Reads partitions; waits when there is too little to answer.
+    pub async fn fetch(&self, call: FetchCall) -> Vec<FetchedPartition> {
+        let mut round = Round::read(self, &call);
+        if !round.answers(self, &call) {
+            self.inner.metrics.parked_fetches.increment();
+            // What was read is let go while the fetch waits.
+            drop(round);
+            LongPoll::new(self, &call).enough().await;
+            round = Round::read(self, &call);
+        }
+        self.inner.metrics.fetches.increment();
+        self.inner.metrics.fetched_bytes.add(round.bytes as u64);
+        round.partitions
+    }
+}

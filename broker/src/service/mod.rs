@@ -1,0 +1,167 @@
+//! Every operation of the broker in domain words, for listeners and embedders alike.
+//!
+//! Floor 4 of broker.
+//!
+//! Invariants
+//! - Nothing here knows a wire format or a socket.
+//! - An operation that was begun takes effect or fails whole, also when its caller is gone.
+//! - Once the service is closing, nobody waits for records any more.
+
+pub mod cluster;
+pub mod configs;
+pub mod fetch;
+mod housekeeping;
+pub mod offsets;
+pub mod produce;
+pub mod producer_ids;
+mod start;
+pub mod topics;
+
+use std::sync::Arc;
+
+use highwater_log::types::LogId;
+use highwater_proto::clock::Clock;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::config::BrokerConfig;
+use crate::coordinator::Coordinator;
+use crate::ids::{TopicId, TopicRef};
+use crate::meta::{MetaMachine, Topic};
+use crate::metrics::Metrics;
+use crate::partition::Partition;
+use crate::shard::Shard;
+
+pub use start::ServiceOptions;
+
+/// The operations of one broker. Clones are the same service.
+///
+/// Its futures are polled within a tokio runtime that has its timer enabled.
+#[derive(Clone, Debug)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Arc<BrokerConfig>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    runtime: Handle,
+    shard: Arc<Shard>,
+    meta: Coordinator<MetaMachine>,
+    producer_ids: producer_ids::Block,
+    /// Where the data is, for the broker's description.
+    data_dir: String,
+    closing: watch::Sender<bool>,
+}
+
+/// What decisions of the metadata machine lock.
+#[derive(Clone, Copy, Debug, Hash)]
+enum MetaKey {
+    /// Names collide across topics, and the limit of partitions counts them all: topic changes
+    /// are decided one after the other.
+    Topics,
+    ProducerIds,
+}
+
+impl Service {
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.inner.config
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Why nothing can be written any more, if that is so: a write or sync has failed.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.inner.shard.poisoned()
+    }
+
+    /// How many fetches wait for records now.
+    #[must_use]
+    pub fn parked_count(&self) -> usize {
+        self.inner.shard.waiters().count()
+    }
+
+    /// A future for the moment when the broker begins to shut down.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing {
+            signal: self.inner.closing.subscribe(),
+        }
+    }
+
+    /// Answers everyone who waits, and tells the listeners to come to an end.
+    pub fn begin_closing(&self) {
+        self.inner.closing.send_replace(true);
+        self.inner.shard.waiters().close();
+    }
+
+    /// A topic's name, if there is such a topic.
+    #[must_use]
+    pub fn topic_name(&self, id: TopicId) -> Option<String> {
+        self.topic(&TopicRef::Id(id))
+            .map(|topic| topic.name.clone())
+    }
+
+    /// A topic's id, if there is such a topic.
+    #[must_use]
+    pub fn topic_id(&self, name: &str) -> Option<TopicId> {
+        self.named(name).map(|topic| topic.id)
+    }
+
+    fn topic(&self, topic: &TopicRef) -> Option<Arc<Topic>> {
+        self.inner
+            .meta
+            .read(|meta| meta.state().topic(topic).cloned())
+    }
+
+    fn named(&self, name: &str) -> Option<Arc<Topic>> {
+        self.inner
+            .meta
+            .read(|meta| meta.state().named(name).cloned())
+    }
+
+    /// A partition for readers, if the topic has it.
+    fn partition(&self, topic: &Topic, partition: i32) -> Option<Partition> {
+        topic.log(partition).map(|log| self.log(log))
+    }
+
+    fn log(&self, log: LogId) -> Partition {
+        let epoch = self.inner.meta.read(|meta| meta.state().leader_epoch());
+        Partition::new(&self.inner.shard, log, epoch)
+    }
+}
+
+/// Completes when the broker begins to shut down.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    signal: watch::Receiver<bool>,
+}
+
+impl Closing {
+    /// Whether that moment has come.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        *self.signal.borrow()
+    }
+
+    /// Waits for that moment.
+    pub async fn begun(&mut self) {
+        // An error means that the service is gone, which is no less of an end.
+        drop(self.signal.wait_for(|closing| *closing).await);
+    }
+}

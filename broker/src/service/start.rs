@@ -1,0 +1,165 @@
+//! The start of the service: the metadata log is replayed, and every other log is brought in line
+//! with it, before anybody is served.
+//!
+//! Floor 4 of broker.
+//!
+//! Invariants
+//! - After an unclean stop the new leader epoch is durable in the metadata log before any other
+//!   log is written.
+//! - What the metadata log has never heard of is moved to `lost+found`, not deleted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use highwater_log::config::LogConfig;
+use highwater_log::error::LogError;
+use highwater_log::shard::ShardRecovered;
+use highwater_log::types::{LeaderEpoch, LogId};
+use highwater_proto::clock::Clock;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::config::BrokerConfig;
+use crate::coordinator::{Coordinator, CoordinatorOptions, replay};
+use crate::error::BrokerError;
+use crate::ids::{ClusterId, TopicId};
+use crate::meta::{LastStop, MetaMachine};
+use crate::metrics::Metrics;
+use crate::service::producer_ids::Block;
+use crate::service::{Inner, MetaKey, Service};
+use crate::shard::OpenedShard;
+
+/// What a service runs over.
+#[derive(Debug)]
+pub struct ServiceOptions {
+    /// The settings; they are valid.
+    pub config: Arc<BrokerConfig>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where slow work runs.
+    pub runtime: Handle,
+    /// The logs, recovered.
+    pub opened: OpenedShard,
+    /// Where they are, for the broker's description.
+    pub data_dir: String,
+}
+
+impl Service {
+    /// Replays the metadata log and brings every other log in line with it.
+    pub(crate) async fn start(options: ServiceOptions) -> Result<Self, BrokerError> {
+        let ServiceOptions {
+            config,
+            clock,
+            runtime,
+            opened,
+            data_dir,
+        } = options;
+        let OpenedShard { shard, recovered } = opened;
+        let log_config = meta_log_config();
+        shard
+            .open_log(META_LOG, || Some((log_config.clone(), LeaderEpoch(0))))
+            .await?;
+        shard
+            .set_config(vec![META_LOG], || Some(log_config))
+            .await?;
+        shard.mark_vital(META_LOG);
+        let log = shard.reader(META_LOG).ok_or(LogError::Closed)?;
+        let replayed = replay(MetaMachine::new(Arc::clone(&config)), &log).map_err(|error| {
+            BrokerError::Meta {
+                offset: error.offset,
+                why: error.why,
+            }
+        })?;
+        let meta = Coordinator::new(
+            replayed,
+            CoordinatorOptions {
+                shard: Arc::clone(&shard),
+                log: META_LOG,
+                clock: Arc::clone(&clock),
+                runtime: runtime.clone(),
+                snapshot_bytes: config.metadata_snapshot_bytes,
+            },
+        );
+        let service = Self {
+            inner: Arc::new(Inner {
+                config,
+                clock,
+                metrics: Metrics::default(),
+                runtime,
+                shard,
+                meta,
+                producer_ids: Block::default(),
+                data_dir,
+                closing: watch::Sender::new(false),
+            }),
+        };
+        service.catch_up(&recovered).await?;
+        Ok(service)
+    }
+
+    async fn catch_up(&self, recovered: &ShardRecovered) -> Result<(), BrokerError> {
+        let stop = if recovered.is_new || recovered.is_clean {
+            LastStop::Clean
+        } else {
+            LastStop::Unclean
+        };
+        let cluster = ClusterId::random().map_err(|error| BrokerError::System {
+            op: "draw an id for the cluster",
+            source: std::io::Error::other(error),
+        })?;
+        let decide = move |meta: &MetaMachine| meta.start(cluster, stop);
+        let written = self.inner.meta.write(MetaKey::Topics, decide).await;
+        written.map_err(|error| BrokerError::MetaWrite {
+            why: error.to_string(),
+        })?;
+        let (known, epoch) = self.inner.meta.read(|meta| {
+            let state = meta.state();
+            let topics = state.topics().chain(state.deleting());
+            let logs = topics.flat_map(|topic| topic.logs()).chain([META_LOG]);
+            (logs.collect::<BTreeSet<LogId>>(), state.leader_epoch())
+        });
+        let shard = &self.inner.shard;
+        for moved in shard.move_aside(known).await? {
+            tracing::warn!(to = %moved.display(), "a log that no topic has was moved aside");
+        }
+        shard.raise_epochs(epoch).await?;
+        self.configure_logs().await?;
+        self.finish_deleting(self.deleting()).await?;
+        Ok(())
+    }
+
+    /// Gives every log that was found the policies of its topic.
+    async fn configure_logs(&self) -> Result<(), LogError> {
+        let mut open = self.inner.shard.log_ids();
+        open.retain(|log| *log != META_LOG);
+        for of_topic in open.chunk_by(|a, b| a.topic == b.topic) {
+            let id = TopicId(of_topic[0].topic);
+            let topic = self.topic(&crate::ids::TopicRef::Id(id));
+            let policy = topic.map(|topic| topic.settings.log.clone());
+            self.inner
+                .shard
+                .set_config(of_topic.to_vec(), || policy)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The log of the metadata machine.
+pub(super) const META_LOG: LogId = LogId {
+    topic: TopicId::META.0,
+    partition: 0,
+};
+
+/// Nothing of it is deleted by age or size: snapshots let go of what they replace. Always synced.
+fn meta_log_config() -> LogConfig {
+    LogConfig {
+        // A snapshot is one batch and must fit: ten thousand topics with some configs each.
+        segment_bytes: 16 << 20,
+        segment_ms: i64::MAX,
+        retention_ms: None,
+        retention_bytes: None,
+        delete: false,
+        ..LogConfig::default()
+    }
+}

@@ -1,0 +1,215 @@
+//! The asynchronous shell of the shard: room in its queue, its threads, its waiting readers.
+//!
+//! Floor 2 of broker.
+//!
+//! Invariants
+//! - The bytes of all batches that wait to be written or synced stay below `queued.max.bytes`,
+//!   but for one larger batch.
+//! - No asynchronous caller syncs: commits run on a thread of their own, the rest of the disk's
+//!   slow work on the runtime's blocking threads.
+//! - Logs are opened, reconfigured and removed one call at a time, and such a call goes on when
+//!   its caller is gone.
+
+mod append;
+mod open;
+mod upkeep;
+mod waiters;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use highwater_log::config::LogConfig;
+use highwater_log::error::LogError;
+use highwater_log::reader::LogReader;
+use highwater_log::shard::Shard as Core;
+use highwater_log::types::{LeaderEpoch, LogId, Offset};
+use highwater_proto::clock::Clock;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedMutexGuard, Semaphore};
+
+pub use append::{Enqueuer, PendingAppend};
+pub use open::{OpenedShard, ShardOptions};
+pub use waiters::{Parked, Waiters};
+
+/// All logs of a broker, for asynchronous callers.
+#[derive(Debug)]
+pub struct Shard {
+    core: Arc<Core>,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+    room: Arc<Semaphore>,
+    room_bytes: u32,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    waiters: Arc<Waiters>,
+    work: Arc<Notify>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shard {
+    /// The readers that wait for records.
+    #[must_use]
+    pub fn waiters(&self) -> &Arc<Waiters> {
+        &self.waiters
+    }
+
+    /// The reader of a log that is open.
+    #[must_use]
+    pub fn reader(&self, id: LogId) -> Option<LogReader> {
+        self.core.reader(id)
+    }
+
+    /// Every log that is open.
+    #[must_use]
+    pub fn log_ids(&self) -> Vec<LogId> {
+        self.core.log_ids()
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.core.poisoned()
+    }
+
+    /// Opens a log at its first use. `plan` is asked when it is this call's turn: it says with
+    /// which config and epoch, or that the log may not be opened any more.
+    pub async fn open_log(
+        &self,
+        id: LogId,
+        plan: impl FnOnce() -> Option<(LogConfig, LeaderEpoch)>,
+    ) -> Result<(), LogError> {
+        let turn = self.turn().await;
+        if self.core.reader(id).is_some() {
+            return Ok(());
+        }
+        let (config, epoch) = plan().ok_or(LogError::Closed)?;
+        let now = self.clock.now();
+        self.in_turn(turn, move |core| {
+            core.add_log(id, config, epoch, now).map(drop)
+        })
+        .await
+    }
+
+    /// Gives new policies to those of the logs that are open. `policy` is asked when it is this
+    /// call's turn, so that of two calls the later one decides; `None` changes nothing.
+    pub async fn set_config(
+        &self,
+        ids: Vec<LogId>,
+        policy: impl FnOnce() -> Option<LogConfig>,
+    ) -> Result<(), LogError> {
+        let turn = self.turn().await;
+        let Some(config) = policy() else {
+            return Ok(());
+        };
+        self.in_turn(turn, move |core| {
+            let mut open = ids.into_iter().filter(|id| core.reader(*id).is_some());
+            open.try_for_each(|id| core.set_config(id, config.clone()))
+        })
+        .await
+    }
+
+    /// Removes the files of logs, and what an earlier attempt has left of them.
+    pub async fn remove_logs(&self, ids: Vec<LogId>) -> Result<(), LogError> {
+        let turn = self.turn().await;
+        self.in_turn(turn, move |core| {
+            // With the open ones the topic's directory goes, and the others cost next to nothing.
+            let is_open = |id: &LogId| core.reader(*id).is_some();
+            let (open, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(is_open);
+            open.into_iter()
+                .chain(others)
+                .try_for_each(|id| core.remove_log(id))
+        })
+        .await
+    }
+
+    /// Deletes the records of a log below an offset; answers the log's first offset, durably.
+    pub async fn delete_records(&self, id: LogId, before: Offset) -> Result<Offset, LogError> {
+        let now = self.clock.now();
+        self.blocking(move |core| core.delete_records(id, before, now))
+            .await
+    }
+
+    /// Removes what the policies of the logs no longer keep, and wakes their readers: what they
+    /// wait for may be gone.
+    pub async fn apply_retention(&self) -> Result<(), LogError> {
+        let now = self.clock.now();
+        let retired = self.blocking(move |core| core.apply_retention(now)).await?;
+        self.waiters.moved(retired.into_iter().map(|(log, _)| log));
+        Ok(())
+    }
+
+    /// Starts a leader epoch in every log that does not have it yet.
+    pub async fn raise_epochs(&self, epoch: LeaderEpoch) -> Result<(), LogError> {
+        self.blocking(move |core| core.raise_epochs(epoch)).await
+    }
+
+    /// Moves the logs that are not known to `lost+found`; answers where they went.
+    pub async fn move_aside(&self, known: BTreeSet<LogId>) -> Result<Vec<PathBuf>, LogError> {
+        self.blocking(move |core| core.move_aside(&known)).await
+    }
+
+    /// Lets a log be written when the disk is full: without it nothing could be deleted.
+    pub fn mark_vital(&self, id: LogId) {
+        self.core.mark_vital(id);
+    }
+
+    async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Does `work` on a blocking thread and ends the turn when it is done, whether or not the
+    /// caller still waits.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        turn: OwnedMutexGuard<()>,
+        work: impl FnOnce(&Core) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        self.blocking(move |core| {
+            let result = work(core);
+            drop(turn);
+            result
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Core) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let core = Arc::clone(&self.core);
+        // The task fails only when the runtime is being shut down.
+        self.runtime
+            .spawn_blocking(move || work(&core))
+            .await
+            .unwrap_or(Err(LogError::Closed))
+    }
+
+    /// Syncs and closes every log and ends the commit thread. Blocks; may be called again.
+    pub fn close(&self) -> Result<(), LogError> {
+        let closed = self.core.close(self.clock.now());
+        self.end_committer();
+        closed
+    }
+
+    /// Lets go of everything as it is, as if the process had died: the next start is one after an
+    /// unclean stop. Blocks.
+    pub fn abandon(&self) {
+        self.core.abandon();
+        self.end_committer();
+    }
+
+    fn end_committer(&self) {
+        self.room.close();
+        self.waiters.close();
+        let committer = self
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(committer) = committer {
+            // A panic of the committer has poisoned the shard; there is nothing to add here.
+            drop(committer.join());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Opening the shard: recovery, then the thread that commits.
+//!
+//! Floor 2 of broker.
+//!
+//! Invariants
+//! - Every log of the directory is open, known to the metadata or not: only one of them can tell.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use highwater_log::config::LogConfig;
+use highwater_log::data_dir::DataDir;
+use highwater_log::fs::Fs;
+use highwater_log::shard::{Shard as Core, ShardConfig, ShardRecovered};
+use highwater_proto::clock::Clock;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::config::BrokerConfig;
+use crate::error::BrokerError;
+use crate::shard::{Shard, Waiters};
+
+/// Where the logs are, and what drives them.
+#[derive(Debug)]
+pub struct ShardOptions<'a> {
+    /// The disk.
+    pub fs: Arc<dyn Fs>,
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The limits.
+    pub config: &'a BrokerConfig,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where slow work runs.
+    pub runtime: Handle,
+}
+
+/// A shard that has recovered, and what recovery found.
+#[derive(Debug)]
+pub struct OpenedShard {
+    /// The shard.
+    pub shard: Arc<Shard>,
+    /// What recovery found.
+    pub recovered: ShardRecovered,
+}
+
+impl Shard {
+    /// Locks the directory, recovers every log in it, and starts the commit thread. Blocks.
+    pub fn open(options: ShardOptions<'_>) -> Result<OpenedShard, BrokerError> {
+        let ShardOptions {
+            fs,
+            dir,
+            config,
+            clock,
+            runtime,
+        } = options;
+        let dir = DataDir::open(fs, &dir)?;
+        // Which topics there are stands in one of these logs; until it is read, all are alike.
+        let logs = dir
+            .logs()?
+            .into_iter()
+            .map(|id| (id, LogConfig::default()))
+            .collect();
+        let (core, recovered) = Core::open(dir, logs, shard_config(config), clock.now())?;
+        let waiters = Arc::new(Waiters::new(config.fetch_parked_max));
+        let moved = Arc::clone(&waiters);
+        core.on_advance(move |logs| moved.moved(logs.iter().copied()));
+        let work = Arc::new(Notify::new());
+        let wanted = Arc::clone(&work);
+        core.on_work(move || wanted.notify_one());
+        let committer = {
+            let core = Arc::clone(&core);
+            let thread = std::thread::Builder::new().name("highwater-commit".to_owned());
+            let spawned = thread.spawn(move || core.commit_loop());
+            spawned.map_err(|source| BrokerError::System {
+                op: "start the commit thread",
+                source,
+            })?
+        };
+        let room_bytes = u32::try_from(config.queued_max_bytes).unwrap_or(u32::MAX);
+        let shard = Self {
+            core,
+            clock,
+            runtime,
+            room: Arc::new(Semaphore::new(room_bytes as usize)),
+            room_bytes,
+            turn: Arc::default(),
+            waiters,
+            work,
+            committer: Mutex::new(Some(committer)),
+        };
+        Ok(OpenedShard {
+            shard: Arc::new(shard),
+            recovered,
+        })
+    }
+}
+
+fn shard_config(config: &BrokerConfig) -> ShardConfig {
+    ShardConfig {
+        journal_bytes: config.log_journal_bytes,
+        journal_batch_bytes_max: config.log_journal_batch_max_bytes,
+        checkpoint_ms: config.log_checkpoint_interval_ms,
+        min_free_bytes: config.min_free_bytes,
+    }
+}
