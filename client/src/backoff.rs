@@ -1,0 +1,50 @@
+//! How long to wait before trying again: doubling, up to a limit, without a clock.
+//!
+//! Floor 1 of client.
+
+use std::time::Duration;
+
+/// A pause that doubles with each failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    first: Duration,
+    max: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    /// Starts at `first` and never exceeds `max`.
+    #[must_use]
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max, failures: 0 }
+    }
+
+    /// The pause before the next try.
+    pub fn next_pause(&mut self) -> Duration {
+        let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.first.saturating_mul(factor).min(self.max)
+    }
+
+    /// A success: the next pause is the first one again.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_doubles_up_to_the_limit_and_starts_again() {
+        let ms = Duration::from_millis;
+        let mut backoff = Backoff::new(ms(100), ms(350));
+        assert_eq!([(); 4].map(|()| backoff.next_pause()), [ms(100), ms(200), ms(350), ms(350)]);
+        for _ in 0..100 {
+            assert!(backoff.next_pause() <= ms(350));
+        }
+        backoff.reset();
+        assert_eq!(backoff.next_pause(), ms(100));
+    }
+}

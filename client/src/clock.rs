@@ -1,0 +1,43 @@
+//! The real clock: the client's only file that asks for the time or uses `tokio::time`.
+//!
+//! Floor 0 of client.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use highwater_proto::clock::{Clock, Mono, Now, Sleep, Wall};
+
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic part starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the seam to the machine's clock")]
+        let start = Instant::now();
+        Self { start }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        #[expect(clippy::disallowed_methods, reason = "the seam to the machine's clock")]
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let wall = Wall(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX));
+        Now { mono: Mono(0).plus(self.start.elapsed()), wall }
+    }
+
+    fn sleep_until(&self, at: Mono) -> Sleep {
+        let left = at.since(self.now().mono);
+        Box::pin(tokio::time::sleep(left))
+    }
+}

@@ -1,0 +1,133 @@
+//! Settings of the producer and the consumer: Kafka's names and defaults.
+//!
+//! Floor 0 of client. A setting `batch.size` is the field `batch_size`.
+
+use highwater_proto::compress::Codec;
+
+/// When the broker answers a producer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acks {
+    /// Never (`acks=0`): a record may be lost without a word.
+    None,
+    /// When the batch is written (`acks=1`): it survives a kill of the broker, not a power cut.
+    Leader,
+    /// When the batch is durable under its topic's `durability` (`acks=all`).
+    #[default]
+    All,
+}
+
+impl Acks {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn wire(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
+        }
+    }
+}
+
+impl std::str::FromStr for Acks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "0" => Ok(Self::None),
+            "1" => Ok(Self::Leader),
+            "all" | "-1" => Ok(Self::All),
+            _ => Err(format!("acks is 0, 1 or all, not {text}")),
+        }
+    }
+}
+
+/// Settings of a producer.
+#[derive(Clone, Debug)]
+pub struct ProducerConfig {
+    /// When the broker answers.
+    pub acks: Acks,
+    /// Bytes of records that a batch holds before it is sent, uncompressed. Kafka: 16384.
+    pub batch_size: usize,
+    /// How long a record waits for others to share its batch, in milliseconds. Kafka 4: 5.
+    pub linger_ms: u64,
+    /// The codec of the batches.
+    pub compression_type: Codec,
+    /// Bytes of records that may wait for their answers; `send` waits for room beyond that.
+    pub buffer_memory: usize,
+    /// The largest request in bytes.
+    pub max_request_size: usize,
+    /// Requests on their way at a time.
+    pub max_in_flight: usize,
+    /// Whether the broker recognises repetitions, so that a retry never doubles a record. Off when
+    /// `acks` is not `all`.
+    pub enable_idempotence: bool,
+    /// How long a record may take from `send` to its answer, retries included, in milliseconds.
+    pub delivery_timeout_ms: u64,
+    /// The pause before a retry, in milliseconds.
+    pub retry_backoff_ms: u64,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            acks: Acks::All,
+            batch_size: 16_384,
+            linger_ms: 5,
+            compression_type: Codec::None,
+            buffer_memory: 33_554_432,
+            max_request_size: 1_048_576,
+            max_in_flight: 5,
+            enable_idempotence: true,
+            delivery_timeout_ms: 120_000,
+            retry_backoff_ms: 100,
+        }
+    }
+}
+
+/// Where a consumer begins when the offset that it asks for is outside the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// At the oldest record.
+    Earliest,
+    /// At the end: only what comes from now on. Kafka's default.
+    #[default]
+    Latest,
+    /// Nowhere: `poll` answers the error.
+    None,
+}
+
+/// Settings of a consumer.
+#[derive(Clone, Debug)]
+pub struct ConsumerConfig {
+    /// Bytes that the broker waits for before it answers.
+    pub fetch_min_bytes: i32,
+    /// Bytes that one answer may hold, over all partitions.
+    pub fetch_max_bytes: i32,
+    /// How long the broker waits for `fetch_min_bytes`, in milliseconds.
+    pub fetch_max_wait_ms: i32,
+    /// Bytes that one answer may hold of one partition.
+    pub max_partition_fetch_bytes: i32,
+    /// Records that one `poll` returns.
+    pub max_poll_records: usize,
+    /// What happens when the asked offset is gone.
+    pub auto_offset_reset: OffsetReset,
+    /// Bytes that one batch may decompress to.
+    pub decompressed_bytes_max: usize,
+    /// Whether the CRC-32C of each batch is verified.
+    pub check_crcs: bool,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self {
+            fetch_min_bytes: 1,
+            fetch_max_bytes: 52_428_800,
+            fetch_max_wait_ms: 500,
+            max_partition_fetch_bytes: 1_048_576,
+            max_poll_records: 500,
+            auto_offset_reset: OffsetReset::Latest,
+            decompressed_bytes_max: 64 * 1024 * 1024,
+            check_crcs: true,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What went wrong with a call, told apart by what the caller may do next.
+//!
+//! Floor 0 of client.
+
+use highwater_proto::code::ErrorCode;
+use highwater_proto::exchange::ExchangeError;
+use thiserror::Error;
+
+/// A call failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The request surely had no effect: sending it again is safe.
+    #[error("nothing was sent: {0}")]
+    NotSent(String),
+    /// The request may have had its effect: without a producer id, sending it again may double it.
+    #[error("no answer came, the broker may have done it: {0}")]
+    Unknown(String),
+    /// The broker answered an error.
+    #[error("the broker answered {}: {message}", code.name())]
+    Broker {
+        /// Kafka's code.
+        code: ErrorCode,
+        /// What the broker said, or what the code means.
+        message: String,
+    },
+    /// The producer, the consumer or the connection was closed.
+    #[error("the client is closed")]
+    Closed,
+    /// The call cannot be right, whatever the broker says.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl ClientError {
+    /// Whether the same call may succeed later. For [`Self::Unknown`] that is true only where a
+    /// repetition is recognised, that is with an idempotent producer, or where it does no harm.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::NotSent(_) | Self::Unknown(_) => true,
+            Self::Broker { code, .. } => code.retriable(),
+            Self::Closed | Self::Invalid(_) => false,
+        }
+    }
+
+    /// The error behind a wire code with the broker's own words, or `Ok` if there is none.
+    pub(crate) fn check(code: i16, message: Option<&str>) -> Result<(), Self> {
+        if code == ErrorCode::None.code() {
+            return Ok(());
+        }
+        let code = ErrorCode::from_i16(code).unwrap_or(ErrorCode::UnknownServerError);
+        let message = message.unwrap_or_else(|| code.message()).to_owned();
+        Err(Self::Broker { code, message })
+    }
+}
+
+impl From<ExchangeError> for ClientError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::NotSent { why } => Self::NotSent(why),
+            ExchangeError::Unknown { why } => Self::Unknown(why),
+            _ => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The two tasks of a connection: one writes what is queued, one reads what is answered.
+//!
+//! Floor 2 of client.
+//!
+//! Invariants
+//! - A request is noted as waiting for its answer before its first byte is written.
+//! - The tasks end with the queue, or with the first error; both ways nobody is left waiting,
+//!   because each waiter's channel is dropped or answered.
+
+use std::io::{self, IoSlice};
+
+use bytes::{Bytes, BytesMut};
+use highwater_proto::cursor::Encoded;
+use highwater_proto::exchange::ExchangeError;
+use highwater_proto::kafka::{self, ApiKey, Response, SIZE_BYTES};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+
+/// A request on its way.
+pub(super) struct Outgoing {
+    pub(super) frame: Encoded,
+    pub(super) key: ApiKey,
+    pub(super) version: i16,
+    pub(super) correlation_id: i32,
+    pub(super) expects_response: bool,
+    pub(super) answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>,
+}
+
+/// Requests that wait to be written.
+pub(super) struct Queue {
+    requests: mpsc::Sender<Outgoing>,
+}
+
+impl Queue {
+    /// Queues a request, or says why not.
+    pub(super) fn push(&self, request: Outgoing) -> Result<(), String> {
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => "too many requests wait already".to_owned(),
+            mpsc::error::TrySendError::Closed(_) => "the connection is closed".to_owned(),
+        })
+    }
+}
+
+/// A request that was written and waits for its answer.
+struct Waiting {
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>,
+}
+
+/// Starts the tasks of a connection.
+pub(super) fn start(stream: TcpStream, requests_max: usize, response_bytes_max: usize) -> Queue {
+    let (read_half, write_half) = stream.into_split();
+    let (requests, queued) = mpsc::channel(requests_max);
+    let (written, waiting) = mpsc::channel(requests_max);
+    tokio::spawn(async move {
+        if let Err(error) = write_all(write_half, queued, written).await {
+            tracing::debug!(%error, "a connection ended while writing");
+        }
+    });
+    tokio::spawn(async move {
+        if let Err(error) = read_all(read_half, waiting, response_bytes_max).await {
+            tracing::debug!(%error, "a connection ended while reading");
+        }
+    });
+    Queue { requests }
+}
+
+async fn write_all(
+    mut socket: OwnedWriteHalf,
+    mut queued: mpsc::Receiver<Outgoing>,
+    written: mpsc::Sender<Waiting>,
+) -> io::Result<()> {
+    while let Some(request) = queued.recv().await {
+        let Outgoing { frame, key, version, correlation_id, expects_response, answer } = request;
+        if expects_response {
+            let waiting = Waiting { key, version, correlation_id, answer };
+            // The reader is gone when the broker hung up: the dropped channel tells the waiter.
+            if written.send(waiting).await.is_err() {
+                return Ok(());
+            }
+            write_parts(&mut socket, frame.into_parts()).await?;
+        } else {
+            write_parts(&mut socket, frame.into_parts()).await?;
+            // The asker may have lost interest, which is no error.
+            let _ = answer.send(Ok(None));
+        }
+    }
+    Ok(())
+}
+
+/// One vectored write for all parts, repeated for what the socket did not take.
+async fn write_parts(socket: &mut OwnedWriteHalf, parts: Vec<Bytes>) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        let count = socket.write_vectored(left).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut left, count);
+    }
+    Ok(())
+}
+
+async fn read_all(
+    mut socket: OwnedReadHalf,
+    mut waiting: mpsc::Receiver<Waiting>,
+    response_bytes_max: usize,
+) -> io::Result<()> {
+    while let Some(Waiting { key, version, correlation_id, answer }) = waiting.recv().await {
+        let read = read_frame(&mut socket, response_bytes_max).await;
+        let response = read.and_then(|frame| decode(key, version, correlation_id, frame));
+        match response {
+            Ok(response) => {
+                let _ = answer.send(Ok(Some(response)));
+            }
+            Err(error) => {
+                let _ = answer.send(Err(ExchangeError::Unknown { why: error.to_string() }));
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn read_frame(socket: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<Bytes> {
+    let mut prefix = [0; SIZE_BYTES];
+    socket.read_exact(&mut prefix).await?;
+    let size = kafka::response_size(prefix, bytes_max).map_err(invalid)?;
+    // The buffer grows with what arrives, not with what is announced.
+    let mut frame = BytesMut::with_capacity(size.min(READ_AHEAD_BYTES));
+    let mut socket = socket.take(size as u64);
+    while frame.len() < size {
+        if socket.read_buf(&mut frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(frame.freeze())
+}
+
+fn decode(key: ApiKey, version: i16, expected: i32, frame: Bytes) -> io::Result<Response> {
+    let got = kafka::correlation_id(&frame).map_err(invalid)?;
+    if got != expected {
+        return Err(invalid(format!("answer {got} came where {expected} was due")));
+    }
+    // A broker that does not know our version of ApiVersions answers in version 0.
+    let version = match key {
+        ApiKey::ApiVersions if answers_unsupported(&frame) => 0,
+        _ => version,
+    };
+    Response::decode_frame(key, version, frame).map(|(_, response)| response).map_err(invalid)
+}
+
+/// Whether the error code behind the correlation id is UNSUPPORTED_VERSION.
+fn answers_unsupported(frame: &Bytes) -> bool {
+    frame.get(4..6) == Some(&35_i16.to_be_bytes())
+}
+
+fn invalid(error: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+/// What is allocated before the first byte of an answer came.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
