@@ -9,7 +9,7 @@ use crate::tree;
 /// only by a decision: raise it here and say in ARCHITECTURE.md why.
 const LIBRARY_PACKAGES_MAX: usize = 75;
 
-pub fn without_reason() -> Vec<String> {
+pub(crate) fn without_reason() -> Vec<String> {
     let architecture = tree::read("ARCHITECTURE.md");
     let manifest = tree::read("Cargo.toml");
     let section = manifest
@@ -26,23 +26,42 @@ pub fn without_reason() -> Vec<String> {
         .collect()
 }
 
-pub fn graph_too_large() -> Vec<String> {
+pub(crate) fn graph_too_large() -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "-p", "highwater", "--no-default-features", "-e", "normal"])
+        .args([
+            "tree",
+            "-p",
+            "highwater",
+            "--no-default-features",
+            "-e",
+            "normal",
+        ])
         .args(["--prefix", "none", "--format", "{p}", "--locked"])
         .current_dir(tree::root())
         .output()
         .expect("cargo can be started");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8_lossy(&output.stdout);
-    let packages: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.split(" (").next()).map(str::trim).collect();
+    let packages: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.split(" (").next())
+        .map(str::trim)
+        .collect();
     assert!(packages.len() > 5, "the graph was not read");
     let mut found = Vec::new();
     if packages.len() > LIBRARY_PACKAGES_MAX {
-        found.push(format!("{} packages, at most {LIBRARY_PACKAGES_MAX}", packages.len()));
+        found.push(format!(
+            "{} packages, at most {LIBRARY_PACKAGES_MAX}",
+            packages.len()
+        ));
     }
-    for banned in ["clap", "axum", "rustls", "sqlx", "openssl", "cc", "zstd-sys", "lz4-sys"] {
+    for banned in [
+        "clap", "axum", "rustls", "sqlx", "openssl", "cc", "zstd-sys", "lz4-sys",
+    ] {
         if packages.iter().any(|p| p.split(' ').next() == Some(banned)) {
             found.push(format!("{banned} is in the library's graph"));
         }

@@ -4,20 +4,27 @@ use std::collections::BTreeSet;
 
 use crate::tree;
 
-pub fn broken_links() -> Vec<String> {
+pub(crate) fn broken_links() -> Vec<String> {
     let mut found = Vec::new();
     let mut links = 0;
     for document in tree::files("md") {
         let dir = document.path.rsplit_once('/').map_or("", |(dir, _)| dir);
         for target in relative_links(&document.text) {
             links += 1;
-            let path = if dir.is_empty() { target.clone() } else { format!("{dir}/{target}") };
+            let path = if dir.is_empty() {
+                target.clone()
+            } else {
+                format!("{dir}/{target}")
+            };
             if !tree::exists(&path) {
                 found.push(format!("{}: {target}", document.path));
             }
         }
     }
-    assert!(links > 5, "only {links} links were seen: the parser is blind");
+    assert!(
+        links > 5,
+        "only {links} links were seen: the parser is blind"
+    );
     found
 }
 
@@ -32,7 +39,7 @@ fn relative_links(text: &str) -> Vec<String> {
 }
 
 /// Every row of the API table has a message file, a handler and a row in COMPAT.md.
-pub fn api_files() -> Vec<String> {
+pub(crate) fn api_files() -> Vec<String> {
     let compat = tree::read("COMPAT.md");
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
@@ -80,5 +87,8 @@ fn snake(name: &str) -> String {
 #[test]
 fn names_become_file_names() {
     assert_eq!(snake("OffsetForLeaderEpoch"), "offset_for_leader_epoch");
-    assert_eq!(relative_links("[a](b.md#c) [d](https://e) [f](#g)"), ["b.md"]);
+    assert_eq!(
+        relative_links("[a](b.md#c) [d](https://e) [f](#g)"),
+        ["b.md"]
+    );
 }

@@ -2,42 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use crate::tree::{self, Source};
+use crate::tree;
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 const LINE_COLUMNS_MAX: usize = 100;
 
-pub fn without_header() -> Vec<String> {
-    let headless = |source: &Source| !source.text.starts_with("//!");
-    let no_floor = |source: &Source| {
-        !floor_exempt(&source.path) && !source.text.lines().take(12).any(|l| l.contains("Floor "))
-    };
+pub(crate) fn without_header() -> Vec<String> {
     tree::files("rs")
         .iter()
-        .filter_map(|source| {
-            if headless(source) {
-                Some(format!("{}: the first line is not `//!`", source.path))
-            } else if no_floor(source) {
-                Some(format!("{}: the header does not say `Floor N of ...`", source.path))
-            } else {
-                None
-            }
-        })
+        .filter(|source| !source.text.starts_with("//!"))
+        .map(|source| source.path.clone())
         .collect()
 }
 
-/// Crate roots, tests and benches stand on no inner floor.
-fn floor_exempt(path: &str) -> bool {
-    !path.contains("/src/")
-        || path.starts_with("tests/")
-        || path.ends_with("/lib.rs")
-        || path.ends_with("tests.rs")
-        || path.contains("/tests/")
-}
-
 /// Findings that the ratchet does not excuse.
-pub fn too_long() -> Vec<String> {
+pub(crate) fn too_long() -> Vec<String> {
     let ratchet = ratchet();
     lengths()
         .into_iter()
@@ -47,7 +27,7 @@ pub fn too_long() -> Vec<String> {
 }
 
 /// Entries of the ratchet that are gone or have shrunk.
-pub fn loose_ratchet() -> Vec<String> {
+pub(crate) fn loose_ratchet() -> Vec<String> {
     let now: BTreeMap<String, usize> = lengths().into_iter().collect();
     ratchet()
         .into_iter()
@@ -82,7 +62,9 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
-        let Some(name) = function_name(line) else { continue };
+        let Some(name) = function_name(line) else {
+            continue;
+        };
         let indent = &line[..line.len() - line.trim_start().len()];
         let end = format!("{indent}}}");
         let stop = format!("{indent}fn ");
@@ -104,12 +86,27 @@ fn function_name(line: &str) -> Option<String> {
         return None;
     }
     let before_and_after = code.split_once("fn ")?;
-    let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern"];
-    if !before_and_after.0.split_whitespace().all(|word| qualifiers.contains(&word)) {
+    let qualifiers = [
+        "pub",
+        "pub(crate)",
+        "pub(super)",
+        "const",
+        "async",
+        "unsafe",
+        "extern",
+    ];
+    if !before_and_after
+        .0
+        .split_whitespace()
+        .all(|word| qualifiers.contains(&word))
+    {
         return None;
     }
-    let name: String =
-        before_and_after.1.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let name: String = before_and_after
+        .1
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -118,13 +115,18 @@ fn ratchet() -> BTreeMap<String, usize> {
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
-            let (what, lines) = line.rsplit_once(' ').expect("a ratchet line is `what lines`");
-            (what.to_owned(), lines.parse().expect("a ratchet line ends in a number"))
+            let (what, lines) = line
+                .rsplit_once(' ')
+                .expect("a ratchet line is `what lines`");
+            (
+                what.to_owned(),
+                lines.parse().expect("a ratchet line ends in a number"),
+            )
         })
         .collect()
 }
 
-pub fn forbidden() -> Vec<String> {
+pub(crate) fn forbidden() -> Vec<String> {
     let mut found = Vec::new();
     for source in tree::files("rs") {
         // This file names what it forbids.
@@ -151,6 +153,7 @@ fn forbidden_in(path: &str, line: &str) -> Option<&'static str> {
         ("#[ignore", "a test that does not run is a defect"),
         ("should_panic", "return an error and compare it"),
         ("unbounded_channel", "every queue has a limit"),
+        ("use crate::{", "one import a line, so that the floors can be read from them"),
         ("thread::sleep(", "wait for the event, not for the clock"),
     ];
     if !line.is_ascii() {
@@ -165,7 +168,10 @@ fn forbidden_in(path: &str, line: &str) -> Option<&'static str> {
     if (line.contains("unsafe {") || line.contains("unsafe impl")) && !may_be_unsafe(path) {
         return Some("unsafe outside log-core/src/fs/os.rs");
     }
-    WORDS.iter().find(|(word, _)| line.contains(word)).map(|(_, why)| *why)
+    WORDS
+        .iter()
+        .find(|(word, _)| line.contains(word))
+        .map(|(_, why)| *why)
 }
 
 /// The one file of the product, and the tests that count allocations.
@@ -176,7 +182,8 @@ fn may_be_unsafe(path: &str) -> bool {
 #[test]
 fn a_long_function_is_seen() {
     let body = "    let x = 1;\n".repeat(FUNCTION_LINES_MAX);
-    let text = format!("pub async fn long(\n    a: u8,\n) -> u8 {{\n{body}}}\n\nfn short() {{\n}}\n");
+    let text =
+        format!("pub async fn long(\n    a: u8,\n) -> u8 {{\n{body}}}\n\nfn short() {{\n}}\n");
     let found = functions(&text);
     assert_eq!(found[0], ("long".to_owned(), FUNCTION_LINES_MAX + 4));
     assert_eq!(found[1], ("short".to_owned(), 2));

@@ -12,7 +12,10 @@ use crate::tree::{self, Source};
 const CRATES: &[&[(&str, &str)]] = &[
     &[("proto", "highwater-proto")],
     &[("log-core", "highwater-log")],
-    &[("broker", "highwater-broker"), ("client", "highwater-client")],
+    &[
+        ("broker", "highwater-broker"),
+        ("client", "highwater-client"),
+    ],
 ];
 
 struct Floors {
@@ -22,7 +25,7 @@ struct Floors {
     edges: BTreeSet<(String, String, String)>,
 }
 
-pub fn upward_imports() -> Vec<String> {
+pub(crate) fn upward_imports() -> Vec<String> {
     let floors = Floors::read();
     let mut found = Vec::new();
     let mut imports = 0;
@@ -35,11 +38,14 @@ pub fn upward_imports() -> Vec<String> {
             }
         }
     }
-    assert!(imports > 20, "only {imports} imports were seen: the parser is blind");
+    assert!(
+        imports > 20,
+        "only {imports} imports were seen: the parser is blind"
+    );
     found
 }
 
-pub fn unplaced_files() -> Vec<String> {
+pub(crate) fn unplaced_files() -> Vec<String> {
     let floors = Floors::read();
     sources()
         .iter()
@@ -51,16 +57,35 @@ pub fn unplaced_files() -> Vec<String> {
         .collect()
 }
 
-pub fn upward_crates() -> Vec<String> {
+/// Files whose header says another floor than ARCHITECTURE.md.
+pub(crate) fn wrong_headers() -> Vec<String> {
+    let floors = Floors::read();
+    sources()
+        .iter()
+        .filter_map(|source| {
+            let (krate, module) = place(&source.path);
+            let floor = floors.floor.get(&(krate.clone(), module))?;
+            let says = format!("Floor {floor} of {krate}");
+            let header = source.text.lines().take_while(|line| line.starts_with("//!"));
+            let is_right = header.into_iter().any(|line| line.contains(&says));
+            (!is_right).then(|| format!("{}: its header does not say `{says}`", source.path))
+        })
+        .collect()
+}
+
+pub(crate) fn upward_crates() -> Vec<String> {
     let mut found = Vec::new();
     for (floor, row) in CRATES.iter().enumerate() {
         for (dir, _) in *row {
             let manifest = tree::read(&format!("{dir}/Cargo.toml"));
-            let normal = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+            let normal = manifest
+                .split("[dev-dependencies]")
+                .next()
+                .unwrap_or_default();
             for (_, above) in CRATES.iter().skip(floor).flat_map(|row| row.iter()) {
-                if normal.lines().any(|l| l.starts_with(&format!("{above}."))
-                    || l.starts_with(&format!("{above} ")))
-                {
+                if normal.lines().any(|l| {
+                    l.starts_with(&format!("{above}.")) || l.starts_with(&format!("{above} "))
+                }) {
                     found.push(format!("{dir} depends on {above}"));
                 }
             }
@@ -70,18 +95,28 @@ pub fn upward_crates() -> Vec<String> {
 }
 
 fn sources() -> Vec<Source> {
-    let in_a_crate =
-        |path: &str| CRATES.iter().flat_map(|r| r.iter()).any(|(d, _)| path.starts_with(&format!("{d}/src/")));
+    let in_a_crate = |path: &str| {
+        CRATES
+            .iter()
+            .flat_map(|r| r.iter())
+            .any(|(d, _)| path.starts_with(&format!("{d}/src/")))
+    };
     tree::files("rs")
         .into_iter()
-        .filter(|s| in_a_crate(&s.path) && !s.path.ends_with("tests.rs") && !s.path.contains("/tests/"))
+        .filter(|s| {
+            in_a_crate(&s.path) && !s.path.ends_with("tests.rs") && !s.path.contains("/tests/")
+        })
         .collect()
 }
 
 /// The crate's folder and the top-level module of a file.
 fn place(path: &str) -> (String, String) {
     let (krate, rest) = path.split_once("/src/").expect("a source file lies in src");
-    let module = rest.split('/').next().unwrap_or(rest).trim_end_matches(".rs");
+    let module = rest
+        .split('/')
+        .next()
+        .unwrap_or(rest)
+        .trim_end_matches(".rs");
     (krate.to_owned(), module.to_owned())
 }
 
@@ -89,10 +124,15 @@ fn place(path: &str) -> (String, String) {
 fn imported_modules(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let mut found = BTreeSet::new();
-    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+    for line in code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
         for after in line.split("crate::").skip(1) {
-            let name: String =
-                after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = after
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             if name.chars().next().is_some_and(char::is_lowercase) {
                 found.insert(name);
             }
@@ -106,12 +146,18 @@ impl Floors {
         let text = tree::read("ARCHITECTURE.md");
         let mut floor = BTreeMap::new();
         for [krate, number, modules] in rows(&text, "floors") {
-            let number = number.trim_start_matches('F').parse().expect("a floor is `F` and a number");
+            let number = number
+                .trim_start_matches('F')
+                .parse()
+                .expect("a floor is `F` and a number");
             for module in modules.split(", ") {
                 floor.insert((krate.clone(), module.trim_matches('`').to_owned()), number);
             }
         }
-        let edges = rows(&text, "edges").into_iter().map(|[k, from, to]| (k, from, to)).collect();
+        let edges = rows(&text, "edges")
+            .into_iter()
+            .map(|[k, from, to]| (k, from, to))
+            .collect();
         assert!(floor.len() > 20, "ARCHITECTURE.md's floors were not found");
         Self { floor, edges }
     }
@@ -125,7 +171,9 @@ impl Floors {
             (Some(from_floor), Some(to_floor)) if to_floor < from_floor => true,
             // A macro or an item of the crate's root is no module.
             (_, None) => true,
-            _ => self.edges.contains(&(krate.to_owned(), from.to_owned(), to.to_owned())),
+            _ => self
+                .edges
+                .contains(&(krate.to_owned(), from.to_owned(), to.to_owned())),
         }
     }
 }
@@ -134,16 +182,24 @@ impl Floors {
 fn rows(text: &str, marker: &str) -> Vec<[String; 3]> {
     let start = format!("<!-- {marker} -->");
     let end = format!("<!-- /{marker} -->");
-    let table = text.split(&start).nth(1).and_then(|rest| rest.split(&end).next());
+    let table = text
+        .split(&start)
+        .nth(1)
+        .and_then(|rest| rest.split(&end).next());
     table
         .unwrap_or_else(|| panic!("ARCHITECTURE.md has no {start}"))
         .lines()
         .filter(|line| line.starts_with('|'))
         .skip(2)
         .map(|line| {
-            let cells: Vec<String> =
-                line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect();
-            cells.try_into().unwrap_or_else(|cells| panic!("three cells expected: {cells:?}"))
+            let cells: Vec<String> = line
+                .trim_matches('|')
+                .split('|')
+                .map(|c| c.trim().to_owned())
+                .collect();
+            cells
+                .try_into()
+                .unwrap_or_else(|cells| panic!("three cells expected: {cells:?}"))
         })
         .collect()
 }

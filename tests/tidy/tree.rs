@@ -4,32 +4,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One file, by its path from the root with `/` between the parts.
-pub struct Source {
-    pub path: String,
-    pub text: String,
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every file below the root that ends in `extension`, without build folders and fetched code.
-pub fn files(extension: &str) -> Vec<Source> {
+pub(crate) fn files(extension: &str) -> Vec<Source> {
     let mut found = Vec::new();
     walk(&root(), extension, &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(!found.is_empty(), "no .{extension} file found: the tree is not where it should be");
+    assert!(
+        !found.is_empty(),
+        "no .{extension} file found: the tree is not where it should be"
+    );
     found
 }
 
 /// One file by its path from the root.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "this test reads the source tree")]
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
+    fs::read_to_string(root().join(path))
+        .unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
 }
 
 /// Whether something lies at a path from the root.
-pub fn exists(path: &str) -> bool {
+pub(crate) fn exists(path: &str) -> bool {
     root().join(path).exists()
 }
 
@@ -42,9 +46,19 @@ fn walk(dir: &Path, extension: &str, found: &mut Vec<Source>) {
             if !matches!(name.as_str(), "target" | ".git" | ".cache" | "node_modules") {
                 walk(&path, extension, found);
             }
-        } else if name.rsplit_once('.').is_some_and(|(_, end)| end == extension) {
-            let path = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
-            found.push(Source { text: read(&path), path });
+        } else if name
+            .rsplit_once('.')
+            .is_some_and(|(_, end)| end == extension)
+        {
+            let path = path
+                .strip_prefix(root())
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
+            found.push(Source {
+                text: read(&path),
+                path,
+            });
         }
     }
 }
