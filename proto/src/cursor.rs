@@ -1,6 +1,6 @@
 //! Reading and writing the primitives of the Kafka wire, without copying what is large.
 //!
-//! Floor 1 of proto.
+//! Floor 2 of proto.
 //!
 //! Invariants
 //! - A `Reader` never panics and never reads past its end; what it hands out are slices of the

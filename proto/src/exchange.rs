@@ -1,6 +1,6 @@
 //! `Exchange`: the seam between a client and a broker.
 //!
-//! Floor 4 of proto.
+//! Floor 5 of proto.
 //!
 //! Invariants
 //! - A request is typed on both sides of the seam. Whether it travels as bytes (a connection) or as

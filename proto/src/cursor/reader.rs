@@ -1,6 +1,6 @@
 //! `Reader`: takes the primitives of the Kafka wire off a frame.
 //!
-//! Floor 1 of proto.
+//! Floor 2 of proto.
 //!
 //! Invariants
 //! - `position <= end <= bytes.len()`; a read that fails leaves the position where it was or at the

@@ -1,6 +1,6 @@
 //! `Records`: record bytes in pieces, as a log hands them out.
 //!
-//! Floor 1 of proto.
+//! Floor 2 of proto.
 //!
 //! Invariants
 //! - No piece is empty; the pieces, joined, are the records.

@@ -1,6 +1,6 @@
 //! `Str`: a string that is a slice of the frame it came in.
 //!
-//! Floor 1 of proto.
+//! Floor 2 of proto.
 //!
 //! Invariants
 //! - The bytes are UTF-8: every constructor has checked them.

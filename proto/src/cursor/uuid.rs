@@ -1,6 +1,6 @@
 //! `Uuid`: the id of a topic or of a cluster.
 //!
-//! Floor 1 of proto.
+//! Floor 2 of proto.
 //!
 //! Invariants
 //! - The text form is Kafka's: URL-safe base64 of the 16 bytes without padding, 22 characters.

@@ -1,6 +1,6 @@
 //! `Writer`: puts the primitives of the Kafka wire into a frame, and leaves records where they are.
 //!
-//! Floor 1 of proto.
+//! Floor 2 of proto.
 //!
 //! Invariants
 //! - Shared byte strings stand in the order of their positions in the own buffer.

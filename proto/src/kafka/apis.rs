@@ -1,6 +1,6 @@
 //! `apis!`: everything that depends on the list of APIs, made out of that list.
 //!
-//! Floor 2 of proto; used once, by the table in `kafka/mod.rs`.
+//! Floor 4 of proto; used once, by the table in `kafka/mod.rs`.
 //!
 //! Invariants
 //! - A row is number, name, implemented versions, advertised versions, first flexible version,

@@ -1,6 +1,6 @@
 //! Random messages for tests, each valid in the version that it is made for.
 //!
-//! Floor 2 of proto; compiled for its tests only.
+//! Floor 4 of proto; compiled for its tests only.
 //!
 //! Invariants
 //! - The same entropy gives the same message. When it is used up, values are the simplest ones, so

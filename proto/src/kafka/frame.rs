@@ -1,6 +1,6 @@
 //! Frames of the Kafka wire: the size in front, the headers of requests and responses.
 //!
-//! Floor 2 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - A size is judged before a byte of the frame is allocated or read.

@@ -1,6 +1,6 @@
 //! `message!`: the layouts of Kafka's messages as tables that compile.
 //!
-//! Floor 2 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - The order of the fields in a table is their order on the wire; tagged fields come last, their

@@ -50,6 +50,7 @@ use messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use messages::describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
 use messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
 use messages::fetch::{FetchRequest, FetchResponse};
+use messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use messages::incremental_alter_configs::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
@@ -147,6 +148,8 @@ apis! {
     2 ListOffsets: 0..=9, advertised 0..=9, flexible 6,
         ListOffsetsRequest => ListOffsetsResponse;
     3 Metadata: 0..=12, advertised 0..=12, flexible 9, MetadataRequest => MetadataResponse;
+    10 FindCoordinator: 0..=6, advertised 0..=6, flexible 3,
+        FindCoordinatorRequest => FindCoordinatorResponse;
     18 ApiVersions: 0..=4, advertised 0..=4, flexible 3,
         ApiVersionsRequest => ApiVersionsResponse;
     19 CreateTopics: 2..=7, advertised 2..=7, flexible 5,

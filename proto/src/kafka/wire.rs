@@ -1,6 +1,6 @@
 //! `Wire`: how a value stands in a message, for the primitives and for arrays.
 //!
-//! Floor 2 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - An array is paid for from the reader's allowance and then allocated in its exact size.

@@ -1,6 +1,6 @@
 //! ApiVersions (key 18), v0 to v4.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - The response has a header of version 0 in every version, so that any client can read it.

@@ -1,6 +1,6 @@
 //! CreatePartitions (key 37), v0 to v3.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - `count` is the new total, which has to exceed the present one.

@@ -1,6 +1,6 @@
 //! CreateTopics (key 19), v2 to v7.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - A topic has a count of partitions or an assignment, not both.

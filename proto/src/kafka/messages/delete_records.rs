@@ -1,6 +1,6 @@
 //! DeleteRecords (key 21), v0 to v2.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - The response carries the new start of each log.

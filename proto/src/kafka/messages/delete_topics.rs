@@ -1,6 +1,6 @@
 //! DeleteTopics (key 20), v1 to v6.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - v6 replaces the list of names by a list of names or ids.

@@ -1,6 +1,6 @@
 //! DescribeCluster (key 60), v0 to v1.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - Flexible from the start.

@@ -1,6 +1,6 @@
 //! DescribeConfigs (key 32), v1 to v4.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - `configuration_keys` null asks for every setting.

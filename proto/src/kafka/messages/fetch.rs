@@ -1,6 +1,6 @@
 //! Fetch (key 1), v4 to v16.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - `records` of a response are never null on the wire, not even beside an error, and they are

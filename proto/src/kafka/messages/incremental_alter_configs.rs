@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs (key 44), v0 to v1.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - A request changes the settings that it names and leaves all others.

@@ -1,6 +1,6 @@
 //! InitProducerId (key 22), v0 to v5.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - Producer id and epoch of the request are both -1 or both set.

@@ -1,6 +1,6 @@
 //! ListOffsets (key 2), v0 to v9.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - v0 asks for a list of offsets and gets one; every later version asks for a single offset.

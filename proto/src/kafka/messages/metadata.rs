@@ -1,6 +1,6 @@
 //! Metadata (key 3), v0 to v12.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - v0 asks for all topics by an empty list; later versions by null, and an empty list is none.

@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch (key 23), v2 to v4.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - The response carries the largest epoch that the log knows up to the one asked for, and where

@@ -1,6 +1,6 @@
 //! Produce (key 0), v3 to v11.
 //!
-//! Floor 3 of proto.
+//! Floor 4 of proto.
 //!
 //! Invariants
 //! - `records` is a slice of the frame: one record batch, which nobody re-encodes.
