@@ -1,7 +1,7 @@
 //! How threads share one piece of work: a queue whose first caller drives for all, a bell, and a
 //! reply that is waited for.
 //!
-//! Floor 1 of log-core. Modelled with loom in `combine/models.rs`.
+//! Floor 0 of log-core. Modelled with loom in `combine/models.rs`.
 //!
 //! Invariants
 //! - At most one driver at a time, and no item waits without one: an item is taken by the driver

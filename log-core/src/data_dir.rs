@@ -1,6 +1,6 @@
 //! The data directory: its lock, its format, the mark of a clean stop, and where each log lies.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 //!
 //! Invariants
 //! - One handle at a time: the lock is held for as long as the value lives.
@@ -10,18 +10,22 @@
 
 mod clean;
 mod final_sync;
+mod names;
+mod peek;
 #[cfg(test)]
 mod tests;
 mod version;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use highwater_proto::clock::Now;
 
 use self::final_sync::FinalSync;
+pub(crate) use self::peek::Peek;
 use self::version::{Features, OURS};
 use crate::checkpoint::{self, RecoveryPoint};
 use crate::config::LogConfig;
@@ -67,13 +71,7 @@ impl DataDir {
     pub fn open(fs: Arc<dyn Fs>, root: &Path) -> Result<Self, LogError> {
         let fs: Arc<dyn Fs> = Arc::new(FinalSync { below: fs });
         create_dirs(&*fs, root)?;
-        let lock = fs.lock(root).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => LogError::Locked {
-                dir: root.to_owned(),
-                why: error.to_string(),
-            },
-            _ => LogError::io("lock", root, error),
-        })?;
+        let lock = lock(&*fs, root)?;
         let is_new = check_version(&*fs, root)?;
         create_dir(&*fs, root, LOGS)?;
         let clean = read_clean(&*fs, root)?;
@@ -105,106 +103,6 @@ impl DataDir {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.clean.is_some()
-    }
-
-    /// The logs that are there, known to anybody or not, in order.
-    pub fn logs(&self) -> Result<Vec<LogId>, LogError> {
-        let mut logs = Vec::new();
-        let dir = self.root.join(LOGS);
-        for name in self.list(&dir)? {
-            let Some(topic) = topic_of(&name) else {
-                continue;
-            };
-            for name in self.list(&dir.join(&name))? {
-                logs.extend(partition_of(&name).map(|partition| LogId { topic, partition }));
-            }
-        }
-        logs.sort_unstable();
-        Ok(logs)
-    }
-
-    /// Makes the names of the logs' directories durable, after an unclean stop: one that a process
-    /// has made before it died may be seen and not be there after a power cut.
-    pub(crate) fn sync_names(&self) -> Result<(), LogError> {
-        let logs = self.root.join(LOGS);
-        let sync = |dir: &Path| {
-            self.fs
-                .sync_dir(dir)
-                .map_err(|error| LogError::io("sync", dir, error))
-        };
-        for name in self.list(&logs)? {
-            if topic_of(&name).is_some() {
-                sync(&logs.join(name))?;
-            }
-        }
-        sync(&logs)
-    }
-
-    /// What lies under `logs` and belongs to none of the `known` logs, as paths below the data
-    /// directory, in order.
-    pub fn unclaimed(&self, known: &BTreeSet<LogId>) -> Result<Vec<PathBuf>, LogError> {
-        let topics: BTreeSet<[u8; 16]> = known.iter().map(|log| log.topic).collect();
-        let mut unclaimed = Vec::new();
-        for name in self.list(&self.root.join(LOGS))? {
-            let below = Path::new(LOGS).join(&name);
-            let Some(topic) = topic_of(&name).filter(|topic| topics.contains(topic)) else {
-                unclaimed.push(below);
-                continue;
-            };
-            for name in self.list(&self.root.join(&below))? {
-                let log = partition_of(&name).map(|partition| LogId { topic, partition });
-                if !log.is_some_and(|log| known.contains(&log)) {
-                    unclaimed.push(below.join(&name));
-                }
-            }
-        }
-        unclaimed.sort_unstable();
-        Ok(unclaimed)
-    }
-
-    /// Moves what [`Self::unclaimed`] lists to `lost+found`; answers where each went, as a path
-    /// below the data directory. None of it may be open.
-    pub(crate) fn set_aside(&self, known: &BTreeSet<LogId>) -> Result<Vec<PathBuf>, LogError> {
-        let unclaimed = self.unclaimed(known)?;
-        if unclaimed.is_empty() {
-            return Ok(Vec::new());
-        }
-        create_dir(&*self.fs, &self.root, LOST)?;
-        let lost = self.root.join(LOST);
-        let mut taken: BTreeSet<String> = self.list(&lost)?.into_iter().collect();
-        let mut moved = Vec::new();
-        for below in unclaimed {
-            let parts: Vec<_> = below
-                .iter()
-                .skip(1)
-                .filter_map(|part| part.to_str())
-                .collect();
-            let wanted = parts.join("-");
-            let name = (1..)
-                .map(|n| {
-                    if n == 1 {
-                        wanted.clone()
-                    } else {
-                        format!("{wanted}.{n}")
-                    }
-                })
-                .find(|name| taken.insert(name.clone()))
-                .expect("there are more numbers than names");
-            let (source, target) = (self.root.join(&below), lost.join(&name));
-            let parent = source.parent().expect("it lies under logs").to_owned();
-            self.fs
-                .rename(&source, &target)
-                .map_err(|error| LogError::io("move", &source, error))?;
-            // The new name first: a crash in between shows it twice rather than nowhere.
-            for dir in [&lost, &parent] {
-                self.fs
-                    .sync_dir(dir)
-                    .map_err(|error| LogError::io("sync", dir, error))?;
-            }
-            tracing::warn!(from = %source.display(), to = %target.display(), "nobody claims it");
-            moved.push(Path::new(LOST).join(name));
-        }
-        Ok(moved)
     }
 
     /// Makes a log; one that an earlier attempt has left is opened.
@@ -346,19 +244,18 @@ impl DataDir {
     }
 
     pub(crate) fn log_dir(&self, id: LogId) -> PathBuf {
-        self.root
-            .join(LOGS)
-            .join(id.topic_dir())
-            .join(id.partition.to_string())
+        names::log_dir(&self.root, id)
     }
+}
 
-    fn list(&self, dir: &Path) -> Result<Vec<String>, LogError> {
-        match self.fs.list(dir) {
-            // A file where a directory is expected: it has no children, and nobody claims it.
-            Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(Vec::new()),
-            other => other.map_err(|error| LogError::io("list", dir, error)),
-        }
-    }
+fn lock(fs: &dyn Fs, root: &Path) -> Result<DirLock, LogError> {
+    fs.lock(root).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => LogError::Locked {
+            dir: root.to_owned(),
+            why: error.to_string(),
+        },
+        _ => LogError::io("lock", root, error),
+    })
 }
 
 /// Creates `dir` and those above it that are missing.
@@ -408,45 +305,55 @@ fn create_dir(fs: &dyn Fs, root: &Path, name: &str) -> Result<(), LogError> {
 
 /// Refuses what this version must not open; marks a new directory as ours. Whether it was new.
 fn check_version(fs: &dyn Fs, root: &Path) -> Result<bool, LogError> {
-    let file = root.join(VERSION);
-    let corrupt = |why: String| LogError::Corrupt {
-        file: file.clone(),
-        position: Position(0),
-        why,
-    };
-    let Some(bytes) = checkpoint::read_whole(fs, &file, OpenMode::Read, SMALL_FILE_BYTES_MAX)?
-    else {
+    let Some(bytes) = read_version(fs, root)? else {
         let names = fs
             .list(root)
             .map_err(|error| LogError::io("list", root, error))?;
         // `VERSION` is durable before `logs` is created.
         if names.iter().any(|name| name == LOGS) {
-            return Err(corrupt("it is missing, and there are logs".to_owned()));
+            return Err(bad_version(root, "it is missing, and there are logs"));
         }
         sync_names_above(fs, root)?;
         checkpoint::replace(fs, root, VERSION, &OURS.encode())?;
         return Ok(true);
     };
-    let features = match Features::decode(bytes) {
-        Ok(features) => features,
-        Err(error @ EnvelopeError::TooNew { .. }) => {
-            return Err(LogError::TooNew {
-                dir: root.to_owned(),
-                why: error.to_string(),
-            });
-        }
-        Err(error) => return Err(corrupt(error.to_string())),
-    };
-    if let Some(why) = features.refusal() {
-        return Err(LogError::TooNew {
-            dir: root.to_owned(),
-            why,
-        });
-    }
+    let features = understood(bytes, root)?;
     if features.with_ours() != features {
         checkpoint::replace(fs, root, VERSION, &features.with_ours().encode())?;
     }
     Ok(false)
+}
+
+fn read_version(fs: &dyn Fs, root: &Path) -> Result<Option<Bytes>, LogError> {
+    checkpoint::read_whole(
+        fs,
+        &root.join(VERSION),
+        OpenMode::Read,
+        SMALL_FILE_BYTES_MAX,
+    )
+}
+
+/// What the files use, unless this version must not touch them.
+fn understood(version: Bytes, root: &Path) -> Result<Features, LogError> {
+    let too_new = |why| LogError::TooNew {
+        dir: root.to_owned(),
+        why,
+    };
+    let features = Features::decode(version).map_err(|error| match error {
+        EnvelopeError::TooNew { .. } => too_new(error.to_string()),
+        error => bad_version(root, &error.to_string()),
+    })?;
+    features
+        .refusal()
+        .map_or(Ok(features), |why| Err(too_new(why)))
+}
+
+fn bad_version(root: &Path, why: &str) -> LogError {
+    LogError::Corrupt {
+        file: root.join(VERSION),
+        position: Position(0),
+        why: why.to_owned(),
+    }
 }
 
 /// The ends of the last clean stop; a damaged mark is none.
@@ -460,24 +367,6 @@ fn read_clean(fs: &dyn Fs, root: &Path) -> Result<Option<BTreeMap<LogId, Offset>
             Ok(None)
         }
     }
-}
-
-/// The topic id that a directory's name stands for.
-fn topic_of(name: &str) -> Option<[u8; 16]> {
-    let is_hex = name
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if name.len() != 32 || !is_hex {
-        return None;
-    }
-    Some(u128::from_str_radix(name, 16).ok()?.to_be_bytes())
-}
-
-/// The partition number that a directory's name stands for; only the one way to write it counts.
-fn partition_of(name: &str) -> Option<u32> {
-    name.parse()
-        .ok()
-        .filter(|partition: &u32| partition.to_string() == name)
 }
 
 const LOGS: &str = "logs";

@@ -1,6 +1,6 @@
 //! The history of leader epochs: which offset each one began at.
 //!
-//! Floor 2 of log-core. Pure.
+//! Floor 1 of log-core. Pure.
 //!
 //! Without replicas an epoch counts the unclean starts of a log. A consumer that read a tail which
 //! a power cut took asks where its epoch ended, and learns from the answer that it must go back.

@@ -1,6 +1,6 @@
 //! What can go wrong with a log, typed by what the caller can do about it.
 //!
-//! Floor 0 of log-core.
+//! Floor 1 of log-core.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,11 @@
 //! The shard's journal: one write and one sync make the small batches of many logs durable.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 //!
 //! Two files are used in turn. A life of a file goes from its first group to the checkpoint that
 //! made its logs durable in their own files; then the file is free for its next life, which
-//! overwrites the old bytes, so that a sync has no new length to make durable.
+//! overwrites the old bytes, so that a sync has no new length to make durable. What the next life
+//! will need beyond them is filled with zeros ahead, in the background.
 //!
 //! Invariants
 //! - A group is durable when [`Journal::append`] answers `true`; groups of a life are written one
@@ -12,6 +13,7 @@
 //! - A file is overwritten only after every log in its life is synced up to what the life holds.
 //! - Stale bytes never pass for a group: the life's salt, the sequence and the CRC must agree.
 
+mod fill;
 mod format;
 #[cfg(test)]
 mod tests;
@@ -86,6 +88,8 @@ struct Slot {
     found: Option<LifeHeader>,
     /// Nothing: the file is free.
     life: Option<Life>,
+    /// Whether somebody fills the free file: it is not to be used until that is done.
+    is_filling: bool,
 }
 
 #[derive(Debug)]
@@ -205,7 +209,9 @@ impl Journal {
     /// Ends the life in use, if it holds anything and the other file is free to go on with.
     pub(crate) fn rotate(&mut self) -> bool {
         let other = 1 - self.current;
-        let can = self.slots[self.current].life.is_some() && self.slots[other].life.is_none();
+        let next = &self.slots[other];
+        let can_begin = next.life.is_none() && !next.is_filling;
+        let can = self.slots[self.current].life.is_some() && can_begin;
         if can {
             self.current = other;
         }
@@ -299,6 +305,7 @@ impl Slot {
             is_named: false,
             found: None,
             life: None,
+            is_filling: false,
         };
         let file = match fs.open(&slot.path, mode) {
             Ok(file) => file,

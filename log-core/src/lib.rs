@@ -14,6 +14,7 @@ pub mod epochs;
 pub mod error;
 pub mod fs;
 pub mod index_file;
+pub mod inspect;
 mod journal;
 pub mod log;
 pub mod offset_index;

@@ -1,6 +1,6 @@
 //! One partition's log: the only writer of its segments.
 //!
-//! Floor 5 of log-core.
+//! Floor 6 of log-core.
 //!
 //! Invariants
 //! - `start <= stable <= durable <= end`; none of them goes back while the log lives.

@@ -1,6 +1,6 @@
 //! The sequence window of each idempotent producer of one log.
 //!
-//! Floor 3 of log-core. Pure.
+//! Floor 2 of log-core. Pure.
 //!
 //! A producer numbers its records; the log stores a batch only if its first number follows the
 //! last one, and answers a batch that it stored already with the offsets that it has.

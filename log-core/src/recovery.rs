@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use highwater_proto::clock::Now;
 
+pub(crate) use self::replay::SNAPSHOT_BYTES_MAX;
+pub(crate) use self::sealed::INDEX_BYTES_MAX;
 use crate::checkpoint::{
     Damage, LogCheckpoint, RecoveryPoint, SealedInfo, TEMPORARY_SUFFIX, read_whole,
 };
@@ -435,4 +437,4 @@ pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 /// The file that holds a snapshot of a log's producers.
 pub(crate) const PRODUCERS_FILE: &str = "producers.snapshot";
 /// More than a million segments.
-const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;

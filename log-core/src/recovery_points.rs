@@ -1,6 +1,6 @@
 //! The recovery points of all logs of a data directory, in one A/B pair of files.
 //!
-//! Floor 6 of log-core.
+//! Floor 4 of log-core.
 //!
 //! Invariants
 //! - A point never names bytes that were not synced before it was written.

@@ -1,6 +1,6 @@
 //! Which segments may go: a plan, made from numbers.
 //!
-//! Floor 4 of log-core. Pure.
+//! Floor 2 of log-core. Pure.
 //!
 //! How old a segment is. Its age counts from its last append or, if that is later, from its
 //! largest record timestamp; no clock that jumps may make it older:

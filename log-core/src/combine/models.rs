@@ -1,6 +1,6 @@
 //! Every interleaving of the hand-off, the wake-up and the poison, within the bounds.
 //!
-//! Floor 1 of log-core. Run by `tests/loom`: at most 3 threads, preemption bound 3.
+//! Floor 0 of log-core. Run by `tests/loom`: at most 3 threads, preemption bound 3.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

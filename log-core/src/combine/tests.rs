@@ -1,6 +1,6 @@
 //! The queue, its driver and its drop guard, one thread at a time.
 //!
-//! Floor 1 of log-core.
+//! Floor 0 of log-core.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! The mark of a clean stop: every log's next offset, all of them durable.
 //!
-//! Floor 6 of log-core. Pure: values in, bytes out.
+//! Floor 5 of log-core. Pure: values in, bytes out.
 //!
 //! Layout of `CLEAN`, in an envelope, big-endian: number of logs (4); for each: topic (16),
 //! partition (4), next offset (8).

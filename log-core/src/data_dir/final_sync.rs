@@ -1,6 +1,6 @@
 //! A disk on which a failed sync is final, whoever asks next.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 //!
 //! The kernel tells a failed write-back to the first sync of a file handle and forgets it: a
 //! second sync of the same handle succeeds although the pages are gone. A log's file is synced by
@@ -107,5 +107,9 @@ impl Fs for FinalSync {
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         self.below.free_bytes(dir)
+    }
+
+    fn parallel_syncs(&self) -> usize {
+        self.below.parallel_syncs()
     }
 }

@@ -1,7 +1,8 @@
 //! The data directory on a disk in memory: what opens it, what does not, and what belongs to whom.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 
 use super::*;
@@ -270,7 +271,7 @@ impl File for FailsOnceFile {
     fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         self.below.write_at(position, parts)
     }
-    fn read_at(&self, position: u64, len: usize) -> io::Result<bytes::Bytes> {
+    fn read_at(&self, position: u64, len: usize) -> io::Result<Bytes> {
         self.below.read_at(position, len)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {

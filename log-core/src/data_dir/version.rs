@@ -1,6 +1,6 @@
 //! The format of a data directory: which features its files use.
 //!
-//! Floor 6 of log-core. Pure: values in, bytes out.
+//! Floor 5 of log-core. Pure: values in, bytes out.
 //!
 //! Layout of `VERSION`, in an envelope, big-endian: compatible, read-only compatible and
 //! incompatible features, one bit each (8 bytes each).

@@ -50,6 +50,12 @@ pub trait Fs: Debug + Send + Sync + 'static {
 
     /// Bytes that this process may still write on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+
+    /// How many syncs of different files are worth running at the same time. One for a disk whose
+    /// calls must come in a fixed order.
+    fn parallel_syncs(&self) -> usize {
+        1
+    }
 }
 
 /// The file that holds a directory's lock. It stays behind when the lock is released.

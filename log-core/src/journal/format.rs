@@ -1,6 +1,6 @@
 //! The bytes of a journal file.
 //!
-//! Floor 6 of log-core. Pure: values in, bytes out.
+//! Floor 5 of log-core. Pure: values in, bytes out.
 //!
 //! Layout, big-endian. Block 0 (4 KiB): the life's header in an envelope: number (8), salt (8).
 //! Then groups, each from the start of a block on: length of all that follows the CRC (4), CRC-32

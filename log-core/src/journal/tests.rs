@@ -1,6 +1,6 @@
 //! The journal on a disk in memory: what is replayed, and what is never replayed.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 
 use highwater_proto::clock::{Mono, Wall};
 use proptest::prelude::*;
@@ -258,6 +258,72 @@ fn the_same_life_number_after_a_lost_header_has_another_salt() {
     assert_eq!(again.next_number, 1, "nothing tells that there was a life");
     assert!(append(&mut again, &[(1, stored(9, 100))]));
     assert_eq!(replay(&fs).0, [(log(1), 9, 100)]);
+}
+
+fn fill(journal: &mut Journal) -> bool {
+    let Some(mut filling) = journal.begin_filling() else {
+        return false;
+    };
+    filling.run().unwrap();
+    journal.end_filling(filling);
+    true
+}
+
+#[test]
+fn the_free_file_is_filled_for_the_life_that_follows() {
+    let fs = disk();
+    let mut journal = open_at(&fs, 6 << 20, 0);
+    assert!(!fill(&mut journal), "nobody uses the journal");
+    assert!(append(&mut journal, &[(1, stored(1, 10))]));
+    assert!(fill(&mut journal));
+    assert!(!fill(&mut journal), "it is long enough");
+    assert_eq!(file(&fs, 1).len().unwrap(), 1 << 20);
+    assert_eq!(file(&fs, 0).len().unwrap(), 2 * BLOCK_BYTES, "in use");
+    assert!(journal.rotate());
+    assert!(append(&mut journal, &[(2, stored(2, 900_000))]));
+    assert_eq!(file(&fs, 1).len().unwrap(), 1 << 20, "it did not grow");
+    journal.free();
+    assert!(fill(&mut journal));
+    assert_eq!(file(&fs, 0).len().unwrap(), 2 << 20, "twice that life");
+    let (seen, replayed) = replay(&fs);
+    assert_eq!(seen, [(log(1), 1, 10), (log(2), 2, 900_000)]);
+    assert_eq!(replayed.damaged, 0);
+    // Up to the largest size, and no further.
+    assert!(append(&mut journal, &[(2, stored(3, 4_000_000))]));
+    assert!(fill(&mut journal));
+    assert_eq!(file(&fs, 0).len().unwrap(), 6 << 20);
+}
+
+#[test]
+fn a_file_is_not_used_while_it_is_filled() {
+    let fs = disk();
+    let mut journal = open_at(&fs, 3 * BLOCK_BYTES, 0);
+    assert!(append(&mut journal, &[(1, stored(1, 9))]));
+    let mut filling = journal.begin_filling().unwrap();
+    assert!(journal.begin_filling().is_none(), "one at a time");
+    assert!(append(&mut journal, &[(1, stored(2, 9))]));
+    assert!(!append(&mut journal, &[(1, stored(3, 9))]) && !journal.rotate());
+    filling.run().unwrap();
+    journal.end_filling(filling);
+    assert!(append(&mut journal, &[(1, stored(4, 9))]));
+    let fills: Vec<_> = replay(&fs).0.iter().map(|(_, fill, _)| *fill).collect();
+    assert_eq!(fills, [1, 2, 4]);
+}
+
+#[test]
+fn a_file_that_a_crash_cut_within_a_block_is_filled_without_a_hole() {
+    let fs = disk();
+    fs.create(&Path::new(DIR).join("journal-1"))
+        .unwrap()
+        .write_at(0, &[IoSlice::new(&[7; 5000])])
+        .unwrap();
+    let mut journal = open(&fs);
+    assert!(append(&mut journal, &[(1, stored(1, 9))]));
+    assert!(fill(&mut journal));
+    let bytes = file(&fs, 1).read_at(0, 2 << 20).unwrap();
+    assert_eq!(bytes.len(), 1 << 20);
+    assert!(bytes[..5000].iter().all(|byte| *byte == 7));
+    assert!(bytes[5000..].iter().all(|byte| *byte == 0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How batches get into a log.
 //!
-//! Floor 5 of log-core.
+//! Floor 6 of log-core.
 //!
 //! Invariants
 //! - The batches of one call that fit into the active segment are one group: one vectored write.

@@ -1,6 +1,6 @@
 //! Tests of whole logs on a disk in memory, each against a list of batches as the model.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 mod damage;
 mod disk;

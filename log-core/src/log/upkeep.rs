@@ -1,6 +1,6 @@
 //! What happens to a log besides appends: rolls, retention, deletion, the end.
 //!
-//! Floor 5 of log-core.
+//! Floor 6 of log-core.
 //!
 //! Invariants
 //! - A roll syncs the old segment and its indexes before the new one is created, and the new
@@ -100,9 +100,12 @@ impl Log {
         let now_ms = log_ms(now);
         self.producers
             .expire(now_ms, self.config.producer_id_expiration_ms);
-        if self.active_is_over(now) {
-            self.roll(now)?;
-        }
+        let rolled = match self.active_is_over(now) {
+            true => self.roll(now),
+            false => Ok(()),
+        };
+        // On a full disk what is sealed already makes room for the rest.
+        self.expect_healthy()?;
         let view = self.shared.view.load();
         let ages: Vec<_> = view
             .sealed
@@ -112,7 +115,11 @@ impl Log {
         let active_bytes = self.writer.tally().position;
         let start = self.marks.start();
         let count = plan(&ages, active_bytes, start, &self.config, now.wall.0);
-        self.retire(count, start, now)
+        let retired = self.retire(count, start, now)?;
+        if retired.segments == 0 {
+            rolled?;
+        }
+        Ok(retired)
     }
 
     /// Deletes the records below `before`, durably: afterwards the log starts there, or where it
@@ -217,7 +224,15 @@ impl Log {
             active: Arc::clone(&view.active),
             epochs,
         };
-        let saved = self.save_view(&view, start, now);
+        let mut saved = self.save_view(&view, start, now);
+        if saved.as_ref().is_err_and(Failed::is_for_space) {
+            // The indexes of what goes are caches: their room is enough for a checkpoint, and a
+            // crash before it makes them anew.
+            for sealed in gone {
+                self.remove_indexes(sealed.info.base)?;
+            }
+            saved = self.save_view(&view, start, now);
+        }
         saved.map_err(|failed| self.settle(failed))?;
         self.marks.advance_start(start);
         self.shared.view.store(view);
@@ -229,6 +244,13 @@ impl Log {
             retired.bytes += sealed.info.bytes;
         }
         Ok(retired)
+    }
+
+    fn remove_indexes(&self, base: Offset) -> Result<(), LogError> {
+        for file in [SegmentFile::Index, SegmentFile::TimeIndex] {
+            remove(&*self.fs, &file.path(&self.dir, base))?;
+        }
+        Ok(())
     }
 
     /// Writes the checkpoint and, where it may be, the snapshot of the producers.
@@ -315,6 +337,17 @@ impl Log {
 pub(super) struct Failed {
     pub(super) error: LogError,
     is_final: bool,
+}
+
+impl Failed {
+    /// Whether nothing was changed, for lack of space.
+    fn is_for_space(&self) -> bool {
+        let is_full = |error: &LogError| match error {
+            LogError::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
+            _ => false,
+        };
+        !self.is_final && is_full(&self.error)
+    }
 }
 
 impl From<LogError> for Failed {

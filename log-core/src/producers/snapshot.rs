@@ -1,6 +1,6 @@
 //! The file that spares a start the replay of old batches.
 //!
-//! Floor 3 of log-core. Pure.
+//! Floor 2 of log-core. Pure.
 //!
 //! Invariants
 //! - It is a cache: one that is damaged, or newer than the log, is replaced by a replay.

@@ -1,6 +1,6 @@
 //! Windows by themselves: the rules one by one, then against a model that keeps everything.
 //!
-//! Floor 3 of log-core: tests.
+//! Floor 2 of log-core: tests.
 
 use proptest::prelude::*;
 

@@ -127,4 +127,4 @@ impl Replay {
 }
 
 /// More than the bounded count of producers takes.
-const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;

@@ -173,4 +173,4 @@ fn read_tail(file: &dyn File) -> io::Result<Bytes> {
 }
 
 /// Room for an entry per batch header of the largest segment.
-const INDEX_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const INDEX_BYTES_MAX: u64 = 1 << 30;

@@ -38,6 +38,8 @@ pub(crate) struct Active {
     /// Bytes that are written and indexed.
     written: AtomicU64,
     index: RwLock<ActiveIndex>,
+    /// Where the segment ended when it was opened, and the running sum there.
+    opened: Boundary,
     /// Up to where the last interval was checked, from its begin on.
     tail_checked: AtomicU64,
     bad: BadRanges,
@@ -117,7 +119,7 @@ impl Active {
                 None => return Ok(None),
             }
         };
-        self.check_closed(interval, ask.verify)?;
+        self.check(interval, ask.verify)?;
         if let Some(bad) = self.bad.at(ask.from) {
             return Err(self.corrupt(bad.position));
         }
@@ -210,7 +212,7 @@ impl Active {
         })
     }
 
-    /// Checks the closed intervals that `[start, end)` touches. Answers where the growing one
+    /// Checks the intervals that `[start, end)` touches. Answers where the growing one
     /// begins, if it is among them.
     fn check_range(&self, start: u64, end: u64, verify: Verify) -> Result<Option<u64>, LogError> {
         let [start, last] = [start, end - 1].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
@@ -226,30 +228,27 @@ impl Active {
         };
         for slot in first..=last {
             let interval = self.interval(&self.index(), slot);
+            self.check(interval, verify)?;
             if interval.to.is_none() {
                 return Ok(Some(interval.from.position));
             }
-            self.check_closed(interval, verify)?;
         }
         Ok(None)
     }
 
-    /// Checks an interval that does not grow any more, at its first read.
-    fn check_closed(&self, interval: Interval, verify: Verify) -> Result<(), LogError> {
-        let Interval {
-            slot,
-            from,
-            to: Some(to),
-        } = interval
-        else {
-            return Ok(());
-        };
+    /// Checks an interval at its first read: all of it if it does not grow any more, else what it
+    /// held when the segment was opened.
+    fn check(&self, interval: Interval, verify: Verify) -> Result<(), LogError> {
+        let Interval { slot, from, to } = interval;
+        let is_closed = to.is_some();
+        let to = to.unwrap_or(self.opened);
         let is_due = match verify {
             Verify::Never => false,
             Verify::Always => true,
-            Verify::First => !self.index().checked.has(slot),
+            Verify::First if is_closed => !self.index().checked.has(slot),
+            Verify::First => self.tail_checked.load(Ordering::Acquire) < to.position,
         };
-        if !is_due {
+        if !is_due || to.position <= from.position {
             return Ok(());
         }
         let length = usize::try_from(to.position - from.position).unwrap_or(usize::MAX);
@@ -259,8 +258,10 @@ impl Active {
         if outcome.is_news {
             report(&self.dir, self.base, &found);
         }
-        if outcome.is_settled {
+        if outcome.is_settled && is_closed {
             self.index().checked.set(slot);
+        } else if outcome.is_settled {
+            self.tail_checked.fetch_max(to.position, Ordering::AcqRel);
         }
         Ok(())
     }

@@ -36,6 +36,18 @@ impl Survey {
         end: Offset,
         history: &Epochs,
     ) -> io::Result<Self> {
+        Self::watched(file, base, bytes, end, history, &mut |_| {})
+    }
+
+    /// The same; `watch` is told before each right batch what was counted so far.
+    pub(crate) fn watched(
+        file: &dyn File,
+        base: Offset,
+        bytes: u64,
+        end: Offset,
+        history: &Epochs,
+        watch: &mut dyn FnMut(&Tally),
+    ) -> io::Result<Self> {
         let mut survey = Self {
             tally: Tally::empty(base),
             indexes: Indexes::default(),
@@ -52,6 +64,7 @@ impl Survey {
                     survey.skip(position, scan.position(), first, scan.expected());
                 }
                 Found::Batch { header, head } => {
+                    watch(&survey.tally);
                     survey
                         .indexes
                         .note(base, &survey.tally, INDEX_INTERVAL_BYTES);
@@ -87,17 +100,23 @@ impl Survey {
         info: &SealedInfo,
         history: &Epochs,
     ) -> io::Result<Self> {
-        let mut survey = Self::of(file, info.base, info.bytes, info.end, history)?;
-        let agrees = survey.tally.sum == info.sum && survey.tally.end == info.end;
-        if survey.bad.is_empty() && !agrees {
-            survey.bad.push(BadRange {
+        let survey = Self::of(file, info.base, info.bytes, info.end, history)?;
+        Ok(survey.compared_with(info))
+    }
+
+    /// Counts everything as damaged if no batch is and the sum is not what it was.
+    #[must_use]
+    pub(crate) fn compared_with(mut self, info: &SealedInfo) -> Self {
+        let agrees = self.tally.sum == info.sum && self.tally.end == info.end;
+        if self.bad.is_empty() && !agrees {
+            self.bad.push(BadRange {
                 position: 0,
                 position_end: info.bytes,
                 first: info.base,
                 end: info.end,
             });
         }
-        Ok(survey)
+        self
     }
 
     /// Counts bytes as damaged. An index begins at the segment's begin, whatever stands there.

@@ -45,11 +45,11 @@ pub(crate) struct Run {
 }
 
 impl Window {
-    /// The batch at `at`, whose header the window must hold; not before `expected`.
+    /// The batch at `at`, whose header the window must hold; it begins with `expected`.
     pub(crate) fn batch(&self, at: usize, expected: Offset) -> Result<Placed, BatchError> {
         let header = BatchHeader::parse(self.bytes.get(at..).unwrap_or_default())?;
-        // A rotten header must not lead backwards or in circles.
-        if header.base_offset < expected.0 || header.last_offset_delta < 0 {
+        // No checksum covers the base offset: a rotten one must not say what stands here.
+        if header.base_offset != expected.0 || header.last_offset_delta < 0 {
             return Err(BatchError::BadCount {
                 last_offset_delta: header.last_offset_delta,
                 records_count: header.records_count,

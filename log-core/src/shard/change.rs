@@ -1,6 +1,6 @@
 //! Logs come, go and change while the shard runs.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - A log's directory is removed only by [`Shard::remove_log`]; nobody's data is moved, not

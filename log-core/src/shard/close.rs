@@ -1,6 +1,6 @@
 //! A clean stop: everything is synced, and the data directory says so.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - The mark of a clean stop is written last, and only if all before it succeeded.

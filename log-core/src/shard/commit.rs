@@ -1,9 +1,10 @@
 //! Stage 2: makes what stage 1 wrote durable, and answers those who waited for it.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! A cycle that touches one log syncs its file. One that touches several writes their batches to
-//! the journal and syncs that, once; a log with many bytes is synced by itself beside it.
+//! the journal and syncs that, once; logs with many bytes are synced by themselves beside it, at
+//! the same time.
 //!
 //! Invariants
 //! - Cycles follow one another, and each covers all that was written before it: the durable marks
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::poison::PanicGuard;
+use super::sync_all::sync_all;
 use super::{Done, Shard, ShardConfig, Slot};
 use crate::error::LogError;
 use crate::journal::{Journal, JournalEntry, Stored};
@@ -196,9 +198,8 @@ impl Shard {
         if small.len() < 2 || !append_to(journal, &small)? {
             direct.extend(small);
         }
-        direct
-            .into_iter()
-            .try_for_each(|commit| commit.target.sync())
+        let targets: Vec<_> = direct.iter().map(|commit| &commit.target).collect();
+        sync_all(&targets, self.parallel_syncs)
     }
 }
 

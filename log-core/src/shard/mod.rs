@@ -1,7 +1,7 @@
 //! The owner of the logs of a data directory: it groups what many callers append, writes each
 //! group at once, and makes it durable with as few syncs as it takes.
 //!
-//! Floor 6 of log-core. The broker runs [`Shard::commit_loop`] on one thread and [`Shard::tick`]
+//! Floor 7 of log-core. The broker runs [`Shard::commit_loop`] on one thread and [`Shard::tick`]
 //! on another; a caller without threads uses [`Shard::append_wait`] and `tick`.
 //!
 //! Invariants
@@ -22,6 +22,7 @@ mod models;
 mod open;
 mod poison;
 mod space;
+mod sync_all;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -217,6 +218,8 @@ pub struct Shard {
     space: Space,
     poisoned: Mutex<Option<String>>,
     is_closed: AtomicBool,
+    /// How many files stage 2 syncs at the same time.
+    parallel_syncs: usize,
     hooks: Hooks,
 }
 

@@ -1,6 +1,6 @@
 //! Every interleaving of two callers and a committer on a whole shard, within the bounds.
 //!
-//! Floor 6 of log-core. Run by `tests/loom`: at most 3 threads, preemption bound 2.
+//! Floor 7 of log-core. Run by `tests/loom`: at most 3 threads, preemption bound 2.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! A start: the logs are opened, the journal is replayed into them, and what was recovered is
 //! durable before anybody sees it.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - A journaled batch at its log's end is appended; one below it is there already; one beyond it
@@ -60,7 +60,8 @@ impl Shard {
             dir.sync_names()?;
         }
         let mut logs = open_logs(&dir, configs, now, &mut recovered)?;
-        if !dir.is_clean() {
+        // Also if a log is not as it was closed: the journal may still hold what it lacks.
+        if !recovered.is_clean {
             replay(&journal, &mut logs, &mut recovered, now)?;
             let points: Vec<_> = logs
                 .iter()
@@ -81,6 +82,7 @@ impl Shard {
         journal: Journal,
         config: ShardConfig,
     ) -> Self {
+        let parallel_syncs = dir.fs().parallel_syncs();
         let space = Space::new(
             Arc::clone(dir.fs()),
             dir.root().to_owned(),
@@ -112,6 +114,7 @@ impl Shard {
             space,
             poisoned: Mutex::new(None),
             is_closed: AtomicBool::new(false),
+            parallel_syncs,
             hooks: Hooks::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! What happens when the shard can no longer vouch for its disk: everybody is told, once.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - The first reason stays; nothing is written or synced after it, but for what runs already.

@@ -1,6 +1,6 @@
 //! How much the disk may still take: appends fail before the disk does.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - The disk is asked at most once a second and after every 16 MiB written; what was written

@@ -1,10 +1,12 @@
 //! The shard on a disk in memory that notes, fails and loses what a test tells it to.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 
 mod acks;
 mod changes;
 mod failures;
+mod full_disk;
+mod parallel;
 mod probe_fs;
 mod replay;
 mod stops;

@@ -1,7 +1,7 @@
-//! What is done beside the commits: page-cache logs are synced, the journal is emptied into the
-//! logs' own files, recovery points are written.
+//! What is done beside the commits: page-cache logs are synced, the journal is filled ahead and
+//! emptied into the logs' own files, recovery points are written.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - One sync at a time, on the thread that calls [`Shard::tick`]; appends never wait for it.
@@ -138,6 +138,9 @@ impl Shard {
     /// full, and after every 64 MiB.
     fn checkpoint(&self, upkeep: &mut Upkeep, now: Mono) -> Result<(), LogError> {
         let is_time = upkeep.checkpoint_at <= now;
+        if is_time {
+            self.fill_journal(now)?;
+        }
         let ended = {
             let mut journal = lock(&self.journal);
             if is_time && journal.ended().is_none() {
@@ -168,6 +171,19 @@ impl Shard {
             lock(&self.journal).free();
         }
         Ok(())
+    }
+
+    /// Fills the free journal file with zeros, so that its next life need not make it longer.
+    fn fill_journal(&self, now: Mono) -> Result<(), LogError> {
+        let Some(mut filling) = lock(&self.journal).begin_filling() else {
+            return Ok(());
+        };
+        let filled = match self.space.shortage(filling.bytes(), now) {
+            None => filling.run(),
+            Some(_) => Ok(()),
+        };
+        lock(&self.journal).end_filling(filling);
+        filled
     }
 
     /// Writes the recovery points of all logs, if one has moved.

@@ -1,7 +1,7 @@
 //! Stage 1: writes all that is queued, one append for each touched log, and answers those who wait
 //! for no more than that.
 //!
-//! Floor 6 of log-core.
+//! Floor 7 of log-core.
 //!
 //! Invariants
 //! - Batches of one log are written in the order in which they were queued.

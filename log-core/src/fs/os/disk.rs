@@ -135,7 +135,15 @@ impl Fs for OsFs {
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         sys::free_bytes(dir)
     }
+
+    fn parallel_syncs(&self) -> usize {
+        PARALLEL_SYNCS
+    }
 }
+
+/// The kernel joins the flushes of concurrent syncs: 12 files cost 3.5 times one file with 12
+/// threads, 7 times with 4, 17 times with one (ADR 1).
+const PARALLEL_SYNCS: usize = 12;
 
 /// More than [`OsFs::lock`] ever writes.
 const LOCK_TEXT_BYTES_MAX: u64 = 64;

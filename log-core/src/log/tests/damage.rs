@@ -1,7 +1,7 @@
 //! Bytes that change on the disk: above the recovery point they end the log, below it they cost
 //! exactly the batches that they belong to.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use super::*;
 

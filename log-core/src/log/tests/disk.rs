@@ -1,6 +1,6 @@
 //! The same log on the real disk, where sealed segments are mapped.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use super::*;
 use crate::fs::os::OsFs;

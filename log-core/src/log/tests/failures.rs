@@ -1,6 +1,6 @@
 //! A disk whose operations fail: one after the other, once or from then on.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use std::io::{Error, ErrorKind, Result as IoResult};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! Random histories: whatever happens to a log, reads, searches and epochs are those of a list.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use proptest::prelude::*;
 

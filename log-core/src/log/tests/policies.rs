@@ -1,6 +1,6 @@
 //! Rolls, retention, deletion and stamps, under clocks that run and clocks that jump.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Idempotent producers through a log: repeats, gaps, and what is left of them after a start.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use proptest::prelude::*;
 

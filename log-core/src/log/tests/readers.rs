@@ -1,6 +1,6 @@
 //! Readers beside a writer that appends, rolls and deletes.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,6 +1,6 @@
 //! Unclean stops: what is above the recovery point is taken as far as it continues the log.
 //!
-//! Floor 5 of log-core: tests.
+//! Floor 6 of log-core: tests.
 
 use super::*;
 

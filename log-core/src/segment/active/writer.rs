@@ -19,7 +19,7 @@ use super::{Active, ActiveIndex};
 use crate::error::LogError;
 use crate::fs::{File, Fs, OpenMode};
 use crate::index_file::{IndexKind, frame};
-use crate::segment::{BadRange, BadRanges, Checked, Indexes, SUMMED_BYTES, SegmentFile, Tally};
+use crate::segment::{BadRange, BadRanges, Boundary, Checked, Indexes, SUMMED_BYTES, SegmentFile, Tally};
 use crate::types::Offset;
 
 /// A batch as it is stored: a new prefix, and the rest as its producer sent it.
@@ -161,6 +161,11 @@ impl ActiveWriter {
             file,
             written: AtomicU64::new(tally.position),
             index: RwLock::new(ActiveIndex { indexes, checked }),
+            opened: Boundary {
+                offset: tally.end,
+                position: tally.position,
+                sum: tally.sum,
+            },
             tail_checked: AtomicU64::new(0),
             bad: BadRanges::new(bad),
         };

@@ -1,17 +1,19 @@
 //! A disk in memory that notes what is done to it, fails when a test says so, and loses what was
 //! not synced when its power is cut.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::fs::mem::MemFs;
 use crate::fs::{DirLock, File, Fs, OpenMode};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Condvar, Mutex, lock};
 
 /// What is noted and may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +35,40 @@ pub(super) struct ProbeFs {
 
 struct Probe {
     done: Vec<(Op, PathBuf)>,
-    hook: Option<Hook>,
+    hook: Option<Arc<Mutex<Hook>>>,
     free_bytes: u64,
     asked_free: u64,
     synced: BTreeMap<PathBuf, Bytes>,
+    gate: Option<Arc<Gate>>,
+}
+
+/// Where syncs of segments wait until so many are under way.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) arrived: Mutex<usize>,
+    pub(super) awaited: usize,
+    all: Condvar,
+}
+
+impl Gate {
+    pub(super) fn new(awaited: usize) -> Self {
+        Self {
+            arrived: Mutex::new(0),
+            awaited,
+            all: Condvar::new(),
+        }
+    }
+
+    fn pass(&self) {
+        let mut arrived = lock(&self.arrived);
+        *arrived += 1;
+        self.all.notify_all();
+        while *arrived < self.awaited {
+            let (held, waited) = self.all.wait_timeout(arrived, GATE_WAIT_MAX).unwrap();
+            assert!(!waited.timed_out(), "the others do not come");
+            arrived = held;
+        }
+    }
 }
 
 impl fmt::Debug for Probe {
@@ -57,6 +89,7 @@ impl ProbeFs {
             free_bytes: u64::MAX,
             asked_free: 0,
             synced: BTreeMap::new(),
+            gate: None,
         };
         Self {
             below,
@@ -81,11 +114,16 @@ impl ProbeFs {
 
     /// Runs before each operation, which fails if it does. It is not called by what it does itself.
     pub(super) fn set_hook(&self, hook: impl FnMut(Op, &Path) -> io::Result<()> + Send + 'static) {
-        lock(&self.probe).hook = Some(Box::new(hook));
+        lock(&self.probe).hook = Some(Arc::new(Mutex::new(Box::new(hook))));
     }
 
     pub(super) fn clear_hook(&self) {
         lock(&self.probe).hook = None;
+    }
+
+    /// Syncs of segments run at the same time, and pass the gate together.
+    pub(super) fn set_gate(&self, gate: Arc<Gate>) {
+        lock(&self.probe).gate = Some(gate);
     }
 
     pub(super) fn set_free_bytes(&self, bytes: u64) {
@@ -116,12 +154,13 @@ impl ProbeFs {
         let hook = {
             let mut probe = lock(&self.probe);
             probe.done.push((op, path.to_owned()));
-            probe.hook.take()
+            probe.hook.clone()
         };
-        let Some(mut hook) = hook else { return Ok(()) };
-        let result = hook(op, path);
-        lock(&self.probe).hook.get_or_insert(hook);
-        result
+        let Some(hook) = hook.filter(|_| !IN_HOOK.get()) else {
+            return Ok(());
+        };
+        let _leave = InHook::enter();
+        (*lock(&hook))(op, path)
     }
 
     fn wrap(&self, path: &Path, below: Arc<dyn File>) -> Arc<dyn File> {
@@ -130,6 +169,26 @@ impl ProbeFs {
             path: path.to_owned(),
             below,
         })
+    }
+}
+
+thread_local! {
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The thread runs a hook, until this is dropped.
+struct InHook;
+
+impl InHook {
+    fn enter() -> Self {
+        IN_HOOK.set(true);
+        Self
+    }
+}
+
+impl Drop for InHook {
+    fn drop(&mut self) {
+        IN_HOOK.set(false);
     }
 }
 
@@ -193,6 +252,13 @@ impl Fs for ProbeFs {
         probe.asked_free += 1;
         Ok(probe.free_bytes)
     }
+
+    fn parallel_syncs(&self) -> usize {
+        lock(&self.probe)
+            .gate
+            .as_ref()
+            .map_or(1, |gate| gate.awaited)
+    }
 }
 
 #[derive(Debug)]
@@ -225,8 +291,15 @@ impl File for ProbeFile {
         let bytes = self
             .below
             .read_at(0, usize::try_from(self.below.len()?).expect("small"))?;
+        let gate = lock(&self.fs.probe).gate.clone();
+        if let Some(gate) = gate.filter(|_| self.path.extension() == Some("log".as_ref())) {
+            gate.pass();
+        }
         self.fs.at(Op::Sync, &self.path)?;
         lock(&self.fs.probe).synced.insert(self.path.clone(), bytes);
         Ok(())
     }
 }
+
+/// Long enough for any machine; it is waited for only if the test fails.
+const GATE_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -162,6 +162,69 @@ fn a_roll_between_two_cycles_leaves_no_gap() {
     assert_eq!((rig.readable(A), rig.readable(B)), (8, 8));
 }
 
+/// The names of a log's directory, of its files and of a segment behind a roll are synced before
+/// a group that continues them goes into the journal.
+#[test]
+fn names_are_durable_before_the_journal_counts_on_them() {
+    let rig = Rig::new();
+    let small = LogConfig {
+        segment_bytes: 300,
+        ..config_of(A)
+    };
+    let dir = format!("logs/{}", "ee".repeat(16));
+    let id = LogId {
+        topic: [0xee; 16],
+        partition: 0,
+    };
+    rig.shard
+        .add_log(id, small, LeaderEpoch(0), rig.now)
+        .unwrap();
+    for made in ["logs".to_owned(), dir.clone(), format!("{dir}/0")] {
+        assert!(rig.fs.take(Op::SyncDir, &made) > 0, "{made}");
+    }
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&done);
+    rig.fs.set_hook(move |op, path| {
+        lock(&noted).push((op, path.to_owned()));
+        Ok(())
+    });
+    for _ in 0..4 {
+        rig.commit(&[id, B]);
+    }
+    let done = std::mem::take(&mut *lock(&done));
+    let is_new = |path: &Path| {
+        let name = path.to_str().unwrap();
+        name.contains(&dir)
+            && name.ends_with(".log")
+            && !name.ends_with("/00000000000000000000.log")
+    };
+    let first_write = |(op, path): &(Op, PathBuf)| *op == Op::Write && is_new(path);
+    let first = done.iter().position(first_write).expect("it was rolled");
+    let named = (Op::SyncDir, path(&format!("{dir}/0")));
+    assert!(done[..first].contains(&named), "{done:?}");
+    let old_synced = |(op, path): &(Op, PathBuf)| {
+        *op == Op::Sync
+            && path
+                .to_str()
+                .unwrap()
+                .ends_with("/00000000000000000000.log")
+    };
+    assert!(done[..first].iter().any(old_synced), "sealed means synced");
+}
+
+#[test]
+fn a_direct_sync_covers_what_the_journal_holds_below_it() {
+    let rig = Rig::new();
+    rig.commit(&[A, B]);
+    rig.commit(&[A]);
+    assert_eq!(rig.marks(A), [2, 2, 2]);
+    // The journal is lost with the batches of both: A has its own.
+    let fs = rig.fs.without_power();
+    overwrite(&fs, JOURNAL, 0, &[0; 64]);
+    let rig = Rig::on(fs, ShardConfig::default(), at(100_000));
+    assert_eq!((rig.readable(A), rig.readable(B)), (2, 0));
+}
+
 #[test]
 fn every_cut_of_the_journal_leaves_whole_cycles() {
     let rig = Rig::new();

@@ -85,9 +85,13 @@ fn the_journal_is_emptied_into_the_logs_once_a_second() {
     let points =
         ["recovery-points.a", "recovery-points.b"].map(|name| rig.fs.take(Op::Write, name));
     assert_eq!(points.iter().sum::<usize>(), 1);
+    assert_eq!(rig.fs.take(Op::Write, "journal-1"), 1, "filled ahead");
 
+    let filled = rig.fs.contents(&path("journal-1")).len();
     rig.commit(&[A, B]);
     assert_eq!(rig.fs.take(Op::Write, "journal-1"), 1, "the other file");
+    assert_eq!(rig.fs.contents(&path("journal-1")).len(), filled);
+    assert_eq!(rig.fs.take(Op::SyncDir, ""), 1, "its name, once");
     rig.commit(&[A]);
     rig.fs.forget();
     rig.shard.tick(at(2000));
@@ -96,6 +100,7 @@ fn the_journal_is_emptied_into_the_logs_once_a_second() {
         1,
         "one of them was synced meanwhile"
     );
+    assert_eq!(rig.fs.take(Op::Write, JOURNAL), 1, "filled, too");
     rig.commit(&[A, B]);
     assert_eq!(rig.fs.take(Op::Write, JOURNAL), 1, "free again");
     rig.fs.forget();
@@ -148,6 +153,41 @@ fn a_full_journal_asks_for_the_checkpoint_and_cycles_go_on_without_it() {
         1,
         "its file was freed before its second was up"
     );
+}
+
+#[test]
+fn a_shard_that_is_idle_or_writes_to_one_log_has_no_journal() {
+    let rig = Rig::new();
+    for second in 1..5 {
+        rig.commit(&[A]);
+        rig.shard.tick(at(second * 1000));
+    }
+    assert!(!rig.names("").iter().any(|name| name.starts_with("journal")));
+}
+
+#[test]
+fn a_journal_that_cannot_be_filled_is_used_as_it_is_and_a_failed_sync_of_it_poisons() {
+    for (kind, op) in [
+        (std::io::ErrorKind::StorageFull, Op::Write),
+        (std::io::ErrorKind::Other, Op::Sync),
+    ] {
+        let rig = Rig::new();
+        rig.commit(&[A, B]);
+        rig.fs.set_hook(move |done, path| {
+            let is_it = done == op && path.to_str().unwrap().ends_with("journal-1");
+            if is_it { Err(kind.into()) } else { Ok(()) }
+        });
+        rig.shard.tick(at(1000));
+        let is_full = kind == std::io::ErrorKind::StorageFull;
+        assert_eq!(rig.shard.poisoned().is_none(), is_full);
+        if is_full {
+            rig.fs.clear_hook();
+            rig.commit(&[A, B]);
+            assert_eq!(rig.marks(A), [1, 2, 2], "journaled");
+            let rig = rig.cut_power();
+            assert_eq!((rig.readable(A), rig.readable(B)), (2, 2));
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! A data directory that is only looked at.
+//!
+//! Floor 6 of log-core.
+//!
+//! Invariants
+//! - Nothing is created, changed or removed, but for the holder's name in the lock file.
+//! - The directory is locked if it was ever in use, so that no broker changes what is looked at.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{bad_version, lock, names, read_clean, read_version, understood};
+use crate::checkpoint::RecoveryPoint;
+use crate::error::LogError;
+use crate::fs::{DirLock, Fs, LOCK_FILE, OpenMode};
+use crate::recovery_points::RecoveryPoints;
+use crate::types::{LogId, Offset};
+
+/// What the small files of a data directory say.
+#[derive(Debug)]
+pub(crate) struct Peek {
+    pub(crate) root: PathBuf,
+    pub(crate) logs: Vec<LogId>,
+    /// The logs' ends at a clean stop.
+    pub(crate) clean: Option<BTreeMap<LogId, Offset>>,
+    pub(crate) points: BTreeMap<LogId, RecoveryPoint>,
+    _lock: Option<DirLock>,
+}
+
+impl Peek {
+    /// Locks and reads the directory.
+    ///
+    /// # Errors
+    /// As of [`DataDir::open`](super::DataDir::open), and [`LogError::Corrupt`] without a
+    /// `VERSION`.
+    pub(crate) fn new(fs: &Arc<dyn Fs>, root: &Path) -> Result<Self, LogError> {
+        let listed = fs
+            .list(root)
+            .map_err(|error| LogError::io("list", root, error))?;
+        let lock = match listed.iter().any(|name| name == LOCK_FILE) {
+            true => lock_if_it_can_change(&**fs, root)?,
+            // A copy: whoever opens it makes the file first.
+            false => None,
+        };
+        let version = read_version(&**fs, root)?;
+        understood(
+            version.ok_or_else(|| bad_version(root, "it is missing"))?,
+            root,
+        )?;
+        let (_, points) = RecoveryPoints::open(Arc::clone(fs), root, OpenMode::Read)?;
+        Ok(Self {
+            root: root.to_owned(),
+            logs: names::logs_in(&**fs, root)?,
+            clean: read_clean(&**fs, root)?,
+            points,
+            _lock: lock,
+        })
+    }
+
+    /// The recovery point of the log that lies in `dir`, if `root` is its data directory. Nothing
+    /// is locked.
+    pub(crate) fn point_of(
+        fs: &Arc<dyn Fs>,
+        root: &Path,
+        dir: &Path,
+    ) -> Result<Option<RecoveryPoint>, LogError> {
+        if read_version(&**fs, root)?.is_none() {
+            return Ok(None);
+        }
+        let (_, points) = RecoveryPoints::open(Arc::clone(fs), root, OpenMode::Read)?;
+        let is_it = |id: &LogId| names::log_dir(root, *id) == dir;
+        Ok(points
+            .into_iter()
+            .find(|(id, _)| is_it(id))
+            .map(|(_, point)| point))
+    }
+
+    pub(crate) fn log_dir(&self, id: LogId) -> PathBuf {
+        names::log_dir(&self.root, id)
+    }
+}
+
+/// Nobody writes to a medium that is mounted for reading.
+fn lock_if_it_can_change(fs: &dyn Fs, root: &Path) -> Result<Option<DirLock>, LogError> {
+    match lock(fs, root) {
+        Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::ReadOnlyFilesystem => {
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
