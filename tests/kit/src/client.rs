@@ -18,8 +18,11 @@ pub const A: LogId = LogId { topic: [0xA; 16], partition: 0 };
 pub const B: LogId = LogId { topic: [0xB; 16], partition: 7 };
 /// A `page-cache` log with a producer that has no id.
 pub const P: LogId = LogId { topic: [0xB; 16], partition: 8 };
-/// Like [`A`]; a step of a workload creates it.
-pub const C: LogId = LogId { topic: [0xC; 16], partition: 0 };
+/// Like [`A`]; a step of a workload creates it, under another id each time: the id of a log that was
+/// removed is never used again.
+const fn created(number: u8) -> LogId {
+    LogId { topic: [0xC0 + number % 0x40; 16], partition: 0 }
+}
 
 /// The directory of a log.
 #[must_use]
@@ -63,6 +66,8 @@ pub struct Client {
     pub now: Now,
     /// Values sent so far; each is in one batch only.
     values: u64,
+    /// Logs created and removed so far.
+    removed: u8,
 }
 
 impl Client {
@@ -71,7 +76,7 @@ impl Client {
     pub fn new() -> Self {
         // A wall clock of 2023; monotonic time starts somewhere, not at 0.
         let now = Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000) };
-        Self { model: Model::default(), now, values: 0 }
+        Self { model: Model::default(), now, values: 0, removed: 0 }
     }
 
     /// Moves the clock.
@@ -85,12 +90,19 @@ impl Client {
         self.model.logs.entry(id).or_insert_with(|| LogModel::new(config(id).durability))
     }
 
-    /// A log is created, by another client for all that the model knows: a log that was removed
-    /// starts from nothing.
-    pub fn create_again(&mut self, id: LogId) {
-        if self.log(id).removal != Removal::No {
-            self.model.logs.insert(id, LogModel::new(config(id).durability));
+    /// The log that a step creates or removes.
+    #[must_use]
+    pub const fn newest(&self) -> LogId {
+        created(self.removed)
+    }
+
+    /// A log is about to be created: a new one, if somebody asked for the removal of the newest.
+    pub fn create(&mut self) -> LogId {
+        let newest = self.newest();
+        if self.model.logs.get(&newest).is_some_and(|log| log.removal != Removal::No) {
+            self.removed += 1;
         }
+        self.newest()
     }
 
     /// Every log that was ever named, in order.
@@ -135,7 +147,7 @@ impl Default for Client {
 /// Whether the producer of a log has an id.
 #[must_use]
 pub fn is_idempotent(id: LogId) -> bool {
-    id == A || id == C
+    id == A || id.topic[0] >= 0xC0
 }
 
 const PRODUCER_ID: i64 = 4711;

@@ -9,9 +9,14 @@
 
 pub mod client;
 pub mod conformance;
+pub mod faults;
+pub mod life;
 pub mod model;
 pub mod oracle;
 pub mod rng;
 pub mod sabotage;
+mod search;
 pub mod sim_fs;
+pub mod sweep;
 pub mod workload;
+pub mod world;

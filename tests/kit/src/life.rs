@@ -29,10 +29,8 @@ fn live_all(mut world: World, rng: &mut Rng, story: &mut Vec<String>) -> Result<
         live(&mut world, rng, story)?;
         let crash = any_crash(&world, rng);
         story.push(format!("then {crash:?}"));
-        // After a failed sync the page cache may lie, so that the death of the process takes as
-        // much as a power cut.
         let survived = match crash {
-            Crash::Killed if world.disk.fired() == 0 => Survived::Death,
+            Crash::Killed => world.survived_death(),
             _ => Survived::PowerCut,
         };
         world = world.crash(crash, rng);

@@ -1,7 +1,7 @@
-//! A disk with one habit broken, to prove that the tests notice.
+//! A disk, or its use, with one habit broken, to prove that the tests notice.
 //!
-//! A call that a program forgot and a call without effect are the same bug, so each sabotage is
-//! a wrapper around the simulated disk and needs no change of the product.
+//! A call that a program forgot and a call without effect are the same bug, so each sabotage but
+//! the last is a wrapper around the simulated disk; none needs a change of the product.
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
@@ -30,11 +30,16 @@ pub enum Sabotage {
     LastSlice,
     /// Z9: the lock is granted to everybody.
     Lock,
+    /// Z10: an open for recovery neither syncs the file nor reads it again from the disk.
+    Recover,
+    /// Z11: the client is answered before the sync, as if the batch were durable. Done by the
+    /// [`World`](crate::world::World).
+    EarlyAck,
 }
 
 impl Sabotage {
     /// All of them, with their numbers in the catalogue of sabotages.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("Z1", Self::DataSync),
         ("Z2", Self::DirSyncAfterCreate),
         ("Z3", Self::DirSyncAfterRename),
@@ -43,6 +48,8 @@ impl Sabotage {
         ("Z6", Self::SetLen),
         ("Z8", Self::LastSlice),
         ("Z9", Self::Lock),
+        ("Z10", Self::Recover),
+        ("Z11", Self::EarlyAck),
     ];
 }
 
@@ -97,6 +104,10 @@ impl Fs for SabotagedFs {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mode = match mode {
+            OpenMode::Recover if self.sabotage == Sabotage::Recover => OpenMode::Append,
+            mode => mode,
+        };
         Ok(self.wrap(path, self.disk.open(path, mode)?))
     }
 

@@ -1,7 +1,7 @@
 //! Finding by offset and by time, against a linear scan of everything.
 
 use highwater_log::error::LogError;
-use highwater_log::log::{LogReader, Minimum, UpTo};
+use highwater_log::reader::{LogReader, Minimum, UpTo};
 use highwater_log::types::Offset;
 use highwater_proto::record::{Record, RecordIter};
 

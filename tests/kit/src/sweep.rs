@@ -4,10 +4,13 @@
 //! - A finding names all that is needed to see it again: steps, operation, crash, seed.
 
 use std::fmt;
+use std::num::NonZero;
+use std::thread;
 
 use crate::client::Client;
 use crate::oracle::{Oracle, Survived, Violation, violation};
 use crate::rng::Rng;
+use crate::sabotage::Sabotage;
 use crate::sim_fs::{Crash, SimFs};
 use crate::workload::Step;
 use crate::world::{Stop, World};
@@ -64,26 +67,53 @@ pub struct Images {
     pub lengths: u64,
 }
 
-/// Runs the steps, dies at every operation that they need, and recovers from every image. The
-/// empty word dies inside the first start.
+/// Sweeps every word, on all processors.
 ///
 /// # Errors
-/// The first finding.
-pub fn sweep(word: &[Step], images: Images) -> Result<Counts, Finding> {
-    let mut counts = Counts { words: 1, ..Counts::default() };
-    let (setup, total) = count(word)?;
-    let first = if word.is_empty() { 0 } else { setup };
+/// The finding of the first word that has one, as far as the threads came.
+pub fn sweep_all(words: &[Vec<Step>], images: Images) -> Result<Counts, Finding> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+    let share = |first: usize| {
+        let mut counts = Counts::default();
+        let mut mine = words.iter().skip(first).step_by(threads);
+        mine.try_for_each(|word| sweep(word, images, None, &mut counts)).map(|()| counts)
+    };
+    let done: Vec<Result<Counts, Finding>> = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a sweep panicked")).collect()
+    });
+    done.into_iter().try_fold(Counts::default(), |mut sum, counts| {
+        sum.add(counts?);
+        Ok(sum)
+    })
+}
+
+/// Runs the steps, dies at every operation that the last one needs, and recovers from every image;
+/// the operations before it are those of the shorter word. The empty word dies inside the first
+/// start.
+///
+/// # Errors
+/// The first finding; `counts` then says how much it took.
+pub fn sweep(
+    word: &[Step],
+    images: Images,
+    sabotage: Option<Sabotage>,
+    counts: &mut Counts,
+) -> Result<(), Finding> {
+    counts.words += 1;
+    let (first, total) = last_step(word, sabotage)?;
     // Behind the last operation, too: a power cut in a quiet moment.
     for operation in first..=total {
         counts.points += 1;
-        let world = dead_at(word, operation);
+        let world = dead_at(word, operation, sabotage);
         let mut crashes = vec![Crash::Killed, Crash::Nothing];
         crashes.extend((1..=world.disk.changes()).map(Crash::Prefix));
         crashes.extend((0..images.subsets).map(|_| Crash::Subset));
         crashes.extend((0..images.lengths).map(|_| Crash::Lengths));
-        for (seed, crash) in crashes.into_iter().enumerate() {
+        for (number, crash) in crashes.into_iter().enumerate() {
             counts.images += 1;
-            let seed = seed as u64;
+            // Other points of the sweep get other subsets.
+            let seed = (operation * 1000 + number) as u64;
             check_image(&world, crash, seed).map_err(|broken| Finding {
                 violation: broken,
                 how: format!(
@@ -93,20 +123,23 @@ pub fn sweep(word: &[Step], images: Images) -> Result<Counts, Finding> {
             })?;
         }
     }
-    Ok(counts)
+    Ok(())
 }
 
-/// How many operations the start takes, and how many all.
-fn count(word: &[Step]) -> Result<(usize, usize), Finding> {
-    let mut world = World::new(SimFs::new(0), Client::new(), None);
-    let mut setup = 0;
+/// The number of the first operation of the last step, and how many there are.
+fn last_step(word: &[Step], sabotage: Option<Sabotage>) -> Result<(usize, usize), Finding> {
+    let mut world = World::new(SimFs::new(0), Client::new(), sabotage);
+    let mut first = 0;
     let mut run = || {
         world.start()?;
-        setup = world.disk.operations();
-        word.iter().try_for_each(|step| world.step(*step))
+        for step in word {
+            first = world.disk.operations();
+            world.step(*step)?;
+        }
+        Ok(world.disk.operations())
     };
     match run() {
-        Ok(()) => Ok((setup, world.disk.operations())),
+        Ok(total) => Ok((first, total)),
         Err(stop) => {
             Err(Finding { violation: broken(stop), how: format!("{word:?}, without a crash") })
         }
@@ -115,8 +148,8 @@ fn count(word: &[Step]) -> Result<(usize, usize), Finding> {
 
 /// The world of a process that died inside an operation of a workload.
 #[must_use]
-pub fn dead_at(word: &[Step], operation: usize) -> World {
-    let mut world = World::new(SimFs::new(0), Client::new(), None);
+pub fn dead_at(word: &[Step], operation: usize, sabotage: Option<Sabotage>) -> World {
+    let mut world = World::new(SimFs::new(0), Client::new(), sabotage);
     world.disk.crash_at(operation);
     // That it works without a crash was seen before.
     let _ = world.start().and_then(|()| word.iter().try_for_each(|step| world.step(*step)));
@@ -129,29 +162,67 @@ pub fn dead_at(word: &[Step], operation: usize) -> World {
 /// The first broken rule.
 pub fn check_image(world: &World, crash: Crash, seed: u64) -> Result<(), Violation> {
     let mut rng = Rng::new(seed);
-    let survived = if crash == Crash::Killed { Survived::Death } else { Survived::PowerCut };
-    check_recovery(world.crash(crash, &mut rng), survived, &mut rng).map_err(broken)
+    check_recovery(world.crash(crash, &mut rng.clone()), crash, &mut rng).map_err(broken)
 }
 
 /// Starts on what a crash left, and goes on from there: what must have survived is there, a power
-/// cut right behind the recovery changes nothing, clients can go on, and what they were told then
-/// survives the next power cut.
-fn check_recovery(mut world: World, survived: Survived, rng: &mut Rng) -> Result<(), Stop> {
+/// cut inside or right behind the recovery changes nothing, clients can go on, and what they were
+/// told then survives the next power cut.
+fn check_recovery(image: World, crash: Crash, rng: &mut Rng) -> Result<(), Stop> {
+    let is_disturbed = rng.percent(DISTURBED_PERCENT);
+    let disturbed = is_disturbed.then(|| image.copy());
+    let mut world = image;
     world.start()?;
-    world.verify(survived)?;
-    if rng.percent(20) {
+    let operations = world.disk.operations();
+    world.verify(survived(crash))?;
+    if rng.percent(SEARCH_PERCENT) {
         world.verify_search()?;
+        world.verify_exclusive()?;
     }
+    let recovered = world.snapshot()?;
     let mut twice = world.crash(Crash::Nothing, rng);
     twice.start()?;
-    if twice.snapshot()? != world.snapshot()? {
+    if twice.snapshot()? != recovered {
         let text = "a power cut behind the recovery changed what is there";
         return Err(violation(Oracle::Idempotent, text).into());
     }
     world.carry_on()?;
     let mut again = world.crash(Crash::Nothing, rng);
     again.start()?;
-    again.verify(Survived::PowerCut)
+    again.verify(Survived::PowerCut)?;
+    if let Some(disturbed) = disturbed.filter(|_| operations > 0) {
+        let after = disturb(disturbed, rng.below(operations), rng)?;
+        // What only the page cache held may be lost, now that the power failed, too.
+        if crash != Crash::Killed && after.snapshot()? != recovered {
+            let text = "a crash inside the recovery changed what is there";
+            return Err(violation(Oracle::Idempotent, text).into());
+        }
+    }
+    Ok(())
+}
+
+/// Dies inside an operation of the recovery, then recovers from any image of that.
+fn disturb(mut world: World, operation: usize, rng: &mut Rng) -> Result<World, Stop> {
+    world.disk.crash_at(operation);
+    match world.start() {
+        Err(Stop::Dead) => {}
+        other => other?,
+    }
+    let changes = world.disk.changes();
+    let crash = match rng.below(4) {
+        0 => Crash::Nothing,
+        1 => Crash::Prefix(rng.below(changes + 1)),
+        2 => Crash::Subset,
+        _ => Crash::Lengths,
+    };
+    let mut after = world.crash(crash, rng);
+    after.start()?;
+    after.verify(Survived::PowerCut)?;
+    Ok(after)
+}
+
+fn survived(crash: Crash) -> Survived {
+    if crash == Crash::Killed { Survived::Death } else { Survived::PowerCut }
 }
 
 pub(crate) fn broken(stop: Stop) -> Violation {
@@ -162,3 +233,9 @@ pub(crate) fn broken(stop: Stop) -> Violation {
         }
     }
 }
+
+/// How many recoveries are disturbed at a random operation; `tests/crash/recovery_crash.rs`
+/// disturbs some at every operation.
+const DISTURBED_PERCENT: usize = 25;
+const SEARCH_PERCENT: usize = 20;
+const THREADS_MAX: usize = 16;

@@ -11,14 +11,15 @@ use bytes::Bytes;
 use highwater_log::data_dir::DataDir;
 use highwater_log::error::LogError;
 use highwater_log::fs::Fs;
-use highwater_log::log::{Appended, LogReader, Minimum, UpTo};
+use highwater_log::log::Appended;
+use highwater_log::reader::{LogReader, Minimum, UpTo};
 use highwater_log::shard::{AckAt, Append, Done, Shard, ShardConfig};
 use highwater_log::types::{LeaderEpoch, LogId, Offset};
 use highwater_proto::batch::{
     self, OVERHEAD_BYTES, PREFIX_BYTES, ProduceLimits, validate_produced,
 };
 
-use crate::client::{self, A, B, C, Client, DATA_DIR, P, RETENTION_MS, SEGMENT_MS};
+use crate::client::{self, A, B, Client, DATA_DIR, P, RETENTION_MS, SEGMENT_MS};
 use crate::model::{Contents, Removal};
 use crate::oracle::{Oracle, Survived, Violation, violation};
 use crate::rng::Rng;
@@ -86,13 +87,23 @@ impl World {
         Self::new(self.disk.image(crash, rng), self.client.clone(), self.sabotage)
     }
 
-    /// Opens the data directory with every log that the client knows, and the first three.
+    /// The same once more, on a disk of its own that no process uses.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        self.crash(Crash::Killed, &mut Rng::new(0))
+    }
+
+    /// Opens the data directory with every log that the client knows, and the first three. What
+    /// was open goes as in the death of a process.
     ///
     /// # Errors
     /// What stopped the start.
     pub fn start(&mut self) -> Result<(), Stop> {
+        self.shard = None;
+        self.disk.remount();
         let (fs, now) = (self.fs(), self.client.now);
-        let known = [A, B, P, C].map(|id| (id, client::config(id))).to_vec();
+        let known = [A, B, P].into_iter().chain(self.client.ids());
+        let known = known.map(|id| (id, client::config(id))).collect();
         let opened = DataDir::open(fs, Path::new(DATA_DIR))
             .and_then(|dir| Shard::open(dir, known, shard_config(), now));
         let (shard, _) = self.allow(opened)?;
@@ -146,11 +157,11 @@ impl World {
             Step::Flush => self.tick(200),
             Step::Checkpoint => self.tick(1100),
             Step::CreateLog => {
-                self.client.create_again(C);
-                self.add_log(C)?;
-                self.append(&[(C, SMALL)], AckAt::Durable)
+                let id = self.client.create();
+                self.add_log(id)?;
+                self.append(&[(id, SMALL)], AckAt::Durable)
             }
-            Step::RemoveLog => self.remove_log(C),
+            Step::RemoveLog => self.remove_log(self.client.newest()),
             Step::DeleteRecords => self.delete_records(A),
             Step::Retention => {
                 self.client.pass(RETENTION_MS + 2 * SEGMENT_MS);
@@ -159,12 +170,11 @@ impl World {
             Step::Restart => {
                 self.close()?;
                 self.start()?;
-                self.verify(Survived::Death)
+                self.verify(self.survived_death())
             }
             Step::Kill => {
-                self.shard = None;
                 self.start()?;
-                self.verify(Survived::Death)
+                self.verify(self.survived_death())
             }
         }?;
         self.observe()
@@ -172,12 +182,26 @@ impl World {
 
     /// Sends a batch to each of several logs, commits once, and takes the answers.
     fn append(&mut self, targets: &[(LogId, Size)], at: AckAt) -> Result<(), Stop> {
+        for (id, _) in targets {
+            self.send_again(*id)?;
+        }
         for (id, size) in targets {
             let batch = self.client.batch(*id, size.records, size.value_bytes);
             let number = self.client.log(*id).send(&batch);
             self.enqueue(*id, number, &batch, at);
         }
         self.commit(at)
+    }
+
+    /// An idempotent producer sends what was never acknowledged before it sends anything else.
+    fn send_again(&mut self, id: LogId) -> Result<(), Stop> {
+        if client::is_idempotent(id) {
+            for (number, batch) in self.client.log(id).unacked() {
+                self.enqueue(id, number, &batch, AckAt::Durable);
+                self.commit(AckAt::Durable)?;
+            }
+        }
+        Ok(())
     }
 
     fn enqueue(&self, id: LogId, number: usize, batch: &Bytes, at: AckAt) {
@@ -188,12 +212,22 @@ impl World {
             answers.push(Answer { id, number, at, result });
         });
         let now = self.client.now;
-        self.shard().enqueue(Append { log: id, batch: produced, ack: at, now, done });
+        let ack = self.early(at);
+        self.shard().enqueue(Append { log: id, batch: produced, ack, now, done });
+    }
+
+    /// When the shard is asked to answer what the client takes as an answer at `at`.
+    fn early(&self, at: AckAt) -> AckAt {
+        match self.sabotage {
+            Some(Sabotage::EarlyAck) => AckAt::Written,
+            _ => at,
+        }
     }
 
     /// Both stages, or only the first if nobody waits for the second.
     fn commit(&mut self, at: AckAt) -> Result<(), Stop> {
         let shard = Arc::clone(self.shard());
+        let at = self.early(at);
         for _ in 0..CYCLES_MAX {
             let wrote = shard.write_once();
             let synced = at == AckAt::Durable && shard.sync_once();
@@ -252,7 +286,7 @@ impl World {
         let before = self.reader(id).durable();
         let log = self.client.log(id);
         log.start_max = log.start_max.max(before.0);
-        let deleted = self.shard().delete_records(id, before);
+        let deleted = self.shard().delete_records(id, before, self.client.now);
         let start = self.allow(deleted)?;
         if start == before {
             return Ok(());
@@ -269,7 +303,8 @@ impl World {
             }
         }
         let applied = self.shard().apply_retention(self.client.now);
-        self.allow(applied)
+        self.allow(applied)?;
+        Ok(())
     }
 
     fn reader(&self, id: LogId) -> LogReader {
@@ -295,7 +330,8 @@ impl World {
         while next < end {
             let slice = self.allow(reader.read(next, READ_BYTES, UpTo::Durable, Minimum::OneBatch))?;
             if slice.next_offset <= next {
-                let text = format!("a read at {next} does not come forward to {end}");
+                let segments = reader.segments();
+                let text = format!("a read at {next} does not come to {end}: {segments:?}");
                 return Err(violation(Oracle::NothingLost, text).into());
             }
             slice.parts.iter().for_each(|part| bytes.extend_from_slice(part));
@@ -350,6 +386,13 @@ impl World {
         Ok(())
     }
 
+    /// What the death of the process leaves. After a failed sync the page cache may lie, so that
+    /// it takes as much as a power cut.
+    #[must_use]
+    pub fn survived_death(&self) -> Survived {
+        if self.disk.fired() == 0 { Survived::Death } else { Survived::PowerCut }
+    }
+
     /// A clean stop.
     ///
     /// # Errors
@@ -397,6 +440,12 @@ impl World {
         }
     }
 
+    /// Why the shard is read-only, if it is.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.shard().poisoned()
+    }
+
     /// What each log holds, for comparison.
     ///
     /// # Errors
@@ -417,12 +466,7 @@ impl World {
                 self.remove_log(id)?;
                 continue;
             }
-            if client::is_idempotent(id) {
-                for (number, batch) in self.client.log(id).unacked() {
-                    self.enqueue(id, number, &batch, AckAt::Durable);
-                }
-            }
-            self.commit(AckAt::Durable)?;
+            self.send_again(id)?;
         }
         let open = self.client.open_ids().into_iter();
         let targets: Vec<(LogId, Size)> = open.map(|id| (id, SMALL)).collect();

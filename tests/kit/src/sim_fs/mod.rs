@@ -50,6 +50,8 @@ struct State {
     dead: bool,
     faults: Vec<Armed>,
     fired: u64,
+    /// A sync of names failed and took them along: see [`SimFs::remount`].
+    has_lost_names: bool,
     locked: BTreeSet<NodeId>,
     free_bytes: u64,
 }
@@ -87,6 +89,13 @@ impl SimFs {
         }
     }
 
+    /// How many calls of one kind there were, of those that can change the disk.
+    #[must_use]
+    pub fn calls(&self, op: Op) -> usize {
+        let state = self.state();
+        state.trace.iter().filter(|(called, _)| *called == op).count()
+    }
+
     /// The process dies inside the call with this number.
     pub fn crash_at(&self, operation: usize) {
         self.state().crash_at = Some(operation);
@@ -108,6 +117,10 @@ impl SimFs {
     #[must_use]
     pub fn image(&self, crash: Crash, rng: &mut Rng) -> Self {
         let state = self.state();
+        let crash = match crash {
+            Crash::Killed if state.has_lost_names => Crash::Nothing,
+            crash => crash,
+        };
         let mut disk = state.disk.clone();
         crash::cut_power(&mut disk, &state.changes, crash, rng);
         let mut after = State::new(disk, rng.bits());
@@ -115,6 +128,18 @@ impl SimFs {
             after.changes.clone_from(&state.changes);
         }
         Self::from_state(after)
+    }
+
+    /// What comes before a new process can work. Names go through the journal of a file system;
+    /// if that failed, the file system takes no more changes until it is mounted again, and then
+    /// shows what the disk has. (The bytes of a file go past the journal: after their failed sync
+    /// nothing stops the next process, and its page cache may lie.)
+    pub fn remount(&self) {
+        let mut state = self.state();
+        if std::mem::take(&mut state.has_lost_names) {
+            state.changes.clear();
+            state.disk.forget_cache();
+        }
     }
 
     /// Makes a call fail. Faults add up.
@@ -195,6 +220,7 @@ impl State {
             dead: false,
             faults: Vec::new(),
             fired: 0,
+            has_lost_names: false,
             locked: BTreeSet::new(),
             free_bytes: 1 << 40,
         }
@@ -391,6 +417,7 @@ impl Fs for SimFs {
                 if fault.after_sync != AfterFailedSync::Dirty {
                     // What is taken is forgotten: it never becomes durable.
                     state.take_changes(part);
+                    state.has_lost_names = true;
                 }
                 Err(fault.errno.error())
             }

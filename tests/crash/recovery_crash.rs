@@ -1,0 +1,79 @@
+//! A crash inside a recovery, and inside the recovery from that, and inside the third: the result
+//! is the one of a recovery that nothing disturbed.
+
+use highwater_tests::rng::Rng;
+use highwater_tests::sim_fs::Crash;
+use highwater_tests::sweep::{check_image, dead_at};
+use highwater_tests::workload::Step;
+use highwater_tests::world::World;
+
+use crate::is_full;
+
+/// Each leaves something to do: a torn tail, a journal to replay, a roll that was not finished.
+const STORIES: [[Step; 3]; 5] = [
+    [Step::AppendBoth, Step::AppendCached, Step::AppendBoth],
+    [Step::AppendBoth, Step::Checkpoint, Step::AppendBoth],
+    [Step::AppendLarge, Step::AppendLarge, Step::Roll],
+    [Step::CreateLog, Step::AppendCached, Step::RemoveLog],
+    [Step::Roll, Step::AppendBoth, Step::Retention],
+];
+
+#[test]
+fn a_recovery_can_be_disturbed_at_every_operation() {
+    let mut images = 0;
+    for story in STORIES {
+        let mut quiet = World::new_started();
+        let first = quiet.disk.operations();
+        story.iter().for_each(|step| quiet.step(*step).unwrap());
+        let last = quiet.disk.operations();
+        // The sweep has been at each operation; every recovery from the last one is of all work.
+        let stride = if is_full() { 1 } else { 7 };
+        for operation in (first..=last).rev().step_by(stride) {
+            let dead = dead_at(&story, operation, None);
+            for crash in [Crash::Nothing, Crash::Prefix(dead.disk.changes()), Crash::Subset] {
+                images += disturb(&dead, crash, DEPTH);
+            }
+        }
+    }
+    println!("{images} disturbed recoveries");
+    assert!(images > 1000, "only {images} images");
+}
+
+/// Crashes inside each operation of the recovery from one image; deeper down at a few of them, as
+/// each level multiplies.
+fn disturb(dead: &World, crash: Crash, depth: usize) -> usize {
+    let image = || dead.crash(crash, &mut Rng::new(7));
+    let mut undisturbed = image();
+    undisturbed.start().unwrap();
+    let expected = undisturbed.snapshot().unwrap();
+    let operations = undisturbed.disk.operations();
+    let stride = if depth == DEPTH { 1 } else { operations.div_ceil(2) };
+    let mut images = 0;
+    for operation in (0..operations).step_by(stride) {
+        let mut world = image();
+        world.disk.crash_at(operation);
+        world.start().expect_err("it dies inside the start");
+        for again in [Crash::Nothing, Crash::Prefix(world.disk.changes()), Crash::Subset] {
+            images += 1;
+            let mut after = world.crash(again, &mut Rng::new(operation as u64));
+            let told = || {
+                let place = world.disk.describe(operation);
+                format!("{crash:?}, recovery died at {place}, then {again:?}")
+            };
+            after.start().unwrap_or_else(|stop| panic!("{stop:?}\n  {}", told()));
+            assert_eq!(after.snapshot().unwrap(), expected, "{}", told());
+        }
+        if operation.is_multiple_of(5) {
+            images += 1;
+            check_image(&world, Crash::Lengths, operation as u64)
+                .unwrap_or_else(|broken| panic!("{broken}\n  {}", world.disk.describe(operation)));
+            if depth > 1 {
+                images += disturb(&world, Crash::Subset, depth - 1);
+            }
+        }
+    }
+    images
+}
+
+/// A crash, and two more inside the recoveries from it.
+const DEPTH: usize = 3;

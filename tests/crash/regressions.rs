@@ -1,0 +1,45 @@
+//! One test for each bug that the sweeps and seeds have found.
+
+use highwater_tests::client::{A, first_segment};
+use highwater_tests::rng::Rng;
+use highwater_tests::sim_fs::Crash;
+use highwater_tests::workload::Step;
+use highwater_tests::world::World;
+
+/// The log of three batches in one growing interval, after a clean stop, with one byte of the
+/// second batch changed. Answers how many batches are refused and how many are served wrong.
+fn damaged_after_a_clean_stop(byte: usize) -> (usize, usize) {
+    let mut world = World::new_started();
+    world.step(Step::Append).unwrap();
+    let second = world.disk.content(&first_segment(A)).unwrap().len();
+    world.step(Step::Append).unwrap();
+    world.step(Step::Append).unwrap();
+    world.close().unwrap();
+    let mut after = world.crash(Crash::Nothing, &mut Rng::new(0));
+    after.disk.damage(&first_segment(A), second + byte, 0x10);
+    after.start().unwrap();
+    let damage = after.read_damaged();
+    (damage.refused.len(), damage.wrong.len())
+}
+
+/// No checksum of its own covers the base offset of a batch; a read took it from the batch that it
+/// was to check, and served it.
+#[test]
+fn a_rotten_base_offset_in_the_growing_interval_is_not_served() {
+    for byte in 0..8 {
+        let (refused, wrong) = damaged_after_a_clean_stop(byte);
+        assert_eq!(wrong, 0, "byte {byte}");
+        assert!(refused > 0, "byte {byte}");
+    }
+}
+
+/// Nor the leader epoch, and the start after a clean stop does not read the batches: the running
+/// sum of the recovery point must be compared at the first read.
+#[test]
+fn a_rotten_leader_epoch_in_the_growing_interval_is_not_served() {
+    for byte in 12..16 {
+        let (refused, wrong) = damaged_after_a_clean_stop(byte);
+        assert_eq!(wrong, 0, "byte {byte}");
+        assert!(refused > 0, "byte {byte}");
+    }
+}

@@ -1,0 +1,17 @@
+//! Long random lives with every class of fault, where small scope ends.
+
+use highwater_tests::life::lives;
+use highwater_tests::rng::seeds;
+
+use crate::is_full;
+
+#[test]
+fn random_lives_keep_every_promise() {
+    let seeds = seeds(if is_full() { 20_000 } else { 1000 });
+    for seed in &seeds {
+        if let Err(finding) = lives(*seed, None) {
+            panic!("{finding}");
+        }
+    }
+    println!("{} seeds of three lives each", seeds.len());
+}

@@ -1,0 +1,74 @@
+//! Each call fails, one after the other: the Nth of its kind, once or from then on, for N from 1
+//! until no call is left to fail. And what a failed sync means.
+
+use highwater_tests::faults::each_call_fails;
+use highwater_tests::oracle::Survived;
+use highwater_tests::rng::Rng;
+use highwater_tests::sim_fs::{AfterFailedSync, Crash, Errno, Fault, Op};
+use highwater_tests::workload::Step;
+use highwater_tests::world::{Damage, Stop, World};
+
+#[test]
+fn the_nth_call_fails() {
+    let mut failed = 0;
+    for on in Op::ALL {
+        for errno in [Errno::Io, Errno::NoSpace] {
+            for sticky in [false, true] {
+                for after_sync in after_failures(on) {
+                    let fault = Fault { on, nth: 1, sticky, errno, after_sync };
+                    match each_call_fails(fault, None) {
+                        Ok(calls) => failed += calls,
+                        Err(finding) => panic!("{finding}"),
+                    }
+                }
+            }
+        }
+    }
+    println!("{failed} calls failed");
+    assert!(failed > 1000, "only {failed} calls failed: the faults miss their calls");
+}
+
+fn after_failures(on: Op) -> Vec<AfterFailedSync> {
+    match on {
+        Op::Sync | Op::SyncDir => AFTER_FAILED_SYNC.to_vec(),
+        _ => vec![AfterFailedSync::default()],
+    }
+}
+
+/// The page cache shows the new bytes, or the old ones, or writes them later after all; the second
+/// sync succeeds in every case, and proves nothing.
+#[test]
+fn a_failed_sync_is_final() {
+    for after_sync in AFTER_FAILED_SYNC {
+        for step in [Step::Append, Step::AppendBoth, Step::Roll] {
+            let mut world = World::new_started();
+            world.step(Step::AppendBoth).unwrap();
+            world.step(Step::AppendLarge).unwrap();
+            let once = Fault { on: Op::Sync, nth: 1, sticky: false, errno: Errno::Io, after_sync };
+            world.disk.inject(once);
+            let place = format!("{step:?}, {after_sync:?}");
+            let refused = world.step(step);
+            assert!(matches!(refused, Err(Stop::Refused(_))), "{place}: {refused:?}");
+            assert!(world.poisoned().is_some(), "{place}: the shard goes on");
+
+            let disk = world.disk.clone();
+            let calls = || [Op::Write, Op::Sync, Op::Create].map(|op| disk.calls(op));
+            let before = calls();
+            for later in [Step::Append, Step::AppendCached, Step::AppendWritten, Step::Flush] {
+                let _refused = world.step(later);
+            }
+            assert_eq!(calls(), before, "{place}: the disk was written or synced again");
+            let Damage { refused, wrong } = world.read_damaged();
+            assert!(refused.is_empty() && wrong.is_empty(), "{place}: {refused:?} {wrong:?}");
+            for crash in [Crash::Nothing, Crash::Subset, Crash::Killed] {
+                let mut after = world.crash(crash, &mut Rng::new(1));
+                after.start().unwrap();
+                after.verify(Survived::PowerCut).unwrap();
+                after.carry_on().unwrap();
+            }
+        }
+    }
+}
+
+const AFTER_FAILED_SYNC: [AfterFailedSync; 3] =
+    [AfterFailedSync::CleanNew, AfterFailedSync::CleanOld, AfterFailedSync::Dirty];
