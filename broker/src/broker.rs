@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use highwater_proto::exchange::Exchange;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::error::BrokerError;
+use crate::kafka::{Address, KafkaListener, Server};
 use crate::service::Service;
 use crate::shard::Shard;
 
@@ -43,6 +45,7 @@ pub struct Broker {
 #[derive(Debug)]
 struct Parts {
     service: Service,
+    kafka: Arc<Server>,
     shard: Arc<Shard>,
     handle: Handle,
     grace: Duration,
@@ -103,6 +106,52 @@ impl Broker {
         block_on(&self.parts.handle, future)
     }
 
+    /// Listens for Kafka clients at `[NAME=]HOST:PORT[,advertise=HOST:PORT]`, for example
+    /// `127.0.0.1:0` for a free port; gives the address at which they reach the broker.
+    ///
+    /// It does not wait for anything but the resolution of a host's name, so that async code may
+    /// call it with an IP address or `localhost`.
+    ///
+    /// # Errors
+    /// The text is no listener, the address cannot be listened on, or the broker is shut down.
+    ///
+    /// ```
+    /// use highwater_broker::Broker;
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let address = broker.listen_kafka("127.0.0.1:0")?;
+    /// assert_eq!(broker.bootstrap_servers(), address.to_string());
+    /// # Ok::<(), highwater_broker::error::BrokerError>(())
+    /// ```
+    pub fn listen_kafka(&self, listener: &str) -> Result<Address, BrokerError> {
+        let listener: KafkaListener = listener.parse()?;
+        self.parts.kafka.listen(&listener)
+    }
+
+    /// The addresses at which Kafka clients reach the listeners that are open, with commas between:
+    /// what clients call `bootstrap.servers`.
+    #[must_use]
+    pub fn bootstrap_servers(&self) -> String {
+        let addresses = self.parts.kafka.addresses();
+        let texts: Vec<String> = addresses.iter().map(Address::to_string).collect();
+        texts.join(",")
+    }
+
+    /// A new session for a client in this process: typed requests of the Kafka wire, without
+    /// sockets and encoding. Each session has an order of its own, as a connection has: a client
+    /// that waits for records takes another one for all else.
+    #[must_use]
+    pub fn exchange(&self) -> Arc<dyn Exchange> {
+        self.parts.kafka.exchange()
+    }
+
+    /// [`Self::exchange`] for a client that opens sessions by itself and cannot borrow the broker.
+    /// It keeps nothing open: once the broker is shut down, what its sessions are asked fails.
+    pub fn sessions(&self) -> impl Fn() -> Arc<dyn Exchange> + Send + Sync + use<> {
+        let kafka = Arc::clone(&self.parts.kafka);
+        move || kafka.exchange()
+    }
+
     /// Stops accepting, answers who waits, finishes what is under way, syncs everything and marks
     /// the stop as clean. May be called again; works on any executor.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
@@ -127,7 +176,9 @@ impl Parts {
         if std::mem::replace(&mut *is_closed, true) {
             return Ok(());
         }
+        self.kafka.stop_accepting().await;
         self.service.begin_closing();
+        self.kafka.finish(self.grace).await;
         let shard = Arc::clone(&self.shard);
         let closed = self.handle.spawn_blocking(move || shard.close()).await;
         closed
@@ -138,6 +189,7 @@ impl Parts {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.parts.kafka.abandon();
         self.parts.service.begin_closing();
         if let Err(error) = self.parts.shard.close() {
             tracing::error!(%error, "the broker was not closed cleanly");

@@ -7,6 +7,7 @@ pub mod config;
 pub mod coordinator;
 pub mod error;
 pub mod ids;
+mod kafka;
 pub mod machine;
 pub mod meta;
 pub mod metrics;
@@ -16,3 +17,4 @@ pub mod shard;
 pub mod waiting;
 
 pub use broker::{Broker, Builder};
+pub use kafka::{Address, KafkaListener};

@@ -1,6 +1,6 @@
 //! The contract of a pure coordinator: what decides, without clock, disk or socket.
 //!
-//! Floor 1 of broker.
+//! Floor 0 of broker.
 //!
 //! Invariants
 //! - Same state and same question, same effects.

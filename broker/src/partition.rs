@@ -1,6 +1,6 @@
 //! One partition for readers: its log, or the empty log of a partition without files.
 //!
-//! Floor 2 of broker.
+//! Floor 3 of broker.
 //!
 //! Invariants
 //! - A partition that was never written reads as a log that starts and ends at 0.

@@ -124,10 +124,15 @@ impl Shard {
     }
 
     /// Deletes the records of a log below an offset; answers the log's first offset, durably.
+    /// Wakes the log's readers: what they wait for may be gone.
     pub async fn delete_records(&self, id: LogId, before: Offset) -> Result<Offset, LogError> {
-        let now = self.clock.now();
-        self.blocking(move |core| core.delete_records(id, before, now))
-            .await
+        let (now, waiters) = (self.clock.now(), Arc::clone(&self.waiters));
+        self.blocking(move |core| {
+            let deleted = core.delete_records(id, before, now);
+            waiters.moved([id]);
+            deleted
+        })
+        .await
     }
 
     /// Removes what the policies of the logs no longer keep, and wakes their readers: what they

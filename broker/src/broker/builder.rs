@@ -3,7 +3,8 @@
 //! Floor 6 of broker.
 //!
 //! Invariants
-//! - A start that fails leaves no thread, no lock and no mark of a clean stop behind.
+//! - A start that fails leaves no thread and no lock behind, and a mark of a clean stop only where
+//!   everything was recovered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::broker::{Broker, Parts, block_on};
 use crate::clock::SystemClock;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::kafka::{KafkaListener, Server};
 use crate::service::{Service, ServiceOptions};
 use crate::shard::{Shard, ShardOptions};
 
@@ -44,6 +46,7 @@ pub struct Builder {
     has_journal: bool,
     config: BrokerConfig,
     clock: Arc<dyn Clock>,
+    listeners: Vec<KafkaListener>,
 }
 
 impl Builder {
@@ -54,6 +57,7 @@ impl Builder {
             has_journal: false,
             config: BrokerConfig::default(),
             clock: Arc::new(SystemClock::new()),
+            listeners: Vec::new(),
         }
     }
 
@@ -96,6 +100,24 @@ impl Builder {
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// Listens for Kafka clients once it is started; may be called for several listeners.
+    ///
+    /// ```
+    /// use highwater_broker::Broker;
+    ///
+    /// let broker = Broker::builder()
+    ///     .listen_kafka("127.0.0.1:0".parse()?)
+    ///     .listen_kafka("OUTSIDE=127.0.0.1:0,advertise=broker.example:19092".parse()?)
+    ///     .start()?;
+    /// assert!(broker.bootstrap_servers().ends_with(",broker.example:19092"));
+    /// # Ok::<(), highwater_broker::error::BrokerError>(())
+    /// ```
+    #[must_use]
+    pub fn listen_kafka(mut self, listener: KafkaListener) -> Self {
+        self.listeners.push(listener);
+        self
     }
 
     /// Recovers what is there and starts the broker. Blocks until it is ready.
@@ -159,17 +181,33 @@ impl Builder {
                 return Err(error);
             }
         };
+        let kafka = Server::new(service.clone(), handle.clone());
+        if let Err(error) = listen(&kafka, &self.listeners) {
+            kafka.abandon();
+            service.begin_closing();
+            // Everything was recovered: a port that is taken makes no stop unclean.
+            let closed = handle.spawn_blocking(move || shard.close()).await;
+            closed.map_err(|_| BrokerError::Closed)??;
+            return Err(error);
+        }
         handle.spawn(Arc::clone(&shard).upkeep());
         handle.spawn(service.clone().housekeeping());
         log_settings(service.config());
         Ok(Parts {
             service,
+            kafka,
             shard,
             handle,
             grace,
             is_closed: false.into(),
         })
     }
+}
+
+fn listen(kafka: &Arc<Server>, listeners: &[KafkaListener]) -> Result<(), BrokerError> {
+    listeners
+        .iter()
+        .try_for_each(|listener| kafka.listen(listener).map(drop))
 }
 
 fn runtime(config: &BrokerConfig) -> Result<Runtime, BrokerError> {

@@ -1,6 +1,6 @@
 //! The broker's settings: Kafka's names where Kafka has them, each with its bounds.
 //!
-//! Floor 0 of broker.
+//! Floor 1 of broker.
 //!
 //! Invariants
 //! - Every limit of a queue, frame, count or wait of the broker stands in this table.

@@ -1,6 +1,6 @@
 //! What can be set: the broker's own settings, and the configs of topics.
 //!
-//! Floor 0 of broker.
+//! Floor 1 of broker.
 //!
 //! Invariants
 //! - One table for each; settings, descriptions, printing and documentation all come from it.

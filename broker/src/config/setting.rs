@@ -1,6 +1,6 @@
 //! One broker setting: how its text is read into its field, and how it is written back.
 //!
-//! Floor 0 of broker.
+//! Floor 1 of broker.
 //!
 //! Invariants
 //! - Reading back what was written gives the same value.

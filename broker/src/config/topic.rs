@@ -1,6 +1,6 @@
 //! The table of topic configs: what each accepts, its default, and what it does here.
 //!
-//! Floor 0 of broker.
+//! Floor 1 of broker.
 //!
 //! Invariants
 //! - Every name that is accepted has a row in `TOPIC_CONFIGS`.

@@ -1,6 +1,6 @@
 //! The rows of the topic configs, in the order of their names.
 //!
-//! Floor 0 of broker.
+//! Floor 1 of broker.
 //!
 //! Invariants
 //! - Every default passes its own check.

@@ -1,6 +1,6 @@
 //! How one config's text is read: its type, what is allowed, and how it is described.
 //!
-//! Floor 0 of broker.
+//! Floor 1 of broker.
 //!
 //! Invariants
 //! - A text that `Check::check` accepts is read by every later use without an error.

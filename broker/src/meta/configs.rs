@@ -1,6 +1,6 @@
 //! Changes of a topic's configs.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - All changes of one call are made, or none.

@@ -1,6 +1,6 @@
 //! What the metadata machine is asked, in domain words.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - Nothing here is checked yet; the machine does that.

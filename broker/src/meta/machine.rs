@@ -1,6 +1,6 @@
 //! The metadata machine: decides about topics and ids.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - What a decision promises follows from its records alone, so that replay gives the same state.

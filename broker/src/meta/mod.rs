@@ -1,6 +1,6 @@
 //! Topics, their configs, producer ids, leader epochs: decided purely, kept in the metadata log.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - No clock, no disk, no random number: ids and times come as arguments.

@@ -1,6 +1,6 @@
 //! Which names a topic may have.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - Two names with the same collision key are never topics at once: file systems and metric

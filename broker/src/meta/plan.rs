@@ -1,6 +1,6 @@
 //! The plan of one request: what its earlier topics have taken already.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - A topic that is refused takes nothing.

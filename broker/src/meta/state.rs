@@ -1,6 +1,6 @@
 //! The durable state of the metadata machine: topics, ids, epochs.
 //!
-//! Floor 1 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - Changed by `MetaMachine::apply` alone.

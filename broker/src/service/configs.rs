@@ -186,14 +186,17 @@ impl Service {
             let topic = name.escape_debug();
             tracing::info!(%topic, config = change.name, "a config of Kafka 3.x is ignored");
         }
-        let topic = name.clone();
-        let decide = move |meta: &MetaMachine| meta.alter_configs(&topic, &changes);
-        let written = self.inner.meta.write(MetaKey::Topics, decide).await;
-        let storage = |error: LogError| ConfigError::Storage {
+        let service = self.clone();
+        let written = self.to_the_end(async move {
+            let topic = name.clone();
+            let decide = move |meta: &MetaMachine| meta.alter_configs(&topic, &changes);
+            let decided = service.inner.meta.write(MetaKey::Topics, decide).await?;
+            service.apply_config(&name).await?;
+            Ok(decided)
+        });
+        written.await.map_err(|error| ConfigError::Storage {
             why: error.to_string(),
-        };
-        written.map_err(storage)??;
-        self.apply_config(&name).await.map_err(storage)
+        })?
     }
 
     /// Hands the policies of a topic to those of its logs that are open.

@@ -28,10 +28,7 @@ impl Service {
             if let Err(error) = self.apply_retention().await {
                 tracing::warn!(%error, "retention was not checked; it is tried again");
             }
-            let deleting = self.deleting();
-            if let Err(error) = self.finish_deleting(deleting).await {
-                tracing::warn!(%error, "files of deleted topics remain; it is tried again");
-            }
+            self.finish_deleting(self.deleting()).await;
         }
     }
 
@@ -49,17 +46,25 @@ impl Service {
             .read(|meta| meta.state().deleting().cloned().collect())
     }
 
-    /// Removes the files of deleted topics, then forgets the topics.
-    pub(super) async fn finish_deleting(&self, topics: Vec<Arc<Topic>>) -> Result<(), LogError> {
-        if topics.is_empty() {
-            return Ok(());
+    /// Removes the files of deleted topics, then forgets the topics. One whose files resist stays
+    /// known, and the others go.
+    pub(super) async fn finish_deleting(&self, topics: Vec<Arc<Topic>>) {
+        let mut gone: Vec<TopicId> = Vec::with_capacity(topics.len());
+        for topic in topics {
+            match self.inner.shard.remove_logs(topic.logs().collect()).await {
+                Ok(()) => gone.push(topic.id),
+                Err(error) => {
+                    let topic = topic.name.as_str();
+                    tracing::warn!(topic, %error, "files of a deleted topic remain; it is tried again");
+                }
+            }
         }
-        let logs = topics.iter().flat_map(|topic| topic.logs()).collect();
-        self.inner.shard.remove_logs(logs).await?;
-        let ids: Vec<TopicId> = topics.iter().map(|topic| topic.id).collect();
-        self.inner
-            .meta
-            .write(MetaKey::Topics, move |meta: &MetaMachine| meta.forget(&ids))
-            .await
+        if gone.is_empty() {
+            return;
+        }
+        let decide = move |meta: &MetaMachine| meta.forget(&gone);
+        if let Err(error) = self.inner.meta.write(MetaKey::Topics, decide).await {
+            tracing::warn!(%error, "deleted topics are not forgotten yet; it is tried again");
+        }
     }
 }

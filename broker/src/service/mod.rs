@@ -19,6 +19,7 @@ pub mod topics;
 
 use std::sync::Arc;
 
+use highwater_log::error::LogError;
 use highwater_log::types::LogId;
 use highwater_proto::clock::Clock;
 use tokio::runtime::Handle;
@@ -108,6 +109,16 @@ impl Service {
     pub fn begin_closing(&self) {
         self.inner.closing.send_replace(true);
         self.inner.shard.waiters().close();
+    }
+
+    /// Does work that has more than one step to its end, also when the caller is gone.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, LogError>> + Send + 'static,
+    ) -> Result<T, LogError> {
+        // The task fails only when the runtime is being shut down, or the work panicked.
+        let task = self.inner.runtime.spawn(work);
+        task.await.unwrap_or(Err(LogError::Closed))
     }
 
     /// A topic's name, if there is such a topic.

@@ -304,14 +304,8 @@ impl Service {
         if before <= partition.start() {
             return Ok(partition.start());
         }
-        let start = self
-            .inner
-            .shard
-            .delete_records(partition.id(), before)
-            .await;
-        // Whoever waits for records below the new start learns that they are gone.
-        
-        start.map_err(|error| DeleteRecordsError::Storage {
+        let deleted = self.inner.shard.delete_records(partition.id(), before);
+        deleted.await.map_err(|error| DeleteRecordsError::Storage {
             why: error.to_string(),
         })
     }

@@ -6,7 +6,8 @@
 //! Invariants
 //! - After an unclean stop the new leader epoch is durable in the metadata log before any other
 //!   log is written.
-//! - What the metadata log has never heard of is moved to `lost+found`, not deleted.
+//! - What the metadata log has never heard of is moved to `lost+found`, not deleted. If it has
+//!   heard of nothing, nothing is moved: the broker does not start.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
-use crate::coordinator::{Coordinator, CoordinatorOptions, replay};
+use crate::coordinator::{Coordinator, CoordinatorOptions, Replayed, replay};
 use crate::error::BrokerError;
 use crate::ids::{ClusterId, TopicId};
 use crate::meta::{LastStop, MetaMachine};
 use crate::metrics::Metrics;
 use crate::service::producer_ids::Block;
 use crate::service::{Inner, MetaKey, Service};
-use crate::shard::OpenedShard;
+use crate::shard::{OpenedShard, Shard};
 
 /// What a service runs over.
 #[derive(Debug)]
@@ -55,21 +56,12 @@ impl Service {
             data_dir,
         } = options;
         let OpenedShard { shard, recovered } = opened;
-        let log_config = meta_log_config();
-        shard
-            .open_log(META_LOG, || Some((log_config.clone(), LeaderEpoch(0))))
-            .await?;
-        shard
-            .set_config(vec![META_LOG], || Some(log_config))
-            .await?;
-        shard.mark_vital(META_LOG);
-        let log = shard.reader(META_LOG).ok_or(LogError::Closed)?;
-        let replayed = replay(MetaMachine::new(Arc::clone(&config)), &log).map_err(|error| {
-            BrokerError::Meta {
-                offset: error.offset,
-                why: error.why,
-            }
-        })?;
+        let missing = metadata_missing(&recovered, &data_dir);
+        let replayed = match missing {
+            // Nothing is made where something must be put back.
+            Some(error) if shard.reader(META_LOG).is_none() => return Err(error),
+            missing => replay_metadata(&shard, &config, missing).await?,
+        };
         let meta = Coordinator::new(
             replayed,
             CoordinatorOptions {
@@ -109,8 +101,11 @@ impl Service {
         })?;
         let decide = move |meta: &MetaMachine| meta.start(cluster, stop);
         let written = self.inner.meta.write(MetaKey::Topics, decide).await;
-        written.map_err(|error| BrokerError::MetaWrite {
-            why: error.to_string(),
+        written.map_err(|error| match BrokerError::from(error) {
+            BrokerError::Log(error) => BrokerError::MetaWrite {
+                why: error.to_string(),
+            },
+            known => known,
         })?;
         let (known, epoch) = self.inner.meta.read(|meta| {
             let state = meta.state();
@@ -119,12 +114,11 @@ impl Service {
             (logs.collect::<BTreeSet<LogId>>(), state.leader_epoch())
         });
         let shard = &self.inner.shard;
-        for moved in shard.move_aside(known).await? {
-            tracing::warn!(to = %moved.display(), "a log that no topic has was moved aside");
-        }
+        // Each move is logged below; nothing more can be done about it here.
+        shard.move_aside(known).await?;
         shard.raise_epochs(epoch).await?;
         self.configure_logs().await?;
-        self.finish_deleting(self.deleting()).await?;
+        self.finish_deleting(self.deleting()).await;
         Ok(())
     }
 
@@ -143,6 +137,44 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Opens the metadata log and replays it. `missing` is the answer if it says nothing.
+async fn replay_metadata(
+    shard: &Shard,
+    config: &Arc<BrokerConfig>,
+    missing: Option<BrokerError>,
+) -> Result<Replayed<MetaMachine>, BrokerError> {
+    let log_config = meta_log_config();
+    shard
+        .open_log(META_LOG, || Some((log_config.clone(), LeaderEpoch(0))))
+        .await?;
+    shard
+        .set_config(vec![META_LOG], || Some(log_config))
+        .await?;
+    shard.mark_vital(META_LOG);
+    let log = shard.reader(META_LOG).ok_or(LogError::Closed)?;
+    let replayed = replay(MetaMachine::new(Arc::clone(config)), &log);
+    let replayed = replayed.map_err(|error| BrokerError::Meta {
+        offset: error.offset,
+        why: error.why,
+    })?;
+    match missing {
+        // The first record gives the cluster its id, and no other log is made before it is durable.
+        Some(missing) if replayed.machine.state().cluster_id().is_none() => Err(missing),
+        _ => Ok(replayed),
+    }
+}
+
+/// What to answer if the metadata log says nothing: there are other logs, so that it did once.
+fn metadata_missing(recovered: &ShardRecovered, dir: &str) -> Option<BrokerError> {
+    let others = recovered.logs.iter().filter(|(log, _)| *log != META_LOG);
+    let logs_count = others.count();
+    (logs_count > 0).then(|| BrokerError::MetaMissing {
+        dir: dir.to_owned(),
+        logs_count,
+        meta_dir: META_LOG.topic_dir(),
+    })
 }
 
 /// The log of the metadata machine.

@@ -203,7 +203,6 @@ impl Service {
         call: CreateTopicsCall,
     ) -> Result<Vec<Result<NewTopicDescription, TopicError>>, TopicError> {
         let now = self.clock().now().wall;
-        call.topics.iter().for_each(log_intended_differences);
         if call.validate_only {
             let topics: Vec<_> = call.topics.into_iter().map(|t| (t, TopicId::NIL)).collect();
             return Ok(self
@@ -216,31 +215,54 @@ impl Service {
         let topics = topics.map_err(|error| TopicError::Storage {
             why: error.to_string(),
         })?;
+        let asked: Vec<NewTopic> = topics.iter().map(|(topic, _)| topic.clone()).collect();
         let decide = move |meta: &MetaMachine| meta.create_topics(now, &topics);
-        self.inner
-            .meta
-            .write(MetaKey::Topics, decide)
-            .await
-            .map_err(|e| storage(&e))
+        let created = self.inner.meta.write(MetaKey::Topics, decide).await;
+        let created = created.map_err(|error| storage(&error))?;
+        for (topic, _) in asked
+            .iter()
+            .zip(&created)
+            .filter(|(_, result)| result.is_ok())
+        {
+            self.log_intended_differences(topic);
+        }
+        Ok(created)
+    }
+
+    /// Says what was accepted and is done differently than it was asked for.
+    fn log_intended_differences(&self, topic: &NewTopic) {
+        let name = topic.name.escape_debug();
+        let default = self.config().default_replication_factor;
+        let factor = topic.replication_factor.unwrap_or(default);
+        if factor > 1 {
+            tracing::info!(topic = %name, factor, "one copy is kept: this broker does not replicate");
+        }
+        for (config, value) in &topic.configs {
+            if TopicConfig::is_ignored(config) {
+                tracing::info!(topic = %name, config, "a config of Kafka 3.x is ignored");
+            }
+            if config == "compression.type" && value.as_deref().is_some_and(|v| v != "producer") {
+                tracing::info!(topic = %name, "batches are stored as their producer compressed them");
+            }
+        }
     }
 
     /// Deletes topics and their files.
     pub async fn delete_topics(&self, topics: Vec<TopicRef>) -> Vec<DeletedTopic> {
-        let asked = topics.clone();
-        let decide = move |meta: &MetaMachine| meta.delete_topics(&topics);
-        let results = match self.inner.meta.write(MetaKey::Topics, decide).await {
-            Ok(results) => results,
-            Err(error) => vec![Err(storage(&error)); asked.len()],
-        };
-        let deleted: Vec<Arc<Topic>> = results.iter().flatten().cloned().collect();
-        // Whoever waits for records of these topics looks again and finds them gone.
-        self.inner
-            .shard
-            .waiters()
-            .moved(deleted.iter().flat_map(|topic| topic.logs()));
-        if let Err(error) = self.finish_deleting(deleted).await {
-            tracing::warn!(%error, "files of deleted topics remain; housekeeping removes them");
-        }
+        let (service, asked) = (self.clone(), topics.clone());
+        let deleted = self.to_the_end(async move {
+            let decide = move |meta: &MetaMachine| meta.delete_topics(&topics);
+            let results = service.inner.meta.write(MetaKey::Topics, decide).await?;
+            let deleted: Vec<Arc<Topic>> = results.iter().flatten().cloned().collect();
+            // Whoever waits for records of these topics looks again and finds them gone.
+            let logs = deleted.iter().flat_map(|topic| topic.logs());
+            service.inner.shard.waiters().moved(logs);
+            service.finish_deleting(deleted).await;
+            Ok(results)
+        });
+        let results = deleted
+            .await
+            .unwrap_or_else(|error| vec![Err(storage(&error)); asked.len()]);
         let answer = |(asked, result): (_, Result<Arc<Topic>, _>)| DeletedTopic {
             asked,
             result: result.map(|topic| (topic.name.clone(), topic.id)),
@@ -284,22 +306,6 @@ fn name_of(topic: &TopicRef) -> &str {
     match topic {
         TopicRef::Name(name) => name,
         TopicRef::Id(_) => "",
-    }
-}
-
-/// Says what is accepted and done differently than it was asked for.
-fn log_intended_differences(topic: &NewTopic) {
-    let name = topic.name.escape_debug();
-    if let Some(factor) = topic.replication_factor.filter(|factor| *factor > 1) {
-        tracing::info!(topic = %name, factor, "one copy is kept: this broker does not replicate");
-    }
-    for (config, value) in &topic.configs {
-        if TopicConfig::is_ignored(config) {
-            tracing::info!(topic = %name, config, "a config of Kafka 3.x is ignored");
-        }
-        if config == "compression.type" && value.as_deref().is_some_and(|v| v != "producer") {
-            tracing::info!(topic = %name, "batches are stored as their producer compressed them");
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Configs: described, altered, and effective at once.
 
+use std::task::{Context, Waker};
+
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::config::value::{ConfigEntry, ConfigSource};
 use highwater_broker::error::{ConfigError, ProduceError};
@@ -7,7 +9,7 @@ use highwater_broker::service::configs::{
     AlterConfigs, ConfigChange, ConfigOperation, ConfigResource, DescribeConfigs,
 };
 
-use crate::kit::{Rig, batch};
+use crate::kit::{Rig, batch, until};
 
 fn of_topic(name: &str) -> ConfigResource {
     ConfigResource::Topic(name.to_owned())
@@ -211,4 +213,38 @@ async fn only_what_is_asked_for_is_described() {
     assert_eq!(entries(&rig, of_topic("u")), Err(ConfigError::UnknownTopic));
     let wrong = entries(&rig, of_topic("a b"));
     assert!(matches!(wrong, Err(ConfigError::InvalidTopic { .. })));
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_is_gone_reaches_the_log_that_is_open() {
+    for at in 0..20 {
+        let rig = Rig::new();
+        rig.topic("t", 1, &[("segment.bytes", "300")]).await;
+        for _ in 0..10 {
+            rig.produce("t", batch(&["value"])).await.unwrap();
+        }
+        let asked = AlterConfigs {
+            resource: of_topic("t"),
+            changes: vec![set("retention.bytes", "1")],
+        };
+        let mut change = Box::pin(rig.service.alter_configs(vec![asked], false));
+        // Begun, and given up after some looks.
+        for _ in 0..=at {
+            let mut context = Context::from_waker(Waker::noop());
+            if change.as_mut().poll(&mut context).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(change);
+        let is_set = || entry(&rig, of_topic("t"), "retention.bytes").value == "1";
+        until(is_set).await;
+        for turn in 0.. {
+            rig.service.apply_retention().await.unwrap();
+            if rig.start("t").await > 0 {
+                break;
+            }
+            assert!(turn < 10_000, "the log never heard of it");
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! A disk that fails when it is told to.
+//! A disk that fails, or makes its callers wait, when it is told to.
 
 use std::io::{Error, IoSlice, Result};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 use highwater_log::fs::mem::MemFs;
@@ -20,18 +20,66 @@ pub(crate) struct FaultyFs {
 #[derive(Debug)]
 pub(crate) struct Faults {
     pub(crate) writes: AtomicBool,
+    /// The operating system's number of the error that a write answers.
+    pub(crate) write_errno: AtomicI32,
     pub(crate) syncs: AtomicBool,
     pub(crate) removes: AtomicBool,
+    /// Nothing with this in its path can be removed.
+    pub(crate) stuck: Mutex<Option<String>>,
     pub(crate) free_bytes: AtomicU64,
+    is_held: Mutex<bool>,
+    let_go: Condvar,
 }
+
+impl Faults {
+    /// Syncs of files wait until the answer is dropped.
+    pub(crate) fn hold_syncs(self: &Arc<Self>) -> Held {
+        *self.is_held.lock().unwrap() = true;
+        Held(Arc::clone(self))
+    }
+
+    fn wait_for_syncs(&self) {
+        let held = self.is_held.lock().unwrap();
+        drop(self.let_go.wait_while(held, |is_held| *is_held).unwrap());
+    }
+
+    fn write(&self) -> Result<()> {
+        if self.writes.load(Ordering::SeqCst) {
+            return Err(Error::from_raw_os_error(
+                self.write_errno.load(Ordering::SeqCst),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Syncs wait while this lives.
+pub(crate) struct Held(Arc<Faults>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.0.is_held.lock().unwrap() = false;
+        self.0.let_go.notify_all();
+    }
+}
+
+/// Input/output error, as of a broken disk.
+pub(crate) const EIO: i32 = 5;
+pub(crate) const EACCES: i32 = 13;
+pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EROFS: i32 = 30;
 
 impl FaultyFs {
     pub(crate) fn new(below: MemFs) -> Self {
         let faults = Faults {
             writes: AtomicBool::new(false),
+            write_errno: AtomicI32::new(EIO),
             syncs: AtomicBool::new(false),
             removes: AtomicBool::new(false),
+            stuck: Mutex::new(None),
             free_bytes: AtomicU64::new(u64::MAX),
+            is_held: Mutex::new(false),
+            let_go: Condvar::new(),
         };
         Self {
             below,
@@ -60,12 +108,12 @@ impl Fs for FaultyFs {
     }
 
     fn create_dir(&self, dir: &Path) -> Result<()> {
-        unless(&self.faults.writes)?;
+        self.faults.write()?;
         self.below.create_dir(dir)
     }
 
     fn create(&self, path: &Path) -> Result<Arc<dyn File>> {
-        unless(&self.faults.writes)?;
+        self.faults.write()?;
         Ok(self.wrap(self.below.create(path)?))
     }
 
@@ -74,12 +122,16 @@ impl Fs for FaultyFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        unless(&self.faults.writes)?;
+        self.faults.write()?;
         self.below.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
         unless(&self.faults.removes)?;
+        let stuck = self.faults.stuck.lock().unwrap().clone();
+        if stuck.is_some_and(|stuck| path.display().to_string().contains(&stuck)) {
+            return Err(Error::from_raw_os_error(EIO));
+        }
         self.below.remove(path)
     }
 
@@ -89,6 +141,7 @@ impl Fs for FaultyFs {
     }
 
     fn lock(&self, dir: &Path) -> Result<DirLock> {
+        self.faults.write()?;
         self.below.lock(dir)
     }
 
@@ -109,7 +162,7 @@ impl File for FaultyFile {
     }
 
     fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> Result<()> {
-        unless(&self.faults.writes)?;
+        self.faults.write()?;
         self.below.write_at(position, parts)
     }
 
@@ -118,11 +171,12 @@ impl File for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        unless(&self.faults.writes)?;
+        self.faults.write()?;
         self.below.set_len(len)
     }
 
     fn sync(&self) -> Result<()> {
+        self.faults.wait_for_syncs();
         unless(&self.faults.syncs)?;
         self.below.sync()
     }

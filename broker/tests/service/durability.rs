@@ -203,3 +203,33 @@ async fn a_start_that_fails_does_not_hide_the_unclean_stop_before_it() {
         "the epoch was raised"
     );
 }
+
+#[tokio::test]
+async fn a_topic_whose_files_resist_holds_up_neither_the_others_nor_a_start() {
+    let (rig, disk) = faulty();
+    for name in ["t", "u", "v"] {
+        rig.topic(name, 1, &[]).await;
+        rig.produce(name, batch(&["a"])).await.unwrap();
+    }
+    let id = rig.service.topic_id("t").unwrap();
+    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    *disk.faults.stuck.lock().unwrap() = Some(hex);
+    let topics = ["t", "u"].map(TopicRef::from).to_vec();
+    let deleted = rig.service.delete_topics(topics).await;
+    assert!(deleted.iter().all(|topic| topic.result.is_ok()));
+    assert_eq!(rig.fs_topics(), 2, "t resists, v lives, u is gone");
+    rig.topic("u", 1, &[]).await;
+    // A start over the same stubborn disk.
+    let below = copy_of(&rig.fs);
+    let again = FaultyFs {
+        below: below.clone(),
+        faults: Arc::clone(&disk.faults),
+    };
+    let (clock, config) = (VirtualClock::new(START), BrokerConfig::default());
+    let rig = Rig::on(Arc::new(again), below, clock, config);
+    assert_eq!(rig.values("v", 0).await, ["a"]);
+    assert!(rig.service.topic_id("t").is_none());
+    *disk.faults.stuck.lock().unwrap() = None;
+    let rig = rig.restart().await;
+    assert_eq!(rig.fs_topics(), 1, "only v has files");
+}

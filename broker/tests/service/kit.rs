@@ -23,6 +23,7 @@ use highwater_proto::batch_builder::{BatchBuilder, Producer};
 use highwater_proto::clock::Wall;
 use highwater_proto::compress::Codec;
 use highwater_proto::record::RecordIter;
+use tokio::task::JoinHandle;
 
 /// Where every broker of these tests starts: 2023-11-14.
 pub(crate) const START: Wall = Wall(1_700_000_000_000);
@@ -203,13 +204,19 @@ impl Rig {
 
 /// Lets other tasks run until `is_so`; gives up after many turns, so that a defect is a failure.
 pub(crate) async fn until(is_so: impl Fn() -> bool) {
-    for _ in 0..10_000_000_u64 {
+    for _ in 0..2_000_000_u64 {
         if is_so() {
             return;
         }
         tokio::task::yield_now().await;
     }
     panic!("it never came to be");
+}
+
+/// What a task answers; a task that does not end is a failure, not a test that hangs.
+pub(crate) async fn answer_of<T>(task: JoinHandle<T>) -> T {
+    until(|| task.is_finished()).await;
+    task.await.unwrap()
 }
 
 pub(crate) fn fetch_call(topic: &str, offset: i64) -> FetchCall {

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use highwater_broker::Broker;
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::error::{BrokerError, ProduceError};
+use highwater_broker::service::fetch::FetchCall;
+use highwater_broker::service::produce::{Acks, ProduceCall, ProduceTopic, ZstdAllowed};
+use highwater_broker::service::producer_ids::InitProducerId;
 use highwater_broker::service::topics::{CreateTopicsCall, NewTopic};
 use highwater_log::error::LogError;
 use highwater_log::fs::mem::MemFs;
 
-use crate::kit::{Rig, batch};
+use crate::kit::{Rig, batch, fetch_call};
 
 #[test]
 fn a_broker_in_memory_serves_blocking_code() {
@@ -95,7 +98,7 @@ async fn a_drop_closes_in_good_order_inside_of_a_runtime() {
         assert!(service.closing().has_begun());
         rig = Rig::over(fs, clock, config);
         assert_eq!(rig.end("t").await, at + 1);
-        let mut call = crate::kit::fetch_call("t", 0);
+        let mut call = fetch_call("t", 0);
         call.partitions[0].current_leader_epoch = 0;
         assert!(
             rig.service.fetch(call).await[0].result.is_ok(),
@@ -123,4 +126,89 @@ fn settings_that_are_not_possible_stop_the_start() {
         panic!("{error}")
     };
     assert_eq!(error.name, "num.partitions");
+}
+
+#[tokio::test]
+async fn many_brokers_live_side_by_side() {
+    let rigs: Vec<Rig> = (0..8).map(|_| Rig::new()).collect();
+    for (at, rig) in rigs.iter().enumerate() {
+        rig.topic("t", 1, &[]).await;
+        rig.produce("t", batch(&[&at.to_string()])).await.unwrap();
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for (at, rig) in rigs.into_iter().enumerate() {
+        assert_eq!(
+            rig.values("t", 0).await,
+            [at.to_string()],
+            "each has its own data"
+        );
+        assert!(ids.insert(rig.service.cluster().id), "and its own id");
+        // The end of one is no matter to those that come after it.
+        drop(rig);
+    }
+}
+
+#[test]
+fn a_broker_may_be_dropped_by_one_of_its_own_tasks() {
+    let fs = MemFs::new();
+    let open = || Broker::builder().fs(Arc::new(fs.clone()), "/data").start();
+    let broker = open().unwrap();
+    let handle = broker.handle().clone();
+    let (done, dropped) = std::sync::mpsc::sync_channel(1);
+    handle.spawn(async move {
+        drop(broker);
+        done.send(()).unwrap();
+    });
+    dropped.recv().unwrap();
+    drop(open().unwrap());
+}
+
+/// Clones of the service outlive their broker: each operation says so, and none hangs.
+#[tokio::test]
+async fn after_the_drop_every_operation_answers() {
+    let rig = Rig::new();
+    rig.topic("t", 1, &[]).await;
+    rig.produce("t", batch(&["a"])).await.unwrap();
+    let Rig {
+        broker, service, ..
+    } = rig;
+    drop(broker);
+    let partitions = |at| vec![(at, Some(batch(&["b"])))];
+    for at in [0, 1] {
+        let call = ProduceCall {
+            acks: Acks::All,
+            transactional_id: None,
+            zstd: ZstdAllowed::Yes,
+            topics: vec![ProduceTopic {
+                topic: "t".to_owned(),
+                partitions: partitions(at),
+            }],
+        };
+        assert!(service.produce(call).await.await[0].result.is_err());
+    }
+    let patient = FetchCall {
+        max_wait_ms: 60_000,
+        ..fetch_call("t", 1)
+    };
+    assert_eq!(service.fetch(patient).await.len(), 1);
+    let topics = vec![NewTopic {
+        name: "u".to_owned(),
+        ..NewTopic::default()
+    }];
+    let call = CreateTopicsCall {
+        topics,
+        validate_only: false,
+    };
+    assert!(service.create_topics(call).await[0].result.is_err());
+    assert!(
+        service.delete_topics(vec!["t".into()]).await[0]
+            .result
+            .is_err()
+    );
+    let wanted = InitProducerId {
+        transactional_id: None,
+        producer_id: -1,
+        epoch: -1,
+    };
+    assert!(service.init_producer_id(wanted).await.is_err());
 }

@@ -9,7 +9,7 @@ use highwater_broker::service::produce::Acks;
 use highwater_log::types::Offset;
 use tokio::task::JoinHandle;
 
-use crate::kit::{Rig, batch, fetch_call, fetch_partition, records_of};
+use crate::kit::{Rig, answer_of, batch, fetch_call, fetch_partition, records_of};
 
 const WAIT_MS: i32 = 500;
 
@@ -34,7 +34,7 @@ async fn a_record_ends_the_wait() {
         let fetch = waiting(&rig, patient("t", at));
         rig.until_parked(1).await;
         rig.produce("t", batch(&["a"])).await.unwrap();
-        let answer = fetch.await.unwrap().remove(0).result.unwrap();
+        let answer = answer_of(fetch).await.remove(0).result.unwrap();
         assert_eq!(records_of(&answer), [(at, "a".to_owned())]);
         assert_eq!(rig.service.parked_count(), 0);
     }
@@ -52,7 +52,7 @@ async fn the_time_ends_the_wait_and_no_earlier() {
     }
     assert!(!fetch.is_finished());
     rig.advance_ms(1);
-    let answer = fetch.await.unwrap().remove(0).result.unwrap();
+    let answer = answer_of(fetch).await.remove(0).result.unwrap();
     assert!(answer.records.is_empty());
     assert_eq!(rig.service.parked_count(), 0);
 }
@@ -101,7 +101,7 @@ async fn fewer_bytes_than_asked_for_are_waited_with() {
     rig.produce_to("t", 0, Some(bytes.clone()), Acks::All)
         .await
         .unwrap();
-    let answers = fetch.await.unwrap();
+    let answers = answer_of(fetch).await;
     let sizes: Vec<usize> = answers
         .iter()
         .map(|answer| answer.result.as_ref().unwrap().records_bytes())
@@ -133,7 +133,7 @@ async fn a_partition_counts_up_to_its_own_limit() {
     rig.produce_to("t", 1, Some(bytes.clone()), Acks::All)
         .await
         .unwrap();
-    let answers = fetch.await.unwrap();
+    let answers = answer_of(fetch).await;
     assert!(
         answers
             .iter()
@@ -189,7 +189,7 @@ async fn the_deletion_of_the_topic_ends_the_wait() {
         .remove(0)
         .result
         .unwrap();
-    let answer = fetch.await.unwrap().remove(0).result;
+    let answer = answer_of(fetch).await.remove(0).result;
     assert_eq!(answer, Err(FetchError::UnknownTopicOrPartition));
 }
 
@@ -218,7 +218,7 @@ async fn the_deletion_of_the_records_that_it_would_read_ends_the_wait() {
         .remove(0)
         .result
         .unwrap();
-    let answer = fetch.await.unwrap().remove(0).result;
+    let answer = answer_of(fetch).await.remove(0).result;
     assert!(
         matches!(answer, Err(FetchError::OffsetOutOfRange { .. })),
         "{answer:?}"
@@ -233,7 +233,7 @@ async fn the_end_of_the_broker_ends_the_wait() {
     rig.until_parked(1).await;
     rig.broker.shutdown().await.unwrap();
     assert!(
-        fetch.await.unwrap()[0]
+        answer_of(fetch).await[0]
             .result
             .as_ref()
             .unwrap()

@@ -14,6 +14,7 @@ use highwater_log::fs::Fs;
 use highwater_log::types::Offset;
 
 use crate::kit::{Rig, batch, until};
+use crate::lines::LogLines;
 
 fn topic(name: &str) -> NewTopic {
     NewTopic {
@@ -318,5 +319,58 @@ async fn the_metadata_log_is_bounded() {
         );
         assert!(end.0 - start.0 < 200, "it holds {start} to {end}");
         rig = rig.restart().await.kill();
+    }
+}
+
+#[tokio::test]
+async fn a_replication_factor_above_one_is_kept_as_one_and_said_once() {
+    let rig = Rig::new();
+    let of_three = |name: &str| NewTopic {
+        replication_factor: Some(3),
+        ..topic(name)
+    };
+    let lines = LogLines::default();
+    let _captured = tracing::subscriber::set_default(lines.clone());
+    let said = || lines.with("one copy is kept");
+    let create = |name: &str, validate_only| {
+        let topics = vec![of_three(name)];
+        rig.service.create_topics(CreateTopicsCall {
+            topics,
+            validate_only,
+        })
+    };
+    let created = create("t", true).await.remove(0).result.unwrap();
+    assert_eq!((created.replication_factor, said()), (1, 0), "a dry run");
+    let created = create("t", false).await.remove(0).result.unwrap();
+    assert_eq!((created.replication_factor, said()), (1, 1));
+    assert!(create("t", false).await[0].result.is_err());
+    assert_eq!(said(), 1, "what is refused is not kept");
+    rig.topic("u", 1, &[]).await;
+    assert_eq!(
+        said(),
+        1,
+        "nor is there a line for what is as it was asked for"
+    );
+}
+
+#[tokio::test]
+async fn a_replication_factor_above_one_is_refused_without_the_clamp() {
+    let config = BrokerConfig {
+        replication_factor_clamp: false,
+        ..BrokerConfig::default()
+    };
+    let rig = Rig::with(config);
+    for (factor, is_refused) in [(3, true), (0, true), (-2, true), (1, false)] {
+        let new = NewTopic {
+            replication_factor: Some(factor),
+            ..topic("t")
+        };
+        let call = CreateTopicsCall {
+            topics: vec![new],
+            validate_only: false,
+        };
+        let result = rig.service.create_topics(call).await.remove(0).result;
+        let refusal = TopicError::InvalidReplicationFactor { factor };
+        assert_eq!(result.err(), is_refused.then_some(refusal));
     }
 }

@@ -57,7 +57,7 @@ impl Checks {
         if topic.log.timestamp_type == StampedBy::CreateTime {
             self.check_timestamps(&batch, topic)?;
         }
-        if false && topic.compacted {
+        if topic.compacted {
             self.check_keys(&batch)?;
         }
         Ok(batch)

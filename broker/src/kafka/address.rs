@@ -1,0 +1,193 @@
+//! A listener as it is written: `[NAME=]HOST:PORT[,advertise=HOST:PORT]`.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - What is printed is read back as the same listener.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use crate::error::InvalidConfig;
+
+/// Where clients of the Kafka wire connect, and what they are told about it.
+///
+/// ```
+/// use highwater_broker::KafkaListener;
+///
+/// let listener: KafkaListener = "OUTSIDE=0.0.0.0:9092,advertise=broker.example:19092".parse()?;
+/// assert_eq!(listener.name.as_deref(), Some("OUTSIDE"));
+/// assert_eq!(listener.bind.port, 9092);
+/// # Ok::<(), highwater_broker::error::InvalidConfig>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaListener {
+    /// Its name, for the log; none for the only one.
+    pub name: Option<String>,
+    /// Where to listen. Port 0 asks the system for a free one; `localhost` is both 127.0.0.1 and
+    /// ::1.
+    pub bind: Address,
+    /// What clients are told, where that is another address than the one that they came by. Port 0
+    /// stands for the real port of `bind`.
+    pub advertise: Option<Address>,
+}
+
+/// A host, or an IP address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl FromStr for KafkaListener {
+    type Err = InvalidConfig;
+
+    fn from_str(text: &str) -> Result<Self, InvalidConfig> {
+        parse(text).map_err(|why| InvalidConfig::new("listeners", why))
+    }
+}
+
+fn parse(text: &str) -> Result<KafkaListener, String> {
+    let mut parts = text.trim().split(',');
+    let first = parts.next().unwrap_or_default();
+    let (name, bind) = match first.split_once('=') {
+        Some((name, bind)) => (Some(listener_name(name)?), bind),
+        None => (None, first),
+    };
+    let mut listener = KafkaListener {
+        name,
+        bind: address(bind)?,
+        advertise: None,
+    };
+    for part in parts {
+        match part.split_once('=') {
+            Some(("advertise", text)) if listener.advertise.is_none() => {
+                listener.advertise = Some(address(text)?);
+            }
+            _ => return Err(format!("{part:?} is not advertise=HOST:PORT")),
+        }
+    }
+    Ok(listener)
+}
+
+fn listener_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.chars().all(is_plain) {
+        return Err(format!(
+            "{text:?} is no name of a listener: letters, digits, _ and -"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    let wrong = || format!("{text:?} is not HOST:PORT");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host = match bare {
+        Some(address) => address,
+        None if host.contains(':') => return Err(wrong()),
+        None => host,
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
+    if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.chars().all(is_plain) {
+        return Err(wrong());
+    }
+    let port = port.parse().map_err(|_| wrong())?;
+    Ok(Address {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+impl FromStr for Address {
+    type Err = InvalidConfig;
+
+    fn from_str(text: &str) -> Result<Self, InvalidConfig> {
+        address(text).map_err(|why| InvalidConfig::new("listeners", why))
+    }
+}
+
+/// An IPv4 address in IPv6's clothes is IPv4.
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_canonical().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+impl fmt::Display for KafkaListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name}=")?;
+        }
+        write!(f, "{}", self.bind)?;
+        match &self.advertise {
+            Some(address) => write!(f, ",advertise={address}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+const NAME_BYTES_MAX: usize = 64;
+/// The longest name of a host.
+const HOST_BYTES_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        for text in [
+            "127.0.0.1:9092",
+            "OUTSIDE=0.0.0.0:9092,advertise=broker.example:19092",
+            "[::1]:0",
+            "in=localhost:1,advertise=[fe80::1]:0",
+        ] {
+            assert_eq!(text.parse::<KafkaListener>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "9092",
+            ":9092",
+            "::1:9092",
+            "host:99999",
+            "host:1,advertize=host:2",
+            "host:1,advertise=a:1,advertise=b:2",
+            "a b=host:1",
+            "ho st:1",
+        ] {
+            assert!(text.parse::<KafkaListener>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_told_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:127.0.0.1]:9092".parse().unwrap();
+        assert_eq!(Address::from(mapped).to_string(), "127.0.0.1:9092");
+        let real: SocketAddr = "[::1]:9092".parse().unwrap();
+        assert_eq!(Address::from(real).to_string(), "[::1]:9092");
+    }
+}

@@ -1,0 +1,37 @@
+//! The handlers: one file per API, which turns a request into domain words and the answer back.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - A handler decides nothing that the service could decide, and writes to no socket.
+//! - Every item of a request has an answer of its own.
+
+pub(super) mod api_versions;
+pub(super) mod create_partitions;
+pub(super) mod create_topics;
+pub(super) mod delete_records;
+pub(super) mod delete_topics;
+pub(super) mod describe_cluster;
+pub(super) mod describe_configs;
+pub(super) mod fetch;
+pub(super) mod find_coordinator;
+pub(super) mod incremental_alter_configs;
+pub(super) mod init_producer_id;
+pub(super) mod list_offsets;
+pub(super) mod metadata;
+pub(super) mod offset_for_leader_epoch;
+pub(super) mod produce;
+
+use super::session::Session;
+use crate::service::Service;
+
+/// What a handler knows beside the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    /// Every operation.
+    pub(super) service: &'a Service,
+    /// Who asks.
+    pub(super) session: &'a Session,
+    /// The version of the request.
+    pub(super) version: i16,
+}

@@ -1,0 +1,115 @@
+//! One connection: frames in, answers out, in order; the only place that touches its socket.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - One task: it reads, executes and writes; an idle connection holds no buffer.
+//! - Requests under way are bounded by count and by bytes; beyond that the socket is not read.
+//! - At its end, what was received whole takes effect, and is answered if the client is there.
+
+mod pace;
+mod reader;
+mod writer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use highwater_proto::clock::Mono;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+
+use super::address::Address;
+use super::end::End;
+use super::gate::Admission;
+use super::lane::Lane;
+use super::server::{Phase, Server};
+use super::session::{Peer, Session};
+use reader::Reader;
+use writer::Writer;
+
+/// Serves a connection until its end.
+pub(super) async fn serve(
+    server: Arc<Server>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    advertise: Option<Address>,
+    admission: Admission,
+) {
+    let _counted = server.sessions.one();
+    let _admission = admission;
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let advertised = advertise.unwrap_or_else(|| Address::from(local));
+    let session = Session::new(Peer::Tcp(peer), advertised);
+    let end = tokio::select! {
+        end = run(&server, &stream, &session) => end,
+        () = server.reached(Phase::Over) => End::Closing,
+    };
+    server.report(&session, &end);
+}
+
+async fn run(server: &Server, stream: &TcpStream, session: &Session) -> End {
+    if let Err(error) = stream.set_nodelay(true) {
+        return error.into();
+    }
+    let gone = Notify::new();
+    let activity = Activity::at(server.service.clock().now().mono);
+    // There is always room: each request has its place among those under way.
+    let (jobs, received) = mpsc::channel(server.service.config().connection_requests_max);
+    let writer = Writer::new(server, stream, &activity);
+    let mut answering = Box::pin(Lane::new(&server.service, session, &gone, writer).run(received));
+    let reading = Reader::new(server, stream, session, &activity).run(jobs);
+    let mut closing = server.service.closing();
+    let end = tokio::select! {
+        end = &mut answering => return end.err().unwrap_or(End::Closed),
+        end = reading => end,
+        () = closing.begun() => End::Closing,
+    };
+    // The reader is gone, and with it the way in: the lane ends when it has answered.
+    if matches!(end, End::Closed | End::ClosedInFrame | End::Failed(_)) {
+        gone.notify_one();
+    }
+    match answering.await {
+        Ok(()) => end,
+        // A client that is gone does not take its answers, which is no news.
+        Err(End::Failed(_)) => end,
+        Err(other) => other,
+    }
+}
+
+/// What a request holds from the moment when it is read to that when its answer is written.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    correlation_id: i32,
+    /// The version in which the answer is written.
+    version: i16,
+    _held: Held,
+}
+
+/// Places among the requests under way, and memory.
+#[derive(Debug)]
+struct Held {
+    _count: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+/// When something last went over the connection.
+#[derive(Debug)]
+struct Activity(AtomicU64);
+
+impl Activity {
+    const fn at(now: Mono) -> Self {
+        Self(AtomicU64::new(now.0))
+    }
+
+    fn set(&self, now: Mono) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Mono {
+        Mono(self.0.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,254 @@
+//! The way in: bytes become frames, frames become jobs.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - A frame's size is judged before anything is allocated for it; the buffer grows with what
+//!   came, never with what was announced.
+//! - Beyond 64 KiB of a frame nothing is read before its size is reserved from the budget of all
+//!   connections, which is given in the order of asking.
+//! - While a place or the budget is waited for, the socket is not read and no clock runs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use highwater_proto::clock::Mono;
+use highwater_proto::kafka::{
+    ApiKey, Request, RequestError, SIZE_BYTES, open_request, request_size,
+};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::pace::Pace;
+use super::{Activity, Held, Ticket};
+use crate::kafka::api::api_versions;
+use crate::kafka::end::End;
+use crate::kafka::lane::{Job, Work};
+use crate::kafka::server::Server;
+use crate::kafka::session::Session;
+use crate::kafka::timer::Timer;
+
+/// The reading half of a connection.
+pub(super) struct Reader<'a> {
+    server: &'a Server,
+    stream: &'a TcpStream,
+    session: &'a Session,
+    activity: &'a Activity,
+    buffer: BytesMut,
+    timer: Timer,
+    pace: Pace,
+    /// Requests that may be under way.
+    places: Arc<Semaphore>,
+    /// Bytes of requests that may be under way.
+    bytes: Arc<Semaphore>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        server: &'a Server,
+        stream: &'a TcpStream,
+        session: &'a Session,
+        activity: &'a Activity,
+    ) -> Self {
+        let config = server.service.config();
+        let window = Duration::from_millis(config.socket_receive_window_ms);
+        let bytes_max = config.connection_requests_max_bytes.min(u32::MAX as usize);
+        Self {
+            server,
+            stream,
+            session,
+            activity,
+            buffer: BytesMut::new(),
+            timer: Timer::new(server.service.clock()),
+            pace: Pace::new(config.socket_receive_min_bytes_per_second, window),
+            places: Arc::new(Semaphore::new(config.connection_requests_max)),
+            bytes: Arc::new(Semaphore::new(bytes_max)),
+        }
+    }
+
+    /// Reads requests until there are no more; says why.
+    pub(super) async fn run(mut self, jobs: mpsc::Sender<Box<Job<Ticket>>>) -> End {
+        loop {
+            let job = match self.frame().await {
+                Ok((frame, held)) => self.job(frame, held),
+                Err(end) => Err(end),
+            };
+            match job {
+                // It fails only when the lane is gone, and with it this reader.
+                Ok(job) => drop(jobs.send(Box::new(job)).await),
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// The next frame, without its size.
+    async fn frame(&mut self) -> Result<(Bytes, Held), End> {
+        self.pace.restart();
+        self.fill(SIZE_BYTES).await?;
+        let prefix = *self.buffer.first_chunk().unwrap_or(&[0; SIZE_BYTES]);
+        let bytes_max = self.server.service.config().socket_request_max_bytes;
+        let size = request_size(prefix, bytes_max)?;
+        let held = self.hold(size).await?;
+        self.fill(SIZE_BYTES + size).await?;
+        self.buffer.advance(SIZE_BYTES);
+        Ok((self.buffer.split_to(size).freeze(), held))
+    }
+
+    /// Takes the places of a request, when they are free.
+    async fn hold(&mut self, size: usize) -> Result<Held, End> {
+        let all = self.server.service.config().connection_requests_max_bytes;
+        // A request that is larger than the limit is under way alone.
+        let bytes = acquire(&self.bytes, size.min(all)).await;
+        let count = acquire(&self.places, 1).await;
+        let memory = if SIZE_BYTES + size > UNRESERVED_BYTES_MAX {
+            self.fill(UNRESERVED_BYTES_MAX).await?;
+            Some(acquire(&self.server.frame_budget, size).await)
+        } else {
+            None
+        };
+        Ok(Held {
+            _count: count,
+            _bytes: bytes,
+            _memory: memory,
+        })
+    }
+
+    fn job(&self, frame: Bytes, held: Held) -> Result<Job<Ticket>, End> {
+        let (header, body) = open_request(frame).map_err(End::Header)?;
+        self.session.set_client_id(header.client_id.as_ref());
+        let version = header.version;
+        let ticket = |version| Ticket {
+            correlation_id: header.correlation_id,
+            version,
+            _held: held,
+        };
+        match Request::decode(header.key, version, body) {
+            Ok(request) => Ok(Job {
+                tag: ticket(version),
+                version,
+                work: Work::Execute(request),
+            }),
+            Err(RequestError::UnsupportedVersion {
+                key: ApiKey::ApiVersions,
+                ..
+            }) => {
+                let work = Work::Answered(api_versions::unsupported().into());
+                Ok(Job {
+                    tag: ticket(OLDEST),
+                    version,
+                    work,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads until so many bytes are there.
+    async fn fill(&mut self, target: usize) -> Result<(), End> {
+        while self.buffer.len() < target {
+            if self.buffer.is_empty() {
+                // An idle connection holds no memory.
+                self.buffer = BytesMut::new();
+                self.readable().await?;
+            }
+            let spare = self.room_for(target);
+            match self
+                .stream
+                .try_read_buf(&mut (&mut self.buffer).limit(spare))
+            {
+                Ok(0) if self.buffer.is_empty() => return Err(End::Closed),
+                Ok(0) => return Err(End::ClosedInFrame),
+                Ok(count) => self.pace.received(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for the next read; gives how many bytes it may take.
+    fn room_for(&mut self, target: usize) -> usize {
+        let len = self.buffer.len();
+        if target > UNRESERVED_BYTES_MAX {
+            // A large frame gets a buffer of its own, which at most doubles.
+            let missing = target - len;
+            if self.buffer.capacity() == len {
+                self.buffer
+                    .reserve(missing.min(len.max(UNRESERVED_BYTES_MAX)));
+            }
+            return missing;
+        }
+        if self.buffer.capacity() == len {
+            self.buffer
+                .reserve(len.clamp(READ_BYTES_MIN, UNRESERVED_BYTES_MAX));
+        }
+        UNRESERVED_BYTES_MAX.saturating_sub(len).max(1)
+    }
+
+    /// Waits for the socket: for a new request as long as a connection may idle, for the rest of
+    /// one as long as it arrives fast enough.
+    async fn readable(&mut self) -> Result<(), End> {
+        if !self.buffer.is_empty() {
+            return self.rest_readable().await;
+        }
+        let config = self.server.service.config();
+        let idle_max = Duration::from_millis(config.connections_max_idle_ms);
+        loop {
+            let deadline = self.activity.last().plus(idle_max);
+            tokio::select! {
+                biased;
+                ready = self.stream.readable() => {
+                    ready?;
+                    self.activity.set(self.timer.now());
+                    return Ok(());
+                }
+                () = self.timer.until(deadline) => {}
+            }
+            let is_under_way = self.places.available_permits() < config.connection_requests_max;
+            if is_under_way {
+                self.activity.set(self.timer.now());
+            } else if self.activity.last().plus(idle_max) <= self.timer.now() {
+                return Err(End::Idle(idle_max));
+            }
+        }
+    }
+
+    async fn rest_readable(&mut self) -> Result<(), End> {
+        let since: Mono = self.timer.now();
+        let window_end = self.pace.window_end(since);
+        let ready = tokio::select! {
+            biased;
+            ready = self.stream.readable() => ready.map_err(End::from),
+            () = self.timer.until(window_end) => Ok(()),
+        };
+        self.pace.waited(self.timer.now().since(since));
+        let rate = self
+            .server
+            .service
+            .config()
+            .socket_receive_min_bytes_per_second;
+        if self.pace.is_kept() {
+            ready
+        } else {
+            Err(End::SlowSender(rate))
+        }
+    }
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    Arc::clone(semaphore)
+        .acquire_many_owned(count)
+        .await
+        .expect("nobody closes the semaphores of a connection or of the server")
+}
+
+/// What is read of a frame before its size is reserved.
+const UNRESERVED_BYTES_MAX: usize = 64 * 1024;
+/// The first read of an idle connection.
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// The version in which a client is answered that asks for an unknown version of ApiVersions.
+const OLDEST: i16 = 0;

@@ -1,0 +1,126 @@
+//! The way out: answers become frames, frames become vectored writes.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - Frames leave whole and in the order in which they were put; records are not copied.
+//! - A request gives its place back when its answer is written.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use highwater_proto::kafka::Response;
+use tokio::net::TcpStream;
+
+use super::{Activity, Ticket};
+use crate::kafka::dispatch::Refusal;
+use crate::kafka::end::End;
+use crate::kafka::lane::Outlet;
+use crate::kafka::server::Server;
+use crate::kafka::timer::Timer;
+
+/// The writing half of a connection.
+pub(super) struct Writer<'a> {
+    server: &'a Server,
+    stream: &'a TcpStream,
+    activity: &'a Activity,
+    timer: Timer,
+    stall_max: Duration,
+    parts: VecDeque<Bytes>,
+    /// Requests whose answers stand in `parts`.
+    tickets: Vec<Ticket>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(server: &'a Server, stream: &'a TcpStream, activity: &'a Activity) -> Self {
+        let stall_max = server.service.config().socket_send_stall_max_ms;
+        Self {
+            server,
+            stream,
+            activity,
+            timer: Timer::new(server.service.clock()),
+            stall_max: Duration::from_millis(stall_max),
+            parts: VecDeque::new(),
+            tickets: Vec::new(),
+        }
+    }
+
+    fn write_some(&mut self) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+        let count = self.parts.len().min(PARTS_MAX);
+        for (slice, part) in slices.iter_mut().zip(&self.parts) {
+            *slice = IoSlice::new(part);
+        }
+        let mut written = self.stream.try_write_vectored(&slices[..count])?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(part) = self.parts.front_mut() {
+            if written < part.len() {
+                part.advance(written);
+                break;
+            }
+            written -= part.len();
+            self.parts.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn write_all(&mut self) -> Result<(), End> {
+        let mut moved_at = self.timer.now();
+        while !self.parts.is_empty() {
+            match self.write_some() {
+                Ok(()) => moved_at = self.timer.now(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let deadline = moved_at.plus(self.stall_max);
+                    tokio::select! {
+                        biased;
+                        ready = self.stream.writable() => ready?,
+                        () = self.timer.until(deadline) => {
+                            return Err(End::StalledReader(self.stall_max));
+                        }
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.activity.set(moved_at);
+        Ok(())
+    }
+}
+
+impl Outlet for Writer<'_> {
+    type Tag = Ticket;
+
+    fn put(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<Option<Response>, Refusal>,
+    ) -> Result<(), End> {
+        if let Some(response) = answer? {
+            let frame = response.encode_frame(ticket.version, ticket.correlation_id)?;
+            self.parts.extend(frame.into_parts());
+            self.tickets.push(ticket);
+        }
+        self.server.service.metrics().requests.increment();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        self.write_all().await?;
+        self.tickets.clear();
+        if self.parts.capacity() > PARTS_MAX {
+            self.parts = VecDeque::new();
+        }
+        Ok(())
+    }
+}
+
+/// Slices of one write.
+const PARTS_MAX: usize = 64;

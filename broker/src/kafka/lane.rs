@@ -1,0 +1,215 @@
+//! The order of one session: requests go in, answers come out in the same order.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - Requests take effect in the order in which they came. Produce requests that follow each other
+//!   are enqueued at once and share a commit; any other request is executed when all before it are
+//!   answered, and nothing after it begins before it is answered.
+//! - Answers that are ready together leave together.
+//! - An answer waits for nobody once all before it are out.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use highwater_proto::exchange::BoxFuture;
+use highwater_proto::kafka::{Request, Response};
+use tokio::sync::{Notify, mpsc};
+
+use super::api::{Call, produce};
+use super::dispatch::{self, Refusal};
+use super::end::End;
+use super::fan_out;
+use super::session::Session;
+use crate::service::Service;
+
+/// One request on its way through a lane.
+#[derive(Debug)]
+pub(super) struct Job<T> {
+    /// What the outlet needs to hand the answer over.
+    pub(super) tag: T,
+    /// The version of the request.
+    pub(super) version: i16,
+    pub(super) work: Work,
+}
+
+/// What is to be done for a request.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Execute it.
+    Execute(Request),
+    /// Nothing: its answer is known already.
+    Answered(Response),
+}
+
+/// Where the answers of a lane go.
+pub(super) trait Outlet: Send {
+    /// What belongs to a request and is needed for its answer.
+    type Tag: Send;
+
+    /// Takes an answer; an error ends the lane.
+    fn put(&mut self, tag: Self::Tag, answer: Result<Option<Response>, Refusal>)
+    -> Result<(), End>;
+
+    /// Hands over everything that was put.
+    fn flush(&mut self) -> impl Future<Output = Result<(), End>> + Send;
+}
+
+/// The requests of one session that are under way.
+pub(super) struct Lane<'a, O: Outlet> {
+    service: &'a Service,
+    session: &'a Session,
+    /// Told when nobody waits for answers any more: no fetch waits for records then.
+    gone: &'a Notify,
+    outlet: O,
+    /// Produce requests that are enqueued and not yet answered.
+    under_way: VecDeque<Begun<'a, O::Tag>>,
+}
+
+/// A request that has taken effect and is not yet answered.
+struct Begun<'a, T> {
+    tag: T,
+    answer: BoxFuture<'a, Result<Option<Response>, Refusal>>,
+}
+
+impl<'a, O: Outlet> Lane<'a, O> {
+    pub(super) fn new(
+        service: &'a Service,
+        session: &'a Session,
+        gone: &'a Notify,
+        outlet: O,
+    ) -> Self {
+        Self {
+            service,
+            session,
+            gone,
+            outlet,
+            under_way: VecDeque::new(),
+        }
+    }
+
+    /// Executes jobs until there are none to come, or the outlet ends it.
+    pub(super) async fn run(
+        mut self,
+        mut jobs: mpsc::Receiver<Box<Job<O::Tag>>>,
+    ) -> Result<(), End> {
+        loop {
+            while let Ok(job) = jobs.try_recv() {
+                self.take(*job).await?;
+            }
+            self.put_ready().await?;
+            let has_head = !self.under_way.is_empty();
+            tokio::select! {
+                biased;
+                job = jobs.recv() => match job {
+                    Some(job) => self.take(*job).await?,
+                    None => return self.drain().await,
+                },
+                answer = head(&mut self.under_way), if has_head => self.put_head(answer)?,
+            }
+        }
+    }
+
+    async fn take(&mut self, Job { tag, version, work }: Job<O::Tag>) -> Result<(), End> {
+        let (service, session) = (self.service, self.session);
+        let call = Call {
+            service,
+            session,
+            version,
+        };
+        let answer = match work {
+            Work::Answered(response) => {
+                self.drain().await?;
+                Ok(Some(response))
+            }
+            Work::Execute(request) => match fan_out::check(&request, service.config()) {
+                Ok(()) => match request {
+                    Request::Produce(request) => {
+                        let begun = Box::pin(produce::begin(call, request)).await;
+                        let answer = Box::pin(begun.answer());
+                        self.under_way.push_back(Begun { tag, answer });
+                        return Ok(());
+                    }
+                    request => {
+                        self.drain().await?;
+                        execute(call, request, self.gone).await
+                    }
+                },
+                Err(refusal) => {
+                    self.drain().await?;
+                    Err(refusal)
+                }
+            },
+        };
+        self.outlet.put(tag, answer)?;
+        self.outlet.flush().await
+    }
+
+    /// Answers everything that is under way.
+    async fn drain(&mut self) -> Result<(), End> {
+        loop {
+            self.put_ready().await?;
+            if self.under_way.is_empty() {
+                return Ok(());
+            }
+            let answer = head(&mut self.under_way).await;
+            self.put_head(answer)?;
+        }
+    }
+
+    /// Puts what is answered already, and hands it over.
+    async fn put_ready(&mut self) -> Result<(), End> {
+        while !self.under_way.is_empty() {
+            let ready = poll_fn(|context| {
+                let mut head = std::pin::pin!(head(&mut self.under_way));
+                Poll::Ready(match head.as_mut().poll(context) {
+                    Poll::Ready(answer) => Some(answer),
+                    Poll::Pending => None,
+                })
+            });
+            match ready.await {
+                Some(answer) => self.put_head(answer)?,
+                None => break,
+            }
+        }
+        self.outlet.flush().await
+    }
+
+    fn put_head(&mut self, answer: Result<Option<Response>, Refusal>) -> Result<(), End> {
+        match self.under_way.pop_front() {
+            Some(begun) => self.outlet.put(begun.tag, answer),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn execute(
+    call: Call<'_>,
+    request: Request,
+    gone: &Notify,
+) -> Result<Option<Response>, Refusal> {
+    let is_wait = matches!(request, Request::Fetch(_));
+    let answer = dispatch::answer(call, request);
+    if !is_wait {
+        return answer.await;
+    }
+    tokio::select! {
+        answer = answer => answer,
+        () = gone.notified() => {
+            // For the next fetch of this session, too.
+            gone.notify_one();
+            Ok(None)
+        }
+    }
+}
+
+/// The answer of the first request that is under way; it stays in its place.
+async fn head<T>(
+    under_way: &mut VecDeque<Begun<'_, T>>,
+) -> Result<Option<Response>, Refusal> {
+    match under_way.front_mut() {
+        Some(begun) => begun.answer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}

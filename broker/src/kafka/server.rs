@@ -1,0 +1,193 @@
+//! What all listeners and sessions of a broker share, and their end.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - The end is in steps: no new connections; then every session answers what is under way; what
+//!   has not come to its end after the grace is cut off.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use highwater_proto::exchange::Exchange;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use super::address::{Address, KafkaListener};
+use super::complaints::{Complaints, Line};
+use super::end::{End, Tone};
+use super::gate::Gate;
+use super::listener;
+use super::local::Local;
+use super::session::Session;
+use crate::error::BrokerError;
+use crate::service::Service;
+
+/// The Kafka side of one broker.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(super) service: Service,
+    pub(super) runtime: Handle,
+    pub(super) gate: Arc<Gate>,
+    /// Bytes of requests that may be received and under way at once.
+    pub(super) frame_budget: Arc<Semaphore>,
+    complaints: Complaints,
+    /// Where clients reach the listeners that are open.
+    addresses: Mutex<Vec<Address>>,
+    phase: watch::Sender<Phase>,
+    /// Listeners that accept.
+    pub(super) accepting: Count,
+    /// Sessions that have not come to their end.
+    pub(super) sessions: Count,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Not begun.
+    Open,
+    /// No new connections.
+    Deaf,
+    /// Nobody waits any more.
+    Over,
+}
+
+impl Server {
+    pub(crate) fn new(service: Service, runtime: Handle) -> Arc<Self> {
+        let gate = Arc::new(Gate::new(service.config()));
+        let budget = service
+            .config()
+            .queued_max_request_bytes
+            .min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            service,
+            runtime,
+            gate,
+            frame_budget: Arc::new(Semaphore::new(budget)),
+            complaints: Complaints::default(),
+            addresses: Mutex::default(),
+            phase: watch::Sender::new(Phase::Open),
+            accepting: Count::default(),
+            sessions: Count::default(),
+        })
+    }
+
+    /// Opens a listener; gives the address at which clients reach it.
+    pub(crate) fn listen(
+        self: &Arc<Self>,
+        listener: &KafkaListener,
+    ) -> Result<Address, BrokerError> {
+        if *self.phase.borrow() != Phase::Open {
+            return Err(BrokerError::Closed);
+        }
+        let address = listener::open(self, listener)?;
+        tracing::info!(%listener, %address, "Kafka clients are listened to");
+        self.addresses().push(address.clone());
+        Ok(address)
+    }
+
+    /// Where clients reach the listeners, in the order in which they were opened.
+    pub(crate) fn addresses(&self) -> MutexGuard<'_, Vec<Address>> {
+        // A push is whole or not at all.
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session for a client in this process.
+    pub(crate) fn exchange(self: &Arc<Self>) -> Arc<dyn Exchange> {
+        Arc::new(Local::open(self))
+    }
+
+    /// Closes the listeners: nobody can connect when this returns.
+    pub(crate) async fn stop_accepting(&self) {
+        self.reach(Phase::Deaf);
+        self.accepting.zero().await;
+    }
+
+    /// Waits for the sessions, which end by themselves once the service is closing; cuts off what
+    /// is left after the grace.
+    pub(crate) async fn finish(&self, grace: Duration) {
+        let clock = self.service.clock();
+        let end = clock.sleep_until(clock.now().mono.plus(grace));
+        tokio::select! {
+            () = self.sessions.zero() => return,
+            () = end => {}
+        }
+        tracing::warn!("sessions are cut off: they did not end within shutdown.grace.ms");
+        self.reach(Phase::Over);
+        self.sessions.zero().await;
+    }
+
+    /// Cuts everything off, without waiting for it.
+    pub(crate) fn abandon(&self) {
+        self.reach(Phase::Over);
+    }
+
+    fn reach(&self, phase: Phase) {
+        self.phase
+            .send_modify(|current| *current = phase.max(*current));
+    }
+
+    /// Waits until the end has come so far.
+    pub(super) async fn reached(&self, phase: Phase) {
+        // The sender lives in `self`, so that this cannot fail.
+        drop(
+            self.phase
+                .subscribe()
+                .wait_for(|current| *current >= phase)
+                .await,
+        );
+    }
+
+    /// Says why a session ended, as loudly as it deserves.
+    pub(super) fn report(&self, session: &Session, end: &End) {
+        let tone = end.tone();
+        if tone != Tone::Quiet {
+            self.service.metrics().refused_connections.increment();
+        }
+        self.say(tone, session, end);
+    }
+
+    /// One line about a client, unless there were too many.
+    pub(super) fn say(&self, tone: Tone, client: &impl fmt::Display, why: &impl fmt::Display) {
+        match self.complaints.line(tone, self.service.clock().now().mono) {
+            Line::LeaveOut => tracing::debug!(%client, %why, "connection closed"),
+            Line::Say { left_out: 0 } => tracing::warn!(%client, %why, "connection closed"),
+            Line::Say { left_out } => {
+                tracing::warn!(%client, %why, left_out, "connection closed");
+            }
+        }
+    }
+}
+
+/// How many of something there are, to be waited for.
+#[derive(Debug, Default)]
+pub(super) struct Count(watch::Sender<usize>);
+
+impl Count {
+    /// One more, until what is returned is dropped.
+    pub(super) fn one(&self) -> Counted {
+        self.0.send_modify(|count| *count += 1);
+        Counted(self.0.clone())
+    }
+
+    /// Waits until there is none.
+    pub(super) async fn zero(&self) {
+        drop(self.0.subscribe().wait_for(|count| *count == 0).await);
+    }
+}
+
+/// One that is counted.
+#[derive(Debug)]
+pub(super) struct Counted(watch::Sender<usize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a handler panicked: its session is closed, all others go on");
+        }
+        self.0.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! One client's session: who it is, and the address that it is told to come back to.
+//!
+//! Floor 5 of broker.
+//!
+//! Invariants
+//! - What is kept of a request has a buffer of its own and pins no frame.
+//! - What a client says of itself is escaped wherever it is printed.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use highwater_proto::cursor::Str;
+
+use super::address::Address;
+
+/// One connection, or one session of an embedded client.
+#[derive(Debug)]
+pub(super) struct Session {
+    peer: Peer,
+    principal: Principal,
+    advertised: Address,
+    client: Mutex<Client>,
+}
+
+/// Where requests come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Over a connection from this address.
+    Tcp(std::net::SocketAddr),
+    /// From this process.
+    Local,
+}
+
+/// Who a client has proved to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Principal {
+    /// Nobody: nothing asks for a proof yet.
+    Anonymous,
+}
+
+/// What a client says of itself. It proves nothing; it is the best help to find an error.
+#[derive(Debug, Default)]
+struct Client {
+    id: Option<Str>,
+    software: Option<(Str, Str)>,
+}
+
+impl Session {
+    pub(super) fn new(peer: Peer, advertised: Address) -> Self {
+        Self {
+            peer,
+            principal: Principal::Anonymous,
+            advertised,
+            client: Mutex::default(),
+        }
+    }
+
+    /// Where this client reaches the broker.
+    pub(super) fn advertised(&self) -> &Address {
+        &self.advertised
+    }
+
+    /// Keeps the client id of a request.
+    pub(super) fn set_client_id(&self, id: Option<&Str>) {
+        let mut client = self.client();
+        if client.id.as_ref() != id {
+            client.id = id.map(Str::detached);
+        }
+    }
+
+    /// Keeps name and version of the client's software.
+    pub(super) fn set_software(&self, name: &Str, version: &Str) {
+        self.client().software = Some((name.detached(), version.detached()));
+    }
+
+    fn client(&self) -> MutexGuard<'_, Client> {
+        // Every change is one assignment, so that a panic elsewhere leaves it whole.
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that helps to find the client.
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.peer {
+            Peer::Tcp(address) => write!(f, "{address}")?,
+            Peer::Local => f.write_str("in process")?,
+        }
+        let Principal::Anonymous = self.principal;
+        let client = self.client();
+        if let Some(id) = &client.id {
+            write!(f, " client.id={}", id.escape_debug())?;
+        }
+        if let Some((name, version)) = &client.software {
+            write!(
+                f,
+                " software={} {}",
+                name.escape_debug(),
+                version.escape_debug()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_described_without_its_control_characters() {
+        let peer = Peer::Tcp(([127, 0, 0, 1], 5).into());
+        let advertised = Address {
+            host: "localhost".to_owned(),
+            port: 9092,
+        };
+        let session = Session::new(peer, advertised);
+        assert_eq!(session.to_string(), "127.0.0.1:5");
+        session.set_client_id(Some(&Str::from_static("a\nb")));
+        session.set_software(&Str::from_static("kcat"), &Str::from_static("1.7"));
+        assert_eq!(
+            session.to_string(),
+            "127.0.0.1:5 client.id=a\\nb software=kcat 1.7"
+        );
+        session.set_client_id(None);
+        assert_eq!(session.to_string(), "127.0.0.1:5 software=kcat 1.7");
+    }
+}

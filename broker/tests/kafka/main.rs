@@ -1,0 +1,23 @@
+//! The broker as Kafka clients see it: real connections on the loopback interface, and the session
+//! of an embedded client.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test itself does"
+)]
+
+mod addresses;
+mod apis;
+mod bad_input;
+mod conversation;
+#[path = "../service/disk.rs"]
+#[expect(dead_code, reason = "the tests of the service use the rest of it")]
+mod disk;
+mod kit;
+mod limits;
+mod local;
+mod logs;
+mod order;
+mod patience;
+mod shutdown;
