@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater_proto::cursor::Str;
-use highwater_proto::exchange::call;
 use highwater_proto::kafka::ApiRequest;
 use highwater_proto::kafka::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsTopic,
@@ -30,7 +29,7 @@ use highwater_proto::kafka::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, REQUEST_TIMEOUT};
 use crate::error::ClientError;
 
 /// Administration of a broker or a cluster; made by [`crate::Client::admin`].
@@ -115,7 +114,10 @@ impl Admin {
             configs: topic.configs.iter().map(config).collect(),
             ..Default::default()
         };
-        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        let request = CreateTopicsRequest {
+            topics: vec![topic],
+            ..Default::default()
+        };
         let response = self.ask(7, request).await?;
         let result = response.topics.first().ok_or_else(no_result)?;
         ClientError::check(result.error_code, result.error_message.as_deref())
@@ -143,7 +145,11 @@ impl Admin {
     /// # Errors
     /// `Broker` with `INVALID_PARTITIONS` if the topic has as many already.
     pub async fn create_partitions(&self, name: &str, total: i32) -> Result<(), ClientError> {
-        let topic = CreatePartitionsTopic { name: text(name), count: total, assignments: None };
+        let topic = CreatePartitionsTopic {
+            name: text(name),
+            count: total,
+            assignments: None,
+        };
         let request = CreatePartitionsRequest {
             topics: vec![topic],
             timeout_ms: TIMEOUT_MS,
@@ -170,7 +176,10 @@ impl Admin {
     /// # Errors
     /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION` if there is none.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, ClientError> {
-        self.describe(Some(&[name])).await?.pop().ok_or_else(no_result)
+        self.describe(Some(&[name]))
+            .await?
+            .pop()
+            .ok_or_else(no_result)
     }
 
     async fn describe(&self, names: Option<&[&str]>) -> Result<Vec<TopicDescription>, ClientError> {
@@ -198,7 +207,10 @@ impl Admin {
             resource_name: text(name),
             configuration_keys: None,
         };
-        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+        let request = DescribeConfigsRequest {
+            resources: vec![resource],
+            ..Default::default()
+        };
         let response = self.ask(4, request).await?;
         let result = response.results.into_iter().next().ok_or_else(no_result)?;
         ClientError::check(result.error_code, result.error_message.as_deref())?;
@@ -219,8 +231,10 @@ impl Admin {
             resource_name: text(name),
             configs: changes.iter().map(alter_entry).collect(),
         };
-        let request =
-            IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![resource],
+            validate_only: false,
+        };
         let response = self.ask(1, request).await?;
         let result = response.results.first().ok_or_else(no_result)?;
         ClientError::check(result.error_code, result.error_message.as_deref())
@@ -236,7 +250,6 @@ impl Admin {
         partition: i32,
         spec: OffsetSpec,
     ) -> Result<Option<i64>, ClientError> {
-        let node = self.cluster.leader(topic, partition).await?;
         let asked = ListOffsetsPartition {
             index: partition,
             timestamp: match spec {
@@ -246,13 +259,24 @@ impl Admin {
             },
             ..Default::default()
         };
-        let topics = vec![ListOffsetsTopic { name: text(topic), partitions: vec![asked] }];
-        let request = ListOffsetsRequest { topics, ..Default::default() };
-        let response = self.ask_node(&node, 7, request).await?;
-        let found = response.topics.first().and_then(|topic| topic.partitions.first());
-        let found = found.ok_or_else(no_result)?;
-        ClientError::check(found.error_code, None)?;
-        Ok((found.offset >= 0).then_some(found.offset))
+        let topics = vec![ListOffsetsTopic {
+            name: text(topic),
+            partitions: vec![asked],
+        }];
+        let request = ListOffsetsRequest {
+            topics,
+            ..Default::default()
+        };
+        self.ask_leader((topic, partition), 7, request, |response| {
+            let found = response
+                .topics
+                .first()
+                .and_then(|topic| topic.partitions.first());
+            let found = found.ok_or_else(no_result)?;
+            ClientError::check(found.error_code, None)?;
+            Ok((found.offset >= 0).then_some(found.offset))
+        })
+        .await
     }
 
     /// Lets the records below an offset go; -1 is everything that a consumer may read. Gives the
@@ -266,20 +290,69 @@ impl Admin {
         partition: i32,
         before: i64,
     ) -> Result<i64, ClientError> {
-        let node = self.cluster.leader(topic, partition).await?;
-        let partitions = vec![DeleteRecordsPartition { index: partition, offset: before }];
-        let topics = vec![DeleteRecordsTopic { name: text(topic), partitions }];
-        let request = DeleteRecordsRequest { topics, timeout_ms: TIMEOUT_MS };
-        let response = self.ask_node(&node, 2, request).await?;
-        let result = response.topics.first().and_then(|topic| topic.partitions.first());
-        let result = result.ok_or_else(no_result)?;
-        ClientError::check(result.error_code, None)?;
-        Ok(result.low_watermark)
+        let partitions = vec![DeleteRecordsPartition {
+            index: partition,
+            offset: before,
+        }];
+        let topics = vec![DeleteRecordsTopic {
+            name: text(topic),
+            partitions,
+        }];
+        let request = DeleteRecordsRequest {
+            topics,
+            timeout_ms: TIMEOUT_MS,
+        };
+        self.ask_leader((topic, partition), 2, request, |response| {
+            let result = response
+                .topics
+                .first()
+                .and_then(|topic| topic.partitions.first());
+            let result = result.ok_or_else(no_result)?;
+            ClientError::check(result.error_code, None)?;
+            Ok(result.low_watermark)
+        })
+        .await
     }
 
-    async fn ask<R: ApiRequest>(&self, version: i16, request: R) -> Result<R::Response, ClientError> {
+    /// Asks any broker; once more if the session turned out to be dead.
+    async fn ask<R: ApiRequest + Clone>(
+        &self,
+        version_max: i16,
+        request: R,
+    ) -> Result<R::Response, ClientError> {
         let node = self.cluster.any().await?;
-        self.ask_node(&node, version, request).await
+        match self.ask_node(&node, version_max, request.clone()).await {
+            Err(ClientError::NotSent(_)) => {
+                let node = self.cluster.any().await?;
+                self.ask_node(&node, version_max, request).await
+            }
+            done => done,
+        }
+    }
+
+    /// Asks the leader of a partition; with fresh metadata if what was known turned out wrong.
+    async fn ask_leader<R: ApiRequest + Clone, T>(
+        &self,
+        (topic, partition): (&str, i32),
+        version_max: i16,
+        request: R,
+        result: impl Fn(R::Response) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let node = self.cluster.leader(topic, partition).await?;
+        let answer = self
+            .ask_node(&node, version_max, request.clone())
+            .await
+            .and_then(&result);
+        match answer {
+            Err(error) if error.is_retriable() => {
+                self.cluster.forget_topic(topic);
+                let node = self.cluster.leader(topic, partition).await?;
+                self.ask_node(&node, version_max, request)
+                    .await
+                    .and_then(result)
+            }
+            done => done,
+        }
     }
 
     async fn ask_node<R: ApiRequest>(
@@ -289,21 +362,24 @@ impl Admin {
         request: R,
     ) -> Result<R::Response, ClientError> {
         let version = node.version::<R>(version_max)?;
-        call(&*node.exchange, version, request).await.map_err(|error| {
-            self.cluster.forget(node, None);
-            error.into()
-        })
+        self.cluster
+            .call(node, version, request, REQUEST_TIMEOUT)
+            .await
     }
 }
 
 fn alter_entry(change: &ConfigChange) -> AlterConfigsEntry {
     match change {
-        ConfigChange::Set(name, value) => {
-            AlterConfigsEntry { name: text(name), operation: 0, value: Some(text(value)) }
-        }
-        ConfigChange::Delete(name) => {
-            AlterConfigsEntry { name: text(name), operation: 1, value: None }
-        }
+        ConfigChange::Set(name, value) => AlterConfigsEntry {
+            name: text(name),
+            operation: 0,
+            value: Some(text(value)),
+        },
+        ConfigChange::Delete(name) => AlterConfigsEntry {
+            name: text(name),
+            operation: 1,
+            value: None,
+        },
     }
 }
 

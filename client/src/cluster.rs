@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_proto::clock::Clock;
-use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 use highwater_proto::exchange::{Exchange, call};
 use highwater_proto::kafka::messages::metadata::{
@@ -22,7 +21,7 @@ use highwater_proto::kafka::{ApiKey, ApiRequest};
 
 use crate::backoff::Backoff;
 use crate::dial::Dial;
-use crate::error::ClientError;
+use crate::error::{ClientError, unknown_partition};
 
 /// A broker's session, and the name to forget it by.
 #[derive(Clone, Debug)]
@@ -74,8 +73,17 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(bootstrap: Vec<Arc<str>>, dial: Arc<dyn Dial>, clock: Arc<dyn Clock>) -> Self {
-        Self { bootstrap, dial, clock, state: Mutex::default() }
+    pub(crate) fn new(
+        bootstrap: Vec<Arc<str>>,
+        dial: Arc<dyn Dial>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            bootstrap,
+            dial,
+            clock,
+            state: Mutex::default(),
+        }
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -85,7 +93,11 @@ impl Cluster {
     /// A cluster of the same brokers with sessions of its own: a long poll holds back what follows
     /// it on its session, so a consumer does not share one with a producer.
     pub(crate) fn with_own_sessions(&self) -> Self {
-        Self::new(self.bootstrap.clone(), Arc::clone(&self.dial), Arc::clone(&self.clock))
+        Self::new(
+            self.bootstrap.clone(),
+            Arc::clone(&self.dial),
+            Arc::clone(&self.clock),
+        )
     }
 
     /// Any broker: the first bootstrap address that answers.
@@ -98,6 +110,19 @@ impl Cluster {
             }
         }
         Err(last)
+    }
+
+    /// The broker that leads a partition, if that is known and a session with it is open.
+    pub(crate) fn open_leader(&self, topic: &str, partition: i32) -> Option<Node> {
+        let state = self.lock();
+        let leaders = &state.topics.get(topic)?.leaders;
+        let leader = leaders.get(usize::try_from(partition).ok()?)?;
+        let address = state.addresses.get(leader)?;
+        let exchange = state.sessions.get(address)?;
+        Some(Node {
+            address: Arc::clone(address),
+            exchange: Arc::clone(exchange),
+        })
     }
 
     /// The broker that leads a partition.
@@ -163,14 +188,41 @@ impl Cluster {
             };
             topics.iter().map(by_name).collect()
         });
-        let request =
-            MetadataRequest { topics: named, allow_auto_topic_creation, ..Default::default() };
-        match call(&*node.exchange, version, request).await {
-            Ok(response) => Ok(response),
-            Err(error) => {
-                self.forget(&node, None);
-                Err(error.into())
-            }
+        let request = MetadataRequest {
+            topics: named,
+            allow_auto_topic_creation,
+            ..Default::default()
+        };
+        self.call(&node, version, request, REQUEST_TIMEOUT).await
+    }
+
+    /// One call with a time limit; a session on which it failed is forgotten.
+    pub(crate) async fn call<R: ApiRequest>(
+        &self,
+        node: &Node,
+        version: i16,
+        request: R,
+        timeout: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let answer = call(&*node.exchange, version, request);
+        let result = match self.within(timeout, answer).await {
+            Some(answer) => answer.map_err(ClientError::from),
+            None => Err(no_answer(&node.address, timeout)),
+        };
+        result.inspect_err(|_| self.forget(node, None))
+    }
+
+    /// What the future gives, or `None` after a time limit.
+    pub(crate) async fn within<T>(
+        &self,
+        timeout: Duration,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let limit = self.clock.sleep_until(self.clock.now().mono.plus(timeout));
+        tokio::select! {
+            biased;
+            value = future => Some(value),
+            () = limit => None,
         }
     }
 
@@ -181,9 +233,14 @@ impl Cluster {
             let address = format!("{}:{}", broker.host, broker.port);
             state.addresses.insert(broker.node_id, Arc::from(address));
         }
-        let found = response.topics.first().ok_or_else(|| unknown_partition(topic, 0))?;
+        let found = response
+            .topics
+            .first()
+            .ok_or_else(|| unknown_partition(topic, 0))?;
         ClientError::check(found.error_code, None)?;
-        let info = TopicInfo { leaders: leaders(found) };
+        let info = TopicInfo {
+            leaders: leaders(found),
+        };
         state.topics.insert(topic.to_owned(), info.clone());
         Ok(info)
     }
@@ -193,13 +250,18 @@ impl Cluster {
         let exchange = match open {
             Some(exchange) => exchange,
             None => {
-                let opened = self.dial.dial(address).await?;
+                let dialled = self.within(REQUEST_TIMEOUT, self.dial.dial(address)).await;
+                let opened = dialled
+                    .ok_or_else(|| ClientError::NotSent(format!("{address} does not answer")))??;
                 // Two callers may have dialled: both take the session that came first.
                 let mut state = self.lock();
                 Arc::clone(state.sessions.entry(Arc::clone(address)).or_insert(opened))
             }
         };
-        Ok(Node { address: Arc::clone(address), exchange })
+        Ok(Node {
+            address: Arc::clone(address),
+            exchange,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,12 +281,16 @@ fn leaders(topic: &MetadataTopicResponse) -> Arc<[i32]> {
     leaders.into()
 }
 
-fn unknown_partition(topic: &str, partition: i32) -> ClientError {
-    ClientError::Broker {
-        code: ErrorCode::UnknownTopicOrPartition,
-        message: format!("the cluster has no partition {partition} of the topic {topic}"),
-    }
+/// A request that may have been executed.
+pub(crate) fn no_answer(address: &str, timeout: Duration) -> ClientError {
+    ClientError::Unknown(format!(
+        "{address} did not answer within {} ms",
+        timeout.as_millis()
+    ))
 }
+
+/// What a call may take; Kafka's `request.timeout.ms`.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the metadata of a topic is asked for before its error is passed on.
 const TOPIC_TRIES_MAX: u32 = 10;

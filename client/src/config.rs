@@ -4,6 +4,8 @@
 
 use highwater_proto::compress::Codec;
 
+use crate::error::ClientError;
+
 /// When the broker answers a producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acks {
@@ -56,16 +58,50 @@ pub struct ProducerConfig {
     pub buffer_memory: usize,
     /// The largest request in bytes.
     pub max_request_size: usize,
-    /// Requests on their way at a time.
+    /// Requests on their way to one broker at a time; at most 5 with idempotence, as many as a
+    /// broker remembers. Kafka calls it `max.in.flight.requests.per.connection`.
     pub max_in_flight: usize,
     /// Whether the broker recognises repetitions, so that a retry never doubles a record. Off when
     /// `acks` is not `all`.
     pub enable_idempotence: bool,
     /// How long a record may take from `send` to its answer, retries included, in milliseconds.
     pub delivery_timeout_ms: u64,
-    /// The pause before a retry, in milliseconds.
+    /// How long one request may take, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// The pause before the first retry, in milliseconds; it doubles up to a second.
     pub retry_backoff_ms: u64,
 }
+
+impl ProducerConfig {
+    /// The settings as they will be used, or what is wrong with them.
+    pub(crate) fn validated(mut self) -> Result<Self, ClientError> {
+        let positive = [
+            ("batch.size", self.batch_size),
+            ("buffer.memory", self.buffer_memory),
+            ("max.request.size", self.max_request_size),
+            ("max.in.flight.requests.per.connection", self.max_in_flight),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(ClientError::Invalid(format!("{name} must be at least 1")));
+        }
+        if !self.compression_type.is_built_in() {
+            let why = format!("this build has no codec {}", self.compression_type);
+            return Err(ClientError::Invalid(why));
+        }
+        if self.acks != Acks::All {
+            self.enable_idempotence = false;
+        }
+        if self.enable_idempotence && self.max_in_flight > IN_FLIGHT_MAX {
+            return Err(ClientError::Invalid(format!(
+                "with idempotence, max.in.flight.requests.per.connection is at most {IN_FLIGHT_MAX}"
+            )));
+        }
+        Ok(self)
+    }
+}
+
+/// The batches of one producer that a broker recognises when they come again.
+const IN_FLIGHT_MAX: usize = 5;
 
 impl Default for ProducerConfig {
     fn default() -> Self {
@@ -79,6 +115,7 @@ impl Default for ProducerConfig {
             max_in_flight: 5,
             enable_idempotence: true,
             delivery_timeout_ms: 120_000,
+            request_timeout_ms: 30_000,
             retry_backoff_ms: 100,
         }
     }
@@ -115,6 +152,10 @@ pub struct ConsumerConfig {
     pub decompressed_bytes_max: usize,
     /// Whether the CRC-32C of each batch is verified.
     pub check_crcs: bool,
+    /// How long one request may take, in milliseconds, the wait of a fetch not counted.
+    pub request_timeout_ms: u64,
+    /// The pause before the first retry, in milliseconds; it doubles up to a second.
+    pub retry_backoff_ms: u64,
 }
 
 impl Default for ConsumerConfig {
@@ -128,6 +169,8 @@ impl Default for ConsumerConfig {
             auto_offset_reset: OffsetReset::Latest,
             decompressed_bytes_max: 64 * 1024 * 1024,
             check_crcs: true,
+            request_timeout_ms: 30_000,
+            retry_backoff_ms: 100,
         }
     }
 }

@@ -25,7 +25,9 @@ pub struct InProcess {
 impl InProcess {
     /// Sessions come from `open`.
     pub fn new(open: impl Fn() -> Arc<dyn Exchange> + Send + Sync + 'static) -> Self {
-        Self { open: Box::new(open) }
+        Self {
+            open: Box::new(open),
+        }
     }
 }
 

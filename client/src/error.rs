@@ -24,7 +24,19 @@ pub enum ClientError {
         /// What the broker said, or what the code means.
         message: String,
     },
-    /// The producer, the consumer or the connection was closed.
+    /// What the broker holds cannot be read: a consumer can only go on behind it.
+    #[error("the batch at offset {offset} of {topic}-{partition} cannot be read: {why}")]
+    Corrupt {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that was asked for.
+        offset: i64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The producer was closed, or the runtime that it sends on has ended.
     #[error("the client is closed")]
     Closed,
     /// The call cannot be right, whatever the broker says.
@@ -40,7 +52,7 @@ impl ClientError {
         match self {
             Self::NotSent(_) | Self::Unknown(_) => true,
             Self::Broker { code, .. } => code.retriable(),
-            Self::Closed | Self::Invalid(_) => false,
+            Self::Corrupt { .. } | Self::Closed | Self::Invalid(_) => false,
         }
     }
 
@@ -55,12 +67,21 @@ impl ClientError {
     }
 }
 
+/// A partition that the cluster does not have.
+pub(crate) fn unknown_partition(topic: &str, partition: i32) -> ClientError {
+    ClientError::Broker {
+        code: ErrorCode::UnknownTopicOrPartition,
+        message: format!("the cluster has no partition {partition} of the topic {topic}"),
+    }
+}
+
 impl From<ExchangeError> for ClientError {
     fn from(error: ExchangeError) -> Self {
         match error {
             ExchangeError::NotSent { why } => Self::NotSent(why),
+            ExchangeError::Closed => Self::NotSent("the session is closed".to_owned()),
             ExchangeError::Unknown { why } => Self::Unknown(why),
-            _ => Self::Closed,
+            other => Self::Unknown(other.to_string()),
         }
     }
 }

@@ -42,7 +42,10 @@ pub struct Record {
 impl Record {
     /// An empty record for a topic.
     pub fn to(topic: impl Into<String>) -> Self {
-        Self { topic: topic.into(), ..Self::default() }
+        Self {
+            topic: topic.into(),
+            ..Self::default()
+        }
     }
 
     /// Sets the key.
@@ -66,10 +69,20 @@ impl Record {
         self
     }
 
+    /// Sets the timestamp in milliseconds since 1970.
+    #[must_use]
+    pub fn timestamp(mut self, timestamp: i64) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
     /// Adds a header behind those that are there.
     #[must_use]
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        self.headers.push(Header { key: key.into(), value: Some(value.into()) });
+        self.headers.push(Header {
+            key: key.into(),
+            value: Some(value.into()),
+        });
         self
     }
 }
@@ -79,11 +92,14 @@ impl Record {
 pub struct RecordMetadata {
     /// The partition.
     pub partition: i32,
-    /// The offset; -1 when `acks` is 0.
+    /// The offset; -1 if the broker did not tell it, as with `acks=0`.
     pub offset: i64,
 }
 
 /// A record that was read.
+///
+/// Key, value and headers are slices of the answer that they came in: who keeps a few of many
+/// records for long copies them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerRecord {
     /// The topic.

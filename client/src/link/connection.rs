@@ -28,6 +28,13 @@ pub(super) struct Outgoing {
     pub(super) answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>,
 }
 
+/// Tells who waits for an answer that the request was not written.
+fn refuse(answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>) {
+    let why = "the broker has closed the connection".to_owned();
+    // The asker may have lost interest, which is no error.
+    let _ = answer.send(Err(ExchangeError::NotSent { why }));
+}
+
 /// Requests that wait to be written.
 pub(super) struct Queue {
     requests: mpsc::Sender<Outgoing>,
@@ -36,10 +43,12 @@ pub(super) struct Queue {
 impl Queue {
     /// Queues a request, or says why not.
     pub(super) fn push(&self, request: Outgoing) -> Result<(), String> {
-        self.requests.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => "too many requests wait already".to_owned(),
-            mpsc::error::TrySendError::Closed(_) => "the connection is closed".to_owned(),
-        })
+        self.requests
+            .try_send(request)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => "too many requests wait already".to_owned(),
+                mpsc::error::TrySendError::Closed(_) => "the connection is closed".to_owned(),
+            })
     }
 }
 
@@ -57,8 +66,14 @@ pub(super) fn start(stream: TcpStream, requests_max: usize, response_bytes_max: 
     let (requests, queued) = mpsc::channel(requests_max);
     let (written, waiting) = mpsc::channel(requests_max);
     tokio::spawn(async move {
-        if let Err(error) = write_all(write_half, queued, written).await {
+        let mut queued = queued;
+        if let Err(error) = write_all(write_half, &mut queued, written).await {
             tracing::debug!(%error, "a connection ended while writing");
+        }
+        // Nothing more is accepted, and what was not written is told so.
+        queued.close();
+        while let Some(request) = queued.recv().await {
+            refuse(request.answer);
         }
     });
     tokio::spawn(async move {
@@ -71,15 +86,28 @@ pub(super) fn start(stream: TcpStream, requests_max: usize, response_bytes_max: 
 
 async fn write_all(
     mut socket: OwnedWriteHalf,
-    mut queued: mpsc::Receiver<Outgoing>,
+    queued: &mut mpsc::Receiver<Outgoing>,
     written: mpsc::Sender<Waiting>,
 ) -> io::Result<()> {
     while let Some(request) = queued.recv().await {
-        let Outgoing { frame, key, version, correlation_id, expects_response, answer } = request;
+        let Outgoing {
+            frame,
+            key,
+            version,
+            correlation_id,
+            expects_response,
+            answer,
+        } = request;
         if expects_response {
-            let waiting = Waiting { key, version, correlation_id, answer };
-            // The reader is gone when the broker hung up: the dropped channel tells the waiter.
-            if written.send(waiting).await.is_err() {
+            let waiting = Waiting {
+                key,
+                version,
+                correlation_id,
+                answer,
+            };
+            // The reader is gone when the broker hung up, and this request is not written.
+            if let Err(mpsc::error::SendError(waiting)) = written.send(waiting).await {
+                refuse(waiting.answer);
                 return Ok(());
             }
             write_parts(&mut socket, frame.into_parts()).await?;
@@ -111,7 +139,13 @@ async fn read_all(
     mut waiting: mpsc::Receiver<Waiting>,
     response_bytes_max: usize,
 ) -> io::Result<()> {
-    while let Some(Waiting { key, version, correlation_id, answer }) = waiting.recv().await {
+    while let Some(next) = next_waiting(&mut socket, &mut waiting).await? {
+        let Waiting {
+            key,
+            version,
+            correlation_id,
+            answer,
+        } = next;
         let read = read_frame(&mut socket, response_bytes_max).await;
         let response = read.and_then(|frame| decode(key, version, correlation_id, frame));
         match response {
@@ -119,12 +153,35 @@ async fn read_all(
                 let _ = answer.send(Ok(Some(response)));
             }
             Err(error) => {
-                let _ = answer.send(Err(ExchangeError::Unknown { why: error.to_string() }));
+                let _ = answer.send(Err(ExchangeError::Unknown {
+                    why: error.to_string(),
+                }));
                 return Err(error);
             }
         }
     }
     Ok(())
+}
+
+/// The next request that waits for its answer. Watches the connection meanwhile: that the broker
+/// hung up is known before the next request is written to nobody.
+async fn next_waiting(
+    socket: &mut OwnedReadHalf,
+    waiting: &mut mpsc::Receiver<Waiting>,
+) -> io::Result<Option<Waiting>> {
+    let mut first = [0];
+    tokio::select! {
+        biased;
+        next = waiting.recv() => Ok(next),
+        peeked = socket.peek(&mut first) => match peeked? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            // A request is noted before it is written, so its answer cannot come first.
+            _ => match waiting.try_recv() {
+                Ok(next) => Ok(Some(next)),
+                Err(_) => Err(invalid("an answer came that nobody has asked for")),
+            },
+        },
+    }
 }
 
 async fn read_frame(socket: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<Bytes> {
@@ -145,14 +202,18 @@ async fn read_frame(socket: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<
 fn decode(key: ApiKey, version: i16, expected: i32, frame: Bytes) -> io::Result<Response> {
     let got = kafka::correlation_id(&frame).map_err(invalid)?;
     if got != expected {
-        return Err(invalid(format!("answer {got} came where {expected} was due")));
+        return Err(invalid(format!(
+            "answer {got} came where {expected} was due"
+        )));
     }
     // A broker that does not know our version of ApiVersions answers in version 0.
     let version = match key {
         ApiKey::ApiVersions if answers_unsupported(&frame) => 0,
         _ => version,
     };
-    Response::decode_frame(key, version, frame).map(|(_, response)| response).map_err(invalid)
+    Response::decode_frame(key, version, frame)
+        .map(|(_, response)| response)
+        .map_err(invalid)
 }
 
 /// Whether the error code behind the correlation id is UNSUPPORTED_VERSION.

@@ -36,7 +36,10 @@ impl Tcp {
     /// Connections that carry this client id.
     #[must_use]
     pub fn new(client_id: &str) -> Self {
-        Self { client_id: Str::from(client_id.to_owned()), response_bytes_max: RESPONSE_BYTES_MAX }
+        Self {
+            client_id: Str::from(client_id.to_owned()),
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        }
     }
 }
 
@@ -111,7 +114,9 @@ impl Link {
     ) -> Result<ApiVersionsResponse, ClientError> {
         match self.send(version, request.into()).await? {
             Some(Response::ApiVersions(response)) => Ok(response),
-            _ => Err(ClientError::Unknown("the answer is not one to ApiVersions".to_owned())),
+            _ => Err(ClientError::Unknown(
+                "the answer is not one to ApiVersions".to_owned(),
+            )),
         }
     }
 
@@ -155,7 +160,9 @@ impl Exchange for Link {
     ) -> BoxFuture<'static, Result<Option<Response>, ExchangeError>> {
         let answered = self.enqueue(version, &request);
         Box::pin(async move {
-            let lost = || ExchangeError::Unknown { why: "the connection was closed".to_owned() };
+            let lost = || ExchangeError::Unknown {
+                why: "the connection was closed".to_owned(),
+            };
             answered?.await.map_err(|_| lost())?
         })
     }
@@ -163,7 +170,9 @@ impl Exchange for Link {
 
 impl Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,21 +8,22 @@
 //! - A record's bytes are owned by its batch until the answer came: nothing is reused in flight.
 
 mod batch;
+mod partition;
 mod partitioner;
 mod queues;
 mod request;
 mod sender;
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::IntoFuture;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use highwater_proto::exchange::BoxFuture;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::cluster::Cluster;
-use crate::config::{Acks, ProducerConfig};
-use crate::error::ClientError;
+use crate::config::ProducerConfig;
+use crate::error::{ClientError, unknown_partition};
 use crate::record::{Record, RecordMetadata};
 use batch::Fate;
 pub use partitioner::{murmur2, partition_of};
@@ -49,6 +50,8 @@ struct Shared {
     work: Notify,
     /// Bytes that may still be accepted.
     room: Semaphore,
+    /// Calls of `send` that wait for room: nothing lingers meanwhile.
+    waiting: AtomicUsize,
 }
 
 /// Ends the sender when the last clone of the producer is dropped.
@@ -64,29 +67,35 @@ impl Drop for Handle {
     }
 }
 
-/// What becomes of one record: ready when the broker has answered its batch.
+/// What becomes of one record: await it for the broker's answer, or drop it.
+///
+/// Dropping it does not take the record back.
 #[derive(Debug)]
 pub struct Delivery {
     partition: i32,
     /// The record's index in its batch.
-    index: i64,
-    answer: Pin<Box<dyn Future<Output = Result<i64, ClientError>> + Send>>,
+    index: i32,
+    fate: watch::Receiver<Fate>,
 }
 
 impl Producer {
-    pub(crate) fn new(cluster: Arc<Cluster>, mut config: ProducerConfig) -> Self {
-        if config.acks != Acks::All {
-            config.enable_idempotence = false;
-        }
+    pub(crate) fn new(cluster: Arc<Cluster>, config: ProducerConfig) -> Result<Self, ClientError> {
+        let config = config.validated()?;
         let shared = Arc::new(Shared {
             cluster,
             queues: Queues::default(),
             work: Notify::new(),
             room: Semaphore::new(config.buffer_memory.min(Semaphore::MAX_PERMITS)),
+            waiting: AtomicUsize::new(0),
             config,
         });
         tokio::spawn(sender::run(Arc::clone(&shared)));
-        Self { _handle: Arc::new(Handle { shared: Arc::clone(&shared) }), shared }
+        Ok(Self {
+            _handle: Arc::new(Handle {
+                shared: Arc::clone(&shared),
+            }),
+            shared,
+        })
     }
 
     /// Accepts a record into its batch; waits for room if `buffer.memory` is used up.
@@ -97,40 +106,89 @@ impl Producer {
     pub async fn send(&self, record: Record) -> Result<Delivery, ClientError> {
         let shared = &*self.shared;
         let bytes = batch::record_bytes(&record);
-        if bytes > shared.config.max_request_size.min(shared.config.buffer_memory) {
-            return Err(ClientError::Invalid(format!(
+        let largest = shared
+            .config
+            .max_request_size
+            .min(shared.config.buffer_memory);
+        let permits = u32::try_from(bytes).ok().filter(|_| bytes <= largest).ok_or_else(|| {
+            ClientError::Invalid(format!(
                 "a record of {bytes} bytes is larger than max.request.size or buffer.memory allow"
-            )));
-        }
-        let permits = u32::try_from(bytes)
-            .map_err(|_| ClientError::Invalid("a record is at most 2 GiB".to_owned()))?;
-        let permit =
-            shared.room.acquire_many(permits).await.map_err(|_| ClientError::Closed)?;
+            ))
+        })?;
+        let permit = match shared.room.try_acquire_many(permits) {
+            Ok(permit) => permit,
+            Err(_) => shared.wait_for_room(permits).await?,
+        };
         let now = shared.cluster.clock().now();
         let mut place = shared.queues.append(&shared.config, &record, bytes, now)?;
-        if matches!(place, Place::UnknownTopic) {
+        if matches!(place, Place::Unknown) {
+            // New partitions may have been added since the topic was asked about.
+            shared.cluster.forget_topic(&record.topic);
             let partitions = shared.cluster.topic(&record.topic).await?.leaders.len();
             shared.queues.learn(&record.topic, partitions);
             place = shared.queues.append(&shared.config, &record, bytes, now)?;
         }
-        let Place::Batch { partition, index, fate, wake } = place else {
-            return Err(ClientError::NotSent(format!("the topic {} went away", record.topic)));
+        let Place::Batch {
+            partition,
+            index,
+            fate,
+            wake,
+        } = place
+        else {
+            return Err(unknown_partition(
+                &record.topic,
+                record.partition.unwrap_or(0),
+            ));
         };
         // The batch gives the room back when it is answered.
         permit.forget();
         if wake {
             shared.work.notify_one();
         }
-        Ok(Delivery { partition, index: i64::from(index), answer: Box::pin(answered(fate)) })
+        Ok(Delivery {
+            partition,
+            index,
+            fate,
+        })
     }
 
     /// Sends what is waiting without lingering, and waits until everything accepted so far is
     /// answered, well or badly.
     pub async fn flush(&self) {
-        let mut pending = self.shared.queues.seal_all();
+        let unanswered = self.shared.queues.seal_all();
         self.shared.work.notify_one();
-        // The sender owns the other end for as long as this handle lives.
-        let _ = pending.wait_for(|batches| *batches == 0).await;
+        for mut fate in unanswered {
+            // An error means that the sender's runtime has ended: no answer will come.
+            let _ = fate.wait_for(|fate| !matches!(fate, Fate::Open)).await;
+        }
+    }
+}
+
+impl Shared {
+    async fn wait_for_room(&self, permits: u32) -> Result<SemaphorePermit<'_>, ClientError> {
+        let waiting = Waiting::new(&self.waiting);
+        self.work.notify_one();
+        let permit = self.room.acquire_many(permits).await;
+        drop(waiting);
+        permit.map_err(|_| ClientError::Closed)
+    }
+}
+
+/// Counts a caller for as long as it waits, also if it gives up.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { count }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -142,19 +200,31 @@ impl Delivery {
     }
 }
 
-impl Future for Delivery {
+impl IntoFuture for Delivery {
     type Output = Result<RecordMetadata, ClientError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (partition, index) = (self.partition, self.index);
-        self.answer.as_mut().poll(context).map_ok(|base| RecordMetadata {
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
             partition,
-            offset: if base < 0 { -1 } else { base + index },
+            index,
+            mut fate,
+        } = self;
+        Box::pin(async move {
+            let fate = fate.wait_for(|fate| !matches!(fate, Fate::Open)).await;
+            let fate = fate.map_err(|_| ClientError::Closed)?.clone();
+            match fate {
+                Fate::Stored(base) if base < 0 => Ok(RecordMetadata {
+                    partition,
+                    offset: -1,
+                }),
+                Fate::Stored(base) => Ok(RecordMetadata {
+                    partition,
+                    offset: base + i64::from(index),
+                }),
+                Fate::Failed(error) => Err(error),
+                Fate::Open => Err(ClientError::Closed),
+            }
         })
     }
-}
-
-async fn answered(mut fate: watch::Receiver<Fate>) -> Result<i64, ClientError> {
-    let fate = fate.wait_for(Option::is_some).await.map_err(|_| ClientError::Closed)?;
-    fate.clone().unwrap_or(Err(ClientError::Closed))
 }

@@ -18,7 +18,10 @@ pub fn murmur2(data: &[u8]) -> i32 {
     const M: u32 = 0x5bd1_e995;
     const R: u32 = 24;
 
-    #[expect(clippy::cast_possible_truncation, reason = "the hash is defined modulo 2^32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the hash is defined modulo 2^32"
+    )]
     let mut hash = SEED ^ (data.len() as u32);
     let (words, tail) = data.as_chunks::<4>();
     for word in words {
@@ -50,7 +53,10 @@ mod tests {
             ("abc", 479_470_107),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            (
+                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+                -58_897_971,
+            ),
             ("", 275_646_681),
             ("N14228", -1_499_626_080),
         ] {

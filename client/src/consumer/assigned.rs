@@ -1,0 +1,184 @@
+//! One assigned partition: where it stands, what was fetched of it, what is wrong with it.
+//!
+//! Floor 4 of client. Pure: time comes as an argument.
+//!
+//! Invariants
+//! - `position` is the offset of the next record that `poll` gives; it moves with the records only.
+//! - `fetch_offset` is ahead of it by what is buffered.
+//! - An answer to a question of an older generation is not taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use highwater_proto::clock::Mono;
+use highwater_proto::record::Record;
+
+use super::buffer::Buffer;
+use crate::backoff::{Backoff, next_pause};
+use crate::config::{ConsumerConfig, OffsetReset};
+use crate::error::ClientError;
+use crate::record::{ConsumerRecord, Header};
+
+/// A partition, and which of its assignments is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) generation: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) asked: Asked,
+    pub(super) position: i64,
+    pub(super) fetch_offset: i64,
+    buffer: Option<Buffer>,
+    state: State,
+    backoff: Option<Backoff>,
+}
+
+#[derive(Debug)]
+enum State {
+    Fetching,
+    /// After an error that may pass.
+    Paused(Mono),
+    /// The position is outside the log: a new one is looked up, from a moment on.
+    Lost(OffsetReset, Mono),
+    /// A task looks up the new position.
+    Asking(OffsetReset),
+    /// After an error that will not pass; it is told once.
+    Stopped(Option<ClientError>),
+}
+
+impl Assigned {
+    pub(super) const fn new(asked: Asked, offset: i64) -> Self {
+        Self {
+            asked,
+            position: offset,
+            fetch_offset: offset,
+            buffer: None,
+            state: State::Fetching,
+            backoff: None,
+        }
+    }
+
+    pub(super) const fn has_records(&self) -> bool {
+        self.buffer.is_some()
+    }
+
+    /// Whether it can be fetched now; if not, when, if time is what it needs.
+    pub(super) fn is_due(&self, now: Mono) -> Result<(), Option<Mono>> {
+        match self.state {
+            State::Fetching => Ok(()),
+            State::Paused(at) if at <= now => Ok(()),
+            State::Paused(at) | State::Lost(_, at) => Err(Some(at)),
+            State::Asking(_) | State::Stopped(_) => Err(None),
+        }
+    }
+
+    /// Which end of the log must be looked up now; told once.
+    pub(super) fn lost(&mut self, now: Mono) -> Option<OffsetReset> {
+        match self.state {
+            State::Lost(reset, at) if at <= now => {
+                self.state = State::Asking(reset);
+                Some(reset)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes what was fetched. There is no buffer, or it is of no use any more.
+    pub(super) fn fill(&mut self, bytes: Bytes) {
+        self.state = State::Fetching;
+        self.backoff = None;
+        if bytes.is_empty() {
+            return;
+        }
+        let buffer = Buffer::new(bytes);
+        if let Some(next) = buffer.next_offset() {
+            self.fetch_offset = self.fetch_offset.max(next);
+        }
+        self.buffer = Some(buffer);
+    }
+
+    /// Takes note that the position is outside the log.
+    pub(super) fn out_of_range(&mut self, reset: OffsetReset, error: ClientError) {
+        self.state = match reset {
+            OffsetReset::None => State::Stopped(Some(error)),
+            reset => State::Lost(reset, Mono(0)),
+        };
+    }
+
+    /// Goes on at a new position.
+    pub(super) fn found(&mut self, offset: i64) {
+        (self.position, self.fetch_offset) = (offset, offset);
+        (self.state, self.backoff) = (State::Fetching, None);
+    }
+
+    /// Takes note of an error: tries again later, or stops.
+    pub(super) fn fail(&mut self, error: ClientError, now: Mono, config: &ConsumerConfig) {
+        if !error.is_retriable() {
+            self.state = State::Stopped(Some(error));
+            return;
+        }
+        tracing::warn!(%error, topic = %self.asked.topic, self.asked.partition, "a fetch failed");
+        let first = Duration::from_millis(config.retry_backoff_ms);
+        let at = now.plus(next_pause(&mut self.backoff, first));
+        self.state = match self.state {
+            State::Asking(reset) => State::Lost(reset, at),
+            _ => State::Paused(at),
+        };
+    }
+
+    /// The error that stopped it, told once.
+    pub(super) const fn error(&mut self) -> Option<ClientError> {
+        match &mut self.state {
+            State::Stopped(error) => error.take(),
+            _ => None,
+        }
+    }
+
+    /// Moves up to `count` records out of the buffer.
+    pub(super) fn take(
+        &mut self,
+        count: usize,
+        records: &mut Vec<ConsumerRecord>,
+        config: &ConsumerConfig,
+    ) {
+        for _ in 0..count {
+            let Some(buffer) = &mut self.buffer else {
+                return;
+            };
+            match buffer.next(&mut self.position, config) {
+                Ok(Some(record)) => records.push(consumer_record(&self.asked, record)),
+                Ok(None) => self.buffer = None,
+                Err(error) => {
+                    self.buffer = None;
+                    self.state = State::Stopped(Some(ClientError::Corrupt {
+                        topic: self.asked.topic.to_string(),
+                        partition: self.asked.partition,
+                        offset: self.position,
+                        why: error.to_string(),
+                    }));
+                }
+            }
+        }
+    }
+}
+
+fn consumer_record(asked: &Asked, record: Record) -> ConsumerRecord {
+    let header = |header: highwater_proto::record::Header| Header {
+        key: header.name().into_owned(),
+        value: header.value,
+    };
+    ConsumerRecord {
+        topic: Arc::clone(&asked.topic),
+        partition: asked.partition,
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key,
+        value: record.value,
+        headers: record.headers.iter().map(header).collect(),
+    }
+}

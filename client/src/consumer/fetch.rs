@@ -1,0 +1,108 @@
+//! Fetch requests: one per leader, over all its partitions, and what the answer says of each.
+//!
+//! Floor 4 of client.
+//!
+//! Invariants
+//! - The order of the partitions turns with every request, so that none starves behind another
+//!   that fills every answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use highwater_proto::code::ErrorCode;
+use highwater_proto::cursor::Str;
+use highwater_proto::kafka::messages::fetch::{
+    FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
+};
+
+use super::assigned::{Asked, Assigned};
+use crate::cluster::{Cluster, Node};
+use crate::config::ConsumerConfig;
+use crate::error::ClientError;
+
+/// A finished fetch.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) node: Node,
+    pub(super) asked: Vec<Asked>,
+    pub(super) answer: Result<FetchResponse, ClientError>,
+}
+
+/// What a fetch found out of one partition.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Records, possibly none.
+    Records(highwater_proto::cursor::Records),
+    /// The offset is outside the log.
+    OutOfRange(ClientError),
+    /// An error.
+    Failed(ClientError),
+}
+
+/// The request for these partitions, the one at `first` before the others.
+pub(super) fn request(
+    config: &ConsumerConfig,
+    partitions: &[&Assigned],
+    first: usize,
+) -> FetchRequest {
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    let (head, tail) = partitions.split_at(first.min(partitions.len()));
+    for assigned in tail.iter().chain(head) {
+        let partition = FetchPartition {
+            index: assigned.asked.partition,
+            fetch_offset: assigned.fetch_offset,
+            max_bytes: config.max_partition_fetch_bytes,
+            ..Default::default()
+        };
+        match topics.last_mut() {
+            Some(topic) if topic.name == *assigned.asked.topic => topic.partitions.push(partition),
+            _ => topics.push(FetchTopic {
+                name: Str::from(assigned.asked.topic.to_string()),
+                partitions: vec![partition],
+                ..Default::default()
+            }),
+        }
+    }
+    FetchRequest {
+        max_wait_ms: config.fetch_max_wait_ms,
+        min_bytes: config.fetch_min_bytes,
+        max_bytes: config.fetch_max_bytes,
+        topics,
+        ..Default::default()
+    }
+}
+
+/// Sends a fetch and waits for its answer.
+pub(super) async fn fetch(
+    cluster: Arc<Cluster>,
+    node: Node,
+    asked: Vec<Asked>,
+    request: FetchRequest,
+    limit: Duration,
+) -> Fetched {
+    let answer = match node.version::<FetchRequest>(FETCH_VERSION_MAX) {
+        Ok(version) => cluster.call(&node, version, request, limit).await,
+        Err(error) => Err(error),
+    };
+    let answer = answer
+        .and_then(|response| ClientError::check(response.error_code, None).map(|()| response));
+    Fetched {
+        node,
+        asked,
+        answer,
+    }
+}
+
+/// What the answer says of one partition.
+pub(super) fn found(partition: FetchPartitionResponse) -> Found {
+    match ClientError::check(partition.error_code, None) {
+        Ok(()) => Found::Records(partition.records),
+        Err(error) if partition.error_code == ErrorCode::OffsetOutOfRange.code() => {
+            Found::OutOfRange(error)
+        }
+        Err(error) => Found::Failed(error),
+    }
+}
+
+/// The last layout with names of topics: from 13 on they go by their ids.
+const FETCH_VERSION_MAX: i16 = 12;
