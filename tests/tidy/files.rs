@@ -153,7 +153,10 @@ fn forbidden_in(path: &str, line: &str) -> Option<&'static str> {
         ("#[ignore", "a test that does not run is a defect"),
         ("should_panic", "return an error and compare it"),
         ("unbounded_channel", "every queue has a limit"),
-        ("use crate::{", "one import a line, so that the floors can be read from them"),
+        (
+            "use crate::{",
+            "one import a line, so that the floors can be read from them",
+        ),
         ("thread::sleep(", "wait for the event, not for the clock"),
     ];
     if !line.is_ascii() {

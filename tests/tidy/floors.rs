@@ -66,7 +66,10 @@ pub(crate) fn wrong_headers() -> Vec<String> {
             let (krate, module) = place(&source.path);
             let floor = floors.floor.get(&(krate.clone(), module))?;
             let says = format!("Floor {floor} of {krate}");
-            let header = source.text.lines().take_while(|line| line.starts_with("//!"));
+            let header = source
+                .text
+                .lines()
+                .take_while(|line| line.starts_with("//!"));
             let is_right = header.into_iter().any(|line| line.contains(&says));
             (!is_right).then(|| format!("{}: its header does not say `{says}`", source.path))
         })

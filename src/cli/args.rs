@@ -1,0 +1,268 @@
+//! The words of the command line.
+//!
+//! Floor 1 of highwater.
+//!
+//! Invariants
+//! - A flag that sets what Kafka has a name for is that name with dashes.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+use highwater_broker::KafkaListener;
+use highwater_client::{Acks, Codec};
+
+use super::moment::From;
+
+/// An event log that you embed, with the Kafka wire.
+#[derive(Debug, Parser)]
+#[command(name = "highwater", version, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    /// What is logged to the standard error: error, warn, info, debug, trace, or RUST_LOG's form
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a broker
+    Serve(ServeArgs),
+    /// Create, list, describe, alter or delete topics
+    Topic(TopicArgs),
+    /// Send each line of the input as a record
+    Produce(ProduceArgs),
+    /// Print records
+    Consume(ConsumeArgs),
+    /// Look into a data directory without a broker; nothing is changed
+    Log(LogArgs),
+    /// See it work: real flights through an embedded broker, in seconds
+    Demo(DemoArgs),
+}
+
+/// Settings come from the flags, else the environment (HIGHWATER_NUM_PARTITIONS), else the file,
+/// else the defaults.
+#[derive(Debug, Group)]
+pub(crate) struct ServeArgs {
+    /// Where the data lives; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// For trying out: a temporary folder that is removed at the end, on port 9092
+    #[arg(long, conflicts_with = "data_dir")]
+    pub(crate) dev: bool,
+    /// Where Kafka clients connect: HOST:PORT, with a name and the address that clients are told
+    /// if it is another one; may be repeated [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "[NAME=]HOST:PORT[,advertise=HOST:PORT]")]
+    pub(crate) kafka: Vec<KafkaListener>,
+    /// Listen beyond this machine though anyone who can connect may do anything
+    #[arg(long)]
+    pub(crate) allow_unauthenticated: bool,
+    /// The built-in defaults to start from
+    #[arg(long, value_parser = ["server", "edge"])]
+    pub(crate) profile: Option<String>,
+    /// A TOML file of settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// One setting by Kafka's name; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Print every setting with where it comes from, as TOML that --config takes, and end
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// Which broker: one that runs, or one of this command's own over a data directory.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct TargetArgs {
+    /// A broker to connect to; several with commas between
+    #[arg(
+        long, value_name = "HOST:PORT", value_delimiter = ',', default_value = "127.0.0.1:9092",
+        conflicts_with = "data_dir", global = true
+    )]
+    pub(crate) bootstrap: Vec<String>,
+    /// No running broker: open this data directory for the time of the command
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct TopicArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(subcommand)]
+    pub(crate) command: TopicCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicCommand {
+    /// Create a topic
+    Create {
+        /// Its name
+        topic: String,
+        /// How many partitions [default: the broker's num.partitions]
+        #[arg(long, value_name = "N")]
+        partitions: Option<i32>,
+        /// A setting of the topic, such as retention.ms; may be repeated
+        #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+        set: Vec<(String, String)>,
+        /// It is fine if the topic exists
+        #[arg(long)]
+        if_not_exists: bool,
+    },
+    /// List the topics
+    List {
+        /// Those of the broker itself, too
+        #[arg(long)]
+        internal: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a topic's partitions and settings
+    Describe {
+        /// Its name
+        topic: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a topic's settings, or add partitions
+    Alter {
+        /// Its name
+        topic: String,
+        /// Grow to so many partitions; keys move to other partitions
+        #[arg(long, value_name = "N")]
+        partitions: Option<i32>,
+        /// Set a setting; may be repeated
+        #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+        set: Vec<(String, String)>,
+        /// Take a setting back to its default; may be repeated
+        #[arg(long, value_name = "NAME")]
+        unset: Vec<String>,
+    },
+    /// Delete a topic and everything in it
+    Delete {
+        /// Its name
+        topic: String,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct ProduceArgs {
+    /// Where to
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Read this file (may be .gz) instead of the standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Lines are JSON objects; this field is the key. Missing or null: a record without a key
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) key_field: Option<String>,
+    /// Every record to this partition [default: by the key]
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Option<i32>,
+    /// none, gzip, snappy, lz4 or zstd
+    #[arg(long, value_name = "CODEC", default_value = "none")]
+    pub(crate) compression: Codec,
+    /// When the broker answers: all (durable), 1 (written) or 0 (never)
+    #[arg(long, default_value = "all")]
+    pub(crate) acks: Acks,
+    /// Bytes that a batch holds before it is sent
+    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
+    pub(crate) batch_size: usize,
+    /// How long a record waits for others to share its batch, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 5)]
+    pub(crate) linger_ms: u64,
+    /// Rejected lines do not make the command fail
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct ConsumeArgs {
+    /// Where from
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// earliest, latest, an offset, -N (the last N of each partition), a time such as
+    /// 2013-01-01T10:00:00Z, or @ and milliseconds since 1970
+    #[arg(long, default_value = "earliest", allow_hyphen_values = true)]
+    pub(crate) from: From,
+    /// End after so many records
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<u64>,
+    /// Only this partition; may be repeated
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Vec<i32>,
+    /// One JSON object a record instead of its bare value
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Go on with what comes, until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct LogArgs {
+    #[command(subcommand)]
+    pub(crate) command: LogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Print what stands in the segments: their batches, or their records
+    Dump {
+        /// A data directory, one log's folder in it, or a .log file
+        path: PathBuf,
+        /// The records, too
+        #[arg(long)]
+        records: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read everything and check every checksum, index and offset
+    Verify {
+        /// A data directory, or one log's folder in it
+        path: PathBuf,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct DemoArgs {
+    /// Your own JSON lines (may be .gz) instead of the flights
+    #[arg(long, value_name = "FILE", requires = "key_field")]
+    pub(crate) input: Option<PathBuf>,
+    /// The field that is the key
+    #[arg(long, value_name = "FIELD", requires = "input")]
+    pub(crate) key_field: Option<String>,
+    /// How many partitions
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub(crate) partitions: i32,
+    /// How many consumers read side by side
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) consumers: i32,
+    /// none, gzip, snappy, lz4 or zstd
+    #[arg(long, value_name = "CODEC", default_value = "lz4")]
+    pub(crate) compression: Codec,
+    /// Keep the data in this new folder instead of a temporary one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// One JSON object instead of the tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("it is NAME=VALUE".to_owned()),
+    }
+}

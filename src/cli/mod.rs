@@ -1,0 +1,111 @@
+//! The command line: what was asked for is read, done, and answered with an exit code.
+//!
+//! Floor 2 of highwater.
+//!
+//! Invariants
+//! - Exit code 0: done. 1: not done, or not all of it. 2: what was asked for makes no sense.
+//! - What a program reads goes to the standard output, everything else to the standard error.
+//! - A failure is one sentence on the standard error.
+
+mod args;
+mod consume;
+mod demo;
+mod failure;
+mod files;
+mod intake;
+mod lines;
+mod log;
+mod logging;
+mod moment;
+mod numbers;
+mod output;
+mod printed;
+mod produce;
+mod segments;
+mod serve;
+mod settings;
+mod signals;
+mod table;
+mod target;
+mod topic;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Args, Command};
+use failure::Failure;
+
+/// Does what the process was started for.
+pub(crate) fn run() -> ExitCode {
+    let outcome = parse(std::env::args_os()).and_then(|args| match args {
+        Some(args) => execute(args),
+        None => Ok(()),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(sentence) = failure.sentence() {
+                eprintln!("highwater: {sentence}");
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// What was asked for; `None` if it was help or the version, which have been printed.
+fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Args>, Failure> {
+    match Args::try_parse_from(words) {
+        Ok(args) => Ok(Some(args)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            output::text(&error.render().to_string()).map(|()| None)
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprint!("{}", error.render());
+            Err(Failure::Told)
+        }
+        Err(error) => Err(Failure::Usage(sentence(&error.render().to_string()))),
+    }
+}
+
+/// The first paragraph of what the parser says, in one line, and where to read more.
+fn sentence(rendered: &str) -> String {
+    let paragraph = rendered.split("\n\n").next().unwrap_or_default();
+    let paragraph = paragraph.trim_start_matches("error: ");
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    format!("{}; see `highwater --help`", words.join(" "))
+}
+
+fn execute(args: Args) -> Result<(), Failure> {
+    logging::start(args.log_level.as_deref(), matches!(args.command, Command::Serve(_)))?;
+    match args.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Topic(args) => topic::run(args),
+        Command::Produce(args) => produce::run(args),
+        Command::Consume(args) => consume::run(args),
+        Command::Log(args) => log::run(args),
+        Command::Demo(args) => demo::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_says_one_line() {
+        let text = "error: the following required arguments were not provided:\n  <TOPIC>\n\nUsage";
+        assert_eq!(
+            sentence(text),
+            "the following required arguments were not provided: <TOPIC>; see `highwater --help`"
+        );
+    }
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}

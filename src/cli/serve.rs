@@ -1,0 +1,103 @@
+//! `highwater serve`: a broker as a process of its own.
+//!
+//! Floor 4 of highwater.
+//!
+//! Invariants
+//! - It never listens beyond this machine unless that was asked for.
+//! - The first signal stops it in good order, exit code 0; the second at once, exit code 1.
+
+use std::net::ToSocketAddrs;
+use std::path::Path;
+
+use highwater_broker::{Broker, Builder, KafkaListener};
+
+use super::args::ServeArgs;
+use super::failure::Failure;
+use super::settings::Settings;
+use super::signals::Signals;
+use super::{files, output};
+
+/// Runs the command.
+pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let settings = Settings::load(&args)?;
+    if args.print_config {
+        return output::text(&settings.to_toml());
+    }
+    if !settings.allow_unauthenticated {
+        settings.kafka.iter().try_for_each(stays_on_this_machine)?;
+    }
+    if args.dev {
+        let folder = files::temporary_folder()?;
+        let served = serve(&settings, folder.path());
+        files::remove(folder)?;
+        return served;
+    }
+    match &settings.data_dir {
+        Some(dir) => serve(&settings, dir),
+        None => Err(Failure::Usage(
+            "where is the data to live? Give --data-dir DIR, or --dev for a temporary folder"
+                .to_owned(),
+        )),
+    }
+}
+
+fn serve(settings: &Settings, dir: &Path) -> Result<(), Failure> {
+    let builder = Broker::builder().data_dir(dir).config(settings.broker.clone());
+    let listeners = settings.kafka.iter().cloned();
+    let broker = listeners.fold(builder, Builder::listen_kafka).start()?;
+    let handle = broker.handle().clone();
+    let stopped = handle.block_on(async {
+        let mut signals = Signals::listen()?;
+        // Nobody may be there to read it.
+        let _ = output::text(&ready(&broker, settings, dir));
+        signals.next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::select! {
+            stopped = broker.shutdown() => Ok(stopped?),
+            () = signals.next() => std::process::exit(1),
+        }
+    });
+    drop(broker);
+    stopped
+}
+
+/// One line: where to connect, and what surprises people.
+fn ready(broker: &Broker, settings: &Settings, dir: &Path) -> String {
+    let entries = settings.broker.entries();
+    let surprising: Vec<String> = entries
+        .iter()
+        .filter(|entry| SURPRISING.contains(&entry.name))
+        .map(|entry| format!("{}={}", entry.name, entry.value))
+        .collect();
+    format!(
+        "highwater {} is ready: bootstrap {}, data in {}, {}\n",
+        env!("CARGO_PKG_VERSION"),
+        broker.bootstrap_servers(),
+        dir.display(),
+        surprising.join(", ")
+    )
+}
+
+fn stays_on_this_machine(listener: &KafkaListener) -> Result<(), Failure> {
+    let bind = &listener.bind;
+    let found = (bind.host.as_str(), bind.port).to_socket_addrs();
+    let mut found =
+        found.map_err(|error| Failure::Failed(format!("cannot listen on {bind}: {error}")))?;
+    if found.all(|address| address.ip().to_canonical().is_loopback()) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "listening on {bind} would let anyone who reaches this machine read and write everything, \
+         for clients are not authenticated; bind to 127.0.0.1, or accept it with \
+         --allow-unauthenticated"
+    )))
+}
+
+/// Defaults that people meet.
+const SURPRISING: &[&str] = &[
+    "auto.create.topics.enable",
+    "num.partitions",
+    "log.durability",
+    "log.retention.ms",
+    "group.initial.rebalance.delay.ms",
+];

@@ -1,0 +1,72 @@
+//! The broker that a command works on: one that runs, or one of its own over a data directory.
+//!
+//! Floor 4 of highwater.
+//!
+//! Invariants
+//! - A command that only reads never makes a data directory.
+//! - A broker of the command's own is closed in good order, however the command ends.
+
+use std::path::Path;
+
+use highwater::EmbeddedClient;
+use highwater_broker::Broker;
+use highwater_client::Client;
+use tokio::runtime::Runtime;
+
+use super::args::TargetArgs;
+use super::failure::Failure;
+use super::settings::Settings;
+use super::signals::Signals;
+
+/// Whether the command may make a data directory that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Make,
+    Refuse,
+}
+
+impl TargetArgs {
+    /// Does some work with a client of the broker.
+    pub(crate) fn run<T>(
+        &self,
+        missing: Missing,
+        work: impl AsyncFnOnce(Client, Signals) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let runtime = runtime()?;
+        let outcome = match &self.data_dir {
+            Some(dir) => {
+                let broker = open(dir, missing)?;
+                let client = Client::embedded(&broker);
+                let outcome = runtime.block_on(async { work(client, Signals::listen()?).await });
+                let closed = broker.shutdown_blocking();
+                outcome.and_then(|value| Ok(closed.map(|()| value)?))
+            }
+            None => runtime.block_on(async {
+                let mut signals = Signals::listen()?;
+                let connected = async { Ok(Client::connect(&self.bootstrap.join(",")).await?) };
+                let client = signals.unless_interrupted(connected).await?;
+                work(client, signals).await
+            }),
+        };
+        // Nobody waits for a thread that reads a terminal.
+        runtime.shutdown_background();
+        outcome
+    }
+}
+
+/// A runtime for the client of one command.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("highwater-cli")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))
+}
+
+fn open(dir: &Path, missing: Missing) -> Result<Broker, Failure> {
+    if missing == Missing::Refuse && !dir.is_dir() {
+        return Err(Failure::Failed(format!("there is no data directory {}", dir.display())));
+    }
+    Ok(Broker::builder().data_dir(dir).config(Settings::for_one_command()?).start()?)
+}
