@@ -106,7 +106,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                     Some(job) => self.take(*job).await?,
                     None => return self.drain().await,
                 },
-                answer = head(&mut self.under_way), if has_head => self.put_head(answer)?,
+                answer = head(&mut self.under_way), if has_head => self.put_head(answer).await?,
             }
         }
     }
@@ -142,7 +142,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 }
             },
         };
-        self.outlet.put(tag, answer)?;
+        self.put(tag, answer).await?;
         self.outlet.flush().await
     }
 
@@ -154,7 +154,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 return Ok(());
             }
             let answer = head(&mut self.under_way).await;
-            self.put_head(answer)?;
+            self.put_head(answer).await?;
         }
     }
 
@@ -169,18 +169,31 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 })
             });
             match ready.await {
-                Some(answer) => self.put_head(answer)?,
+                Some(answer) => self.put_head(answer).await?,
                 None => break,
             }
         }
         self.outlet.flush().await
     }
 
-    fn put_head(&mut self, answer: Result<Option<Response>, Refusal>) -> Result<(), End> {
+    async fn put_head(&mut self, answer: Result<Option<Response>, Refusal>) -> Result<(), End> {
         match self.under_way.pop_front() {
-            Some(begun) => self.outlet.put(begun.tag, answer),
+            Some(begun) => self.put(begun.tag, answer).await,
             None => Ok(()),
         }
+    }
+
+    async fn put(
+        &mut self,
+        tag: O::Tag,
+        answer: Result<Option<Response>, Refusal>,
+    ) -> Result<(), End> {
+        let put = self.outlet.put(tag, answer);
+        if put.is_err() {
+            // The end is no reason to keep back what came before it.
+            self.outlet.flush().await?;
+        }
+        put
     }
 }
 
@@ -205,9 +218,7 @@ async fn execute(
 }
 
 /// The answer of the first request that is under way; it stays in its place.
-async fn head<T>(
-    under_way: &mut VecDeque<Begun<'_, T>>,
-) -> Result<Option<Response>, Refusal> {
+async fn head<T>(under_way: &mut VecDeque<Begun<'_, T>>) -> Result<Option<Response>, Refusal> {
     match under_way.front_mut() {
         Some(begun) => begun.answer.as_mut().await,
         None => std::future::pending().await,

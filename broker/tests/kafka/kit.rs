@@ -13,7 +13,7 @@ use highwater_broker::service::Service;
 use highwater_log::fs::Fs;
 use highwater_log::fs::mem::MemFs;
 use highwater_proto::batch_builder::BatchBuilder;
-use highwater_proto::clock::Wall;
+use highwater_proto::clock::{Clock, Mono, Wall};
 use highwater_proto::compress::Codec;
 use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::create_topics::{CreateTopic, CreateTopicsRequest};
@@ -80,6 +80,11 @@ impl Rig {
         self.clock.advance(duration);
     }
 
+    /// How far the clock was moved.
+    pub(crate) fn clock_since_start(&self) -> Duration {
+        self.clock.now().mono.since(Mono::default())
+    }
+
     /// Waits until so many fetches wait for records.
     pub(crate) fn until_parked(&self, count: usize) {
         until(|| self.service.parked_count() == count);
@@ -123,11 +128,7 @@ impl Client {
 
     /// The next answer, without its size.
     pub(crate) fn receive_frame(&mut self) -> Bytes {
-        let mut size = [0; SIZE_BYTES];
-        self.stream.read_exact(&mut size).unwrap();
-        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
-        self.stream.read_exact(&mut frame).unwrap();
-        Bytes::from(frame)
+        self.try_receive_frame().expect("an answer comes")
     }
 
     /// The next answer, which is to a request of this type and version.
@@ -153,6 +154,26 @@ impl Client {
             let frame = self.receive_frame();
             Response::decode_frame(request.key(), version, frame).unwrap().1
         })
+    }
+
+    /// Sends a frame and takes an answer, if the connection lives so long.
+    pub(crate) fn try_call(&mut self, frame: &[u8]) -> Option<Bytes> {
+        self.stream.write_all(frame).ok()?;
+        self.try_receive_frame()
+    }
+
+    /// Sends frames together; gives how many were answered before the connection ended.
+    pub(crate) fn try_call_all(&mut self, frames: &[Bytes]) -> Option<usize> {
+        self.stream.write_all(&frames.concat()).ok()?;
+        Some(frames.iter().map_while(|_| self.try_receive_frame()).count())
+    }
+
+    fn try_receive_frame(&mut self) -> Option<Bytes> {
+        let mut size = [0; SIZE_BYTES];
+        self.stream.read_exact(&mut size).ok()?;
+        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
+        self.stream.read_exact(&mut frame).ok()?;
+        Some(Bytes::from(frame))
     }
 
     /// Whether the broker has closed the connection without another byte.

@@ -20,4 +20,5 @@ mod local;
 mod logs;
 mod order;
 mod patience;
+mod requests;
 mod shutdown;
