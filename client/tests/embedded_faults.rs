@@ -1,5 +1,7 @@
 //! The producer's promises against the real broker, on sessions that lose requests and answers.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +21,8 @@ enum Fault {
     NotSent,
     LostRequest,
     LostReply,
-    /// The answer comes after so many milliseconds, behind later ones.
-    Late(u64),
+    /// The answer comes after so many turns of the other tasks, behind later ones.
+    Late(u32),
 }
 
 /// A session with the real broker, with a script of faults that all sessions share.
@@ -44,23 +46,22 @@ impl Exchange for Faulty {
             ApiKey::Produce => self.faults.lock().unwrap().pop_front().unwrap_or(Fault::Ok),
             _ => Fault::Ok,
         };
-        let why = || "the test drops it".to_owned();
-        let lost = || ExchangeError::Unknown { why: why() };
+        let why = "the test drops it".to_owned();
         match fault {
             Fault::Ok => self.inner.send(version, request),
-            Fault::NotSent => Box::pin(std::future::ready(Err(ExchangeError::NotSent {
-                why: why(),
-            }))),
-            Fault::LostRequest => Box::pin(std::future::ready(Err(lost()))),
+            Fault::NotSent => Box::pin(std::future::ready(Err(ExchangeError::NotSent { why }))),
+            Fault::LostRequest => Box::pin(std::future::ready(Err(ExchangeError::Unknown { why }))),
             Fault::LostReply => {
                 let answer = self.inner.send(version, request);
-                Box::pin(async move { answer.await.and(Err(lost())) })
+                Box::pin(async move { answer.await.and(Err(ExchangeError::Unknown { why })) })
             }
-            Fault::Late(ms) => {
+            Fault::Late(turns) => {
                 let answer = self.inner.send(version, request);
                 Box::pin(async move {
                     let answer = answer.await;
-                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                    }
                     answer
                 })
             }
@@ -74,7 +75,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::NotSent),
         2 => Just(Fault::LostRequest),
         2 => Just(Fault::LostReply),
-        2 => (1..8_u64).prop_map(Fault::Late),
+        2 => (1..200_u32).prop_map(Fault::Late),
     ]
 }
 

@@ -7,6 +7,7 @@
 //!   in flight is answered, and what failed is sent again first, one at a time.
 //! - What is sent stays within the window of the broker: a batch whose answer is lost is recognised
 //!   when it comes again, because few enough came after it.
+//! - The first batch under a producer id travels alone.
 //! - A sequence number belongs to one batch for as long as its outcome is in doubt. A new producer
 //!   id is used only when nothing is in flight and no outcome is in doubt: a broker takes the
 //!   sequence numbers of one id without a gap, so what it refused under the old id is not stored.
@@ -94,6 +95,8 @@ pub(super) struct Partition {
     /// The producer id that the sequence numbers count under.
     identity: Option<Identity>,
     next_sequence: i32,
+    /// Whether the broker has stored a batch under that id.
+    is_known: bool,
     /// Whether a batch was given up whose sequence number was used: the id is of no use any more.
     is_broken: bool,
     not_before: Mono,
@@ -112,6 +115,7 @@ impl Default for Partition {
             window: VecDeque::new(),
             identity: None,
             next_sequence: 0,
+            is_known: false,
             is_broken: false,
             not_before: Mono(0),
             backoff: None,
@@ -170,7 +174,10 @@ impl Partition {
                 Stance::InFlight
             };
         }
-        if self.window.len() >= rules.window_max() {
+        // A broker takes any first sequence number of an id that it does not know, so the batch
+        // behind a lost first one would be stored before it.
+        let window_max = if self.is_known { rules.window_max() } else { 1 };
+        if self.window.len() >= window_max {
             return Stance::InFlight;
         }
         let stance = match &self.open {
@@ -211,6 +218,7 @@ impl Partition {
             self.identity = Some(self.fresh(newest)?);
             self.next_sequence = 0;
             self.is_broken = false;
+            self.is_known = false;
             self.window.clear();
             self.retry.iter_mut().for_each(|batch| batch.stamp(None));
         }
@@ -253,6 +261,7 @@ impl Partition {
         let error = match result {
             Ok(base_offset) => {
                 self.backoff = None;
+                self.is_known = true;
                 self.shrink_window();
                 return Some((batch, Fate::Stored(base_offset)));
             }

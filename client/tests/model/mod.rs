@@ -1,4 +1,4 @@
-//! A model of a broker's partitions and of a bad network, on the test's own clock.
+//! A model of a broker's partitions and of a bad network, on tokio's paused clock, which jumps whenever all tasks wait.
 //!
 //! Appends follow Kafka's rules for idempotent producers: sequence numbers without a gap, and a
 //! window of five batches in which repetitions are recognised. What happens to each request is
@@ -8,9 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use highwater_client::{ClientError, Dial, ErrorCode};
+use highwater_client::{ClientError, Dial, ErrorCode, SystemClock};
 use highwater_proto::batch::{BatchHeader, check_crc, sequence_add};
-use highwater_proto::clock::{Clock, Mono, Now, Sleep, Wall};
+use highwater_proto::clock::Clock;
 use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
 use highwater_proto::kafka::messages::init_producer_id::InitProducerIdResponse;
 use highwater_proto::kafka::messages::metadata::{
@@ -21,7 +21,6 @@ use highwater_proto::kafka::messages::produce::{
 };
 use highwater_proto::kafka::{ApiKey, Request, Response};
 use highwater_proto::record::RecordIter;
-use tokio::time::Instant;
 
 /// What happens to one Produce request, after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +177,10 @@ impl Log {
             if let Some(known) = window.iter().find(is_it) {
                 return Ok(known.base_offset);
             }
-            let expected = window.back().map_or(0, |last| sequence_add(last.last, 1));
+            // As in Kafka, an id that is not known here may begin with any sequence number.
+            let expected = window
+                .back()
+                .map_or(first, |last| sequence_add(last.last, 1));
             if first != expected {
                 return Err(ErrorCode::OutOfOrderSequenceNumber);
             }
@@ -230,6 +232,9 @@ impl Exchange for Session {
                     Fault::NotSent | Fault::LostRequest(_) => None,
                     _ => Some(model.produce(&request, fault)),
                 };
+                if request.acks == 0 {
+                    return Box::pin(std::future::ready(Ok(None)));
+                }
                 Box::pin(answer(fault, executed))
             }
             Request::InitProducerId(_) => {
@@ -245,7 +250,7 @@ impl Exchange for Session {
             Request::Metadata(request) => Box::pin(std::future::ready(Ok(Some(
                 model.metadata(&request).into(),
             )))),
-            other => panic!("the model does not know {:?}", other.key()),
+            other => unreachable!("the model does not know {:?}", other.key()),
         }
     }
 }
@@ -255,7 +260,10 @@ async fn answer(
     executed: Option<ProduceResponse>,
 ) -> Result<Option<Response>, ExchangeError> {
     let why = || "the model drops it".to_owned();
-    let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    let pause = |ms| {
+        let clock = SystemClock::new();
+        clock.sleep_until(clock.now().mono.plus(Duration::from_millis(ms)))
+    };
     match fault {
         Fault::Ok(ms) | Fault::NotLeader(ms) | Fault::TooLarge(ms) => {
             pause(ms).await;
@@ -278,29 +286,5 @@ impl Dial for ModelDial {
     fn dial(&self, _: &str) -> BoxFuture<'static, Result<Arc<dyn Exchange>, ClientError>> {
         let session = Session(Arc::clone(&self.0));
         Box::pin(async move { Ok(Arc::new(session) as Arc<dyn Exchange>) })
-    }
-}
-
-/// tokio's clock, which the test pauses: it jumps whenever all tasks wait.
-#[derive(Debug)]
-pub(crate) struct TestClock(Instant);
-
-impl TestClock {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Instant::now()))
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> Now {
-        let mono = Mono(0).plus(self.0.elapsed());
-        Now {
-            mono,
-            wall: Wall(1_700_000_000_000 + i64::try_from(mono.0 / 1_000_000).unwrap()),
-        }
-    }
-
-    fn sleep_until(&self, at: Mono) -> Sleep {
-        Box::pin(tokio::time::sleep(at.since(self.now().mono)))
     }
 }
