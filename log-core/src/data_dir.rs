@@ -317,7 +317,10 @@ fn check_version(fs: &dyn Fs, root: &Path) -> Result<bool, LogError> {
         checkpoint::replace(fs, root, VERSION, &OURS.encode())?;
         return Ok(true);
     };
-    let features = understood(bytes, root)?;
+    let features = features_of(bytes, root)?;
+    features
+        .refusal()
+        .map_or(Ok(()), |why| too_new(root, why))?;
     if features.with_ours() != features {
         checkpoint::replace(fs, root, VERSION, &features.with_ours().encode())?;
     }
@@ -333,19 +336,18 @@ fn read_version(fs: &dyn Fs, root: &Path) -> Result<Option<Bytes>, LogError> {
     )
 }
 
-/// What the files use, unless this version must not touch them.
-fn understood(version: Bytes, root: &Path) -> Result<Features, LogError> {
-    let too_new = |why| LogError::TooNew {
+fn features_of(version: Bytes, root: &Path) -> Result<Features, LogError> {
+    Features::decode(version).or_else(|error| match error {
+        EnvelopeError::TooNew { .. } => too_new(root, error.to_string()),
+        error => Err(bad_version(root, &error.to_string())),
+    })
+}
+
+fn too_new<T>(root: &Path, why: String) -> Result<T, LogError> {
+    Err(LogError::TooNew {
         dir: root.to_owned(),
         why,
-    };
-    let features = Features::decode(version).map_err(|error| match error {
-        EnvelopeError::TooNew { .. } => too_new(error.to_string()),
-        error => bad_version(root, &error.to_string()),
-    })?;
-    features
-        .refusal()
-        .map_or(Ok(features), |why| Err(too_new(why)))
+    })
 }
 
 fn bad_version(root: &Path, why: &str) -> LogError {

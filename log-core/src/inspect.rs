@@ -69,7 +69,9 @@ pub enum FindingKind {
     Index,
     /// A small file beside the segments is missing or damaged; the next start makes it anew.
     State,
-    /// Bytes that were durable are not what was written.
+    /// Bytes that were durable are not what was written. Behind the recovery point: a right batch
+    /// stands behind a wrong one, which a power cut can cause in bytes that nobody was promised;
+    /// the next start copies them aside and cuts them off.
     CorruptBatch,
     /// Records are missing between two offsets.
     OffsetGap,

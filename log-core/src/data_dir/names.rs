@@ -1,6 +1,6 @@
 //! What lies under `logs`: whose it is, and what is nobody's.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 //!
 //! Invariants
 //! - Only the one way to write an id names a log; whatever else lies there is left alone.

@@ -1,6 +1,6 @@
 //! A data directory that is only looked at.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 //!
 //! Invariants
 //! - Nothing is created, changed or removed, but for the holder's name in the lock file.
@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{bad_version, lock, names, read_clean, read_version, understood};
+use super::{bad_version, features_of, lock, names, read_clean, read_version, too_new};
 use crate::checkpoint::RecoveryPoint;
 use crate::error::LogError;
 use crate::fs::{DirLock, Fs, LOCK_FILE, OpenMode};
@@ -45,10 +45,13 @@ impl Peek {
             false => None,
         };
         let version = read_version(&**fs, root)?;
-        understood(
-            version.ok_or_else(|| bad_version(root, "it is missing"))?,
-            root,
-        )?;
+        let features = match version {
+            Some(version) => features_of(version, root)?,
+            None => return Err(bad_version(root, "it is missing")),
+        };
+        if let Some(why) = features.refusal_to_read() {
+            return too_new(root, why);
+        }
         let (_, points) = RecoveryPoints::open(Arc::clone(fs), root, OpenMode::Read)?;
         Ok(Self {
             root: root.to_owned(),

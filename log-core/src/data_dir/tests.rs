@@ -87,6 +87,9 @@ fn a_newer_format_is_refused_and_an_unknown_compatible_feature_is_kept() {
                 .contains("needs a newer version of Highwater"),
             "{error}"
         );
+        let looker: Arc<dyn Fs> = Arc::new(fs.clone());
+        let may_look = newer.incompatible == OURS.incompatible;
+        assert_eq!(Peek::new(&looker, Path::new(ROOT)).is_ok(), may_look);
     }
     let ours = OURS.encode();
     let body = &ours[crate::envelope::ENVELOPE_BYTES..];

@@ -54,21 +54,23 @@ impl Features {
         })
     }
 
+    /// Why this library must not even read the directory.
+    pub(super) fn refusal_to_read(self) -> Option<String> {
+        let unknown = self.incompatible & !OURS.incompatible;
+        (unknown != 0)
+            .then(|| format!("its files use features that are unknown here (bits {unknown:#x})"))
+    }
+
     /// Why this library, which reads and writes, must not open the directory.
     pub(super) fn refusal(self) -> Option<String> {
-        let unknown = self.incompatible & !OURS.incompatible;
-        let unknown_to_writers = self.read_only & !OURS.read_only;
-        if unknown != 0 {
-            Some(format!(
-                "its files use features that are unknown here (bits {unknown:#x})"
-            ))
-        } else if unknown_to_writers != 0 {
-            Some(format!(
-                "its files use features that this version must not write (bits {unknown_to_writers:#x})"
-            ))
-        } else {
-            None
-        }
+        let unknown = self.read_only & !OURS.read_only;
+        self.refusal_to_read().or_else(|| {
+            (unknown != 0).then(|| {
+                format!(
+                    "its files use features that this version must not write (bits {unknown:#x})"
+                )
+            })
+        })
     }
 
     /// These, and what this library writes.

@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! - Nothing is ever lost while a handle lives: `sync` and `sync_dir` have nothing to do.
-//! - A file holds chunks of at most [`CHUNK_BYTES`], all but the last one full, so that growing
+//! - A file holds chunks of at most `CHUNK_BYTES`, all but the last one full, so that growing
 //!   copies at most one chunk.
 //! - The lock of the names is never held while bytes are copied.
 

@@ -134,7 +134,7 @@ impl LogCheck<'_, '_> {
         next: Option<Offset>,
         history: &Epochs,
     ) -> Result<Offset, LogError> {
-        let Some((file, bytes)) = self.open(info.base)? else {
+        let Some(Readable { file, bytes }) = self.open(info.base)? else {
             return Ok(info.end);
         };
         let mut index = self.indexes(info.base, Some(info.bytes))?;
@@ -177,7 +177,7 @@ impl LogCheck<'_, '_> {
         next: Offset,
         history: &Epochs,
     ) -> Result<Offset, LogError> {
-        let Some((file, bytes)) = self.open(base)? else {
+        let Some(Readable { file, bytes }) = self.open(base)? else {
             return Ok(next);
         };
         let mut index = self.indexes(base, None)?;
@@ -191,17 +191,20 @@ impl LogCheck<'_, '_> {
     /// The last segment: up to the recovery point it was durable, behind it a crash may have torn
     /// it.
     fn check_active(&mut self, base: Offset, history: &Epochs) -> Result<Offset, LogError> {
-        let Some((file, bytes)) = self.open(base)? else {
+        let Some(Readable { file, bytes }) = self.open(base)? else {
             return Ok(base);
         };
         let point = self.point.filter(|point| point.segment == base);
-        let durable = point.map_or(Tally::empty(base), |point| Tally {
-            end: point.offset,
-            position: point.position.0,
-            sum: point.sum,
-            batches: point.batches,
-            max_timestamp: point.max_timestamp,
-        });
+        let durable = point.map_or_else(
+            || Tally::empty(base),
+            |point| Tally {
+                end: point.offset,
+                position: point.position.0,
+                sum: point.sum,
+                batches: point.batches,
+                max_timestamp: point.max_timestamp,
+            },
+        );
         let mut index = self.indexes(base, None)?;
         let info = sealed_info(base, &durable, 0);
         let survey = Survey::watched(
@@ -328,7 +331,7 @@ impl LogCheck<'_, '_> {
     }
 
     /// A segment's file and its length; nothing if retention has removed it meanwhile.
-    fn open(&mut self, base: Offset) -> Result<Option<(Arc<dyn File>, u64)>, LogError> {
+    fn open(&mut self, base: Offset) -> Result<Option<Readable>, LogError> {
         let path = SegmentFile::Log.path(self.dir, base);
         let file = match self.fs.open(&path, OpenMode::Read) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -336,7 +339,7 @@ impl LogCheck<'_, '_> {
         };
         let bytes = file.len().map_err(|error| self.unreadable(base, error))?;
         self.teller.segment(path, bytes);
-        Ok(Some((file, bytes)))
+        Ok(Some(Readable { file, bytes }))
     }
 
     fn indexes(&self, base: Offset, sealed_bytes: Option<u64>) -> Result<IndexCheck, LogError> {
@@ -400,6 +403,12 @@ impl LogCheck<'_, '_> {
             what,
         });
     }
+}
+
+/// A segment's file, and how long it was when it was opened.
+struct Readable {
+    file: Arc<dyn File>,
+    bytes: u64,
 }
 
 /// Offsets that no byte is left of.

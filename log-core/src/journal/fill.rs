@@ -1,6 +1,6 @@
 //! Zeros ahead of the groups: the first life that needs them finds its blocks written.
 //!
-//! Floor 6 of log-core.
+//! Floor 5 of log-core.
 //!
 //! A sync of bytes that overwrite written blocks costs about two thirds of one that makes a file
 //! longer (ADR 1). The free file is filled, never the one in use, and without the journal's lock.

@@ -95,16 +95,21 @@ fn a_flipped_bit_in_a_sealed_segment_costs_its_batch_only() {
 fn a_flipped_bit_below_the_recovery_point_of_the_active_segment_is_never_cut() {
     let file = log_file(16);
     let length = synced_rig(small()).0.file(&file).len();
-    for at in 0..length {
-        let (mut rig, point) = synced_rig(small());
+    let cases = (0..length).flat_map(|at| [(at, false), (at, true)]);
+    for (at, is_clean) in cases {
+        let (mut rig, mut point) = synced_rig(small());
+        if is_clean {
+            rig.log.close(rig.now).unwrap();
+            point = rig.log.recovery_point();
+        }
         let kept = places(&rig, 16, 18);
         rig.edit(&file, |bytes| bytes[at] ^= 1 << (at % 8));
-        let report = rig.reopen(Some(point.clone()), false);
+        let report = rig.reopen(Some(point.clone()), is_clean);
         assert_eq!(report.torn_bytes, 0, "byte {at}");
         assert_eq!(rig.log.marks().end(), Offset(18), "byte {at}");
         let (begin, hit) = kept.iter().rfind(|(begin, _)| *begin <= at as u64).unwrap();
         if (12..16).contains(&(at as u64 - begin)) {
-            // Found at the start if no index vouches for the batch, else at its first read.
+            // No checksum of the batch covers it: the index's sums do, or that of the point.
             let read = rig
                 .log
                 .reader()

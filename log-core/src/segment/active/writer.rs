@@ -19,7 +19,9 @@ use super::{Active, ActiveIndex};
 use crate::error::LogError;
 use crate::fs::{File, Fs, OpenMode};
 use crate::index_file::{IndexKind, frame};
-use crate::segment::{BadRange, BadRanges, Boundary, Checked, Indexes, SUMMED_BYTES, SegmentFile, Tally};
+use crate::segment::{
+    BadRange, BadRanges, Boundary, Checked, Indexes, SUMMED_BYTES, SegmentFile, Tally,
+};
 use crate::types::Offset;
 
 /// A batch as it is stored: a new prefix, and the rest as its producer sent it.
