@@ -92,7 +92,7 @@ settings! {
     "log.journal.bytes" log_journal_bytes: u64 = 64 * MIB as u64, 0..=1 << 40;
     /// Logs with larger batches in one commit are synced themselves, in bytes.
     "log.journal.batch.max.bytes" log_journal_batch_max_bytes: usize
-        = 256 * 1024, 0..=i64::from(i32::MAX);
+        = 64 * 1024, 0..=i64::from(i32::MAX);
     /// The time between two writings of the recovery points, in milliseconds.
     "log.checkpoint.interval.ms" log_checkpoint_interval_ms: u64 = 1_000, 1..=i64::MAX;
     /// An idempotent producer that is silent for so long is forgotten, in milliseconds.

@@ -128,7 +128,7 @@ impl Default for ShardConfig {
     fn default() -> Self {
         Self {
             journal_bytes: 64 << 20,
-            journal_batch_bytes_max: 256 << 10,
+            journal_batch_bytes_max: 64 << 10,
             checkpoint_ms: 1000,
             min_free_bytes: 64 << 20,
         }
