@@ -24,6 +24,8 @@ CC=/bin/false cargo check -p highwater --lib --no-default-features --locked
 if [[ "${1:-}" == "--slow" ]]; then
   step "loom"
   tests/loom
+  step "crash sweep, in full"
+  HW_CRASH_FULL=1 cargo test --profile crash -p highwater --test crash --locked -- --nocapture
   step "benches, smoke"
   cargo bench --locked -- --test
 fi

@@ -14,7 +14,12 @@ use highwater_tests::world::{Damage, Stop, World};
 /// A world with several sealed segments and recovery points, stopped.
 fn durable_world(is_clean: bool) -> World {
     let mut world = World::new_started();
-    let rolls = [Step::AppendLarge, Step::AppendBoth, Step::AppendTwice, Step::Roll];
+    let rolls = [
+        Step::AppendLarge,
+        Step::AppendBoth,
+        Step::AppendTwice,
+        Step::Roll,
+    ];
     for step in rolls.into_iter().cycle().take(12) {
         world.step(step).unwrap();
     }
@@ -28,7 +33,9 @@ fn durable_world(is_clean: bool) -> World {
 
 fn segments(world: &World) -> Vec<PathBuf> {
     let files = world.disk.files().into_iter();
-    files.filter(|path| path.starts_with(dir(A)) && has_end(path, "log")).collect()
+    files
+        .filter(|path| path.starts_with(dir(A)) && has_end(path, "log"))
+        .collect()
 }
 
 fn has_end(path: &Path, end: &str) -> bool {
@@ -41,7 +48,11 @@ fn start_on(world: &World, damage: impl FnOnce(&World)) -> (World, bool) {
     damage(&after);
     let sizes = |world: &World| -> BTreeSet<(PathBuf, usize)> {
         let sized = |path: PathBuf| {
-            let len = world.disk.content(&path).expect("the file was listed").len();
+            let len = world
+                .disk
+                .content(&path)
+                .expect("the file was listed")
+                .len();
             (path, len)
         };
         segments(world).into_iter().map(sized).collect()
@@ -49,7 +60,10 @@ fn start_on(world: &World, damage: impl FnOnce(&World)) -> (World, bool) {
     let before = sizes(&after);
     let started = after.start().is_ok();
     let missing: Vec<_> = before.difference(&sizes(&after)).cloned().collect();
-    assert!(missing.is_empty(), "segments were deleted or cut: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "segments were deleted or cut: {missing:?}"
+    );
     (after, started)
 }
 
@@ -68,9 +82,15 @@ fn a_flipped_bit_in_a_segment_is_named_and_the_rest_is_readable() {
                 let place = format!("{} byte {position}, clean: {is_clean}", path.display());
                 assert!(started, "{place}: the start failed");
                 let Damage { refused, wrong } = after.read_damaged();
-                assert!(wrong.is_empty(), "{place}: wrong bytes were served: {wrong:?}");
+                assert!(
+                    wrong.is_empty(),
+                    "{place}: wrong bytes were served: {wrong:?}"
+                );
                 let batches = refused.len();
-                assert!((1..=STRETCH_BATCHES_MAX).contains(&batches), "{place}: {refused:?}");
+                assert!(
+                    (1..=STRETCH_BATCHES_MAX).contains(&batches),
+                    "{place}: {refused:?}"
+                );
                 tried += 1;
             }
         }

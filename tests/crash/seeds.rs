@@ -7,7 +7,7 @@ use crate::is_full;
 
 #[test]
 fn random_lives_keep_every_promise() {
-    let seeds = seeds(if is_full() { 20_000 } else { 1000 });
+    let seeds = seeds(if is_full() { 5000 } else { 300 });
     for seed in &seeds {
         if let Err(finding) = lives(*seed, None) {
             panic!("{finding}");

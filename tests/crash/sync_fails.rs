@@ -15,7 +15,13 @@ fn the_nth_call_fails() {
         for errno in [Errno::Io, Errno::NoSpace] {
             for sticky in [false, true] {
                 for after_sync in after_failures(on) {
-                    let fault = Fault { on, nth: 1, sticky, errno, after_sync };
+                    let fault = Fault {
+                        on,
+                        nth: 1,
+                        sticky,
+                        errno,
+                        after_sync,
+                    };
                     match each_call_fails(fault, None) {
                         Ok(calls) => failed += calls,
                         Err(finding) => panic!("{finding}"),
@@ -25,7 +31,10 @@ fn the_nth_call_fails() {
         }
     }
     println!("{failed} calls failed");
-    assert!(failed > 1000, "only {failed} calls failed: the faults miss their calls");
+    assert!(
+        failed > 1000,
+        "only {failed} calls failed: the faults miss their calls"
+    );
 }
 
 fn after_failures(on: Op) -> Vec<AfterFailedSync> {
@@ -44,22 +53,43 @@ fn a_failed_sync_is_final() {
             let mut world = World::new_started();
             world.step(Step::AppendBoth).unwrap();
             world.step(Step::AppendLarge).unwrap();
-            let once = Fault { on: Op::Sync, nth: 1, sticky: false, errno: Errno::Io, after_sync };
+            let once = Fault {
+                on: Op::Sync,
+                nth: 1,
+                sticky: false,
+                errno: Errno::Io,
+                after_sync,
+            };
             world.disk.inject(once);
             let place = format!("{step:?}, {after_sync:?}");
             let refused = world.step(step);
-            assert!(matches!(refused, Err(Stop::Refused(_))), "{place}: {refused:?}");
+            assert!(
+                matches!(refused, Err(Stop::Refused(_))),
+                "{place}: {refused:?}"
+            );
             assert!(world.poisoned().is_some(), "{place}: the shard goes on");
 
             let disk = world.disk.clone();
             let calls = || [Op::Write, Op::Sync, Op::Create].map(|op| disk.calls(op));
             let before = calls();
-            for later in [Step::Append, Step::AppendCached, Step::AppendWritten, Step::Flush] {
+            for later in [
+                Step::Append,
+                Step::AppendCached,
+                Step::AppendWritten,
+                Step::Flush,
+            ] {
                 let _refused = world.step(later);
             }
-            assert_eq!(calls(), before, "{place}: the disk was written or synced again");
+            assert_eq!(
+                calls(),
+                before,
+                "{place}: the disk was written or synced again"
+            );
             let Damage { refused, wrong } = world.read_damaged();
-            assert!(refused.is_empty() && wrong.is_empty(), "{place}: {refused:?} {wrong:?}");
+            assert!(
+                refused.is_empty() && wrong.is_empty(),
+                "{place}: {refused:?} {wrong:?}"
+            );
             for crash in [Crash::Nothing, Crash::Subset, Crash::Killed] {
                 let mut after = world.crash(crash, &mut Rng::new(1));
                 after.start().unwrap();
@@ -70,5 +100,8 @@ fn a_failed_sync_is_final() {
     }
 }
 
-const AFTER_FAILED_SYNC: [AfterFailedSync; 3] =
-    [AfterFailedSync::CleanNew, AfterFailedSync::CleanOld, AfterFailedSync::Dirty];
+const AFTER_FAILED_SYNC: [AfterFailedSync; 3] = [
+    AfterFailedSync::CleanNew,
+    AfterFailedSync::CleanOld,
+    AfterFailedSync::Dirty,
+];

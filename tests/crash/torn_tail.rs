@@ -15,7 +15,12 @@ use highwater_tests::world::World;
 /// where each batch ends.
 fn unsynced_tail() -> (World, Vec<u8>, Vec<usize>) {
     let mut world = World::new_started();
-    for step in [Step::AppendCached, Step::Flush, Step::Checkpoint, Step::AppendCached] {
+    for step in [
+        Step::AppendCached,
+        Step::Flush,
+        Step::Checkpoint,
+        Step::AppendCached,
+    ] {
         world.step(step).unwrap();
     }
     let bytes = world.disk.content(&first_segment(P)).unwrap();
@@ -32,7 +37,11 @@ fn unsynced_tail() -> (World, Vec<u8>, Vec<usize>) {
 
 fn snapshot_of_tail(world: &World) -> (Vec<PathBuf>, Contents) {
     let contents = world.snapshot().unwrap();
-    let contents = contents.into_iter().find(|(id, _)| *id == P).expect("the log is open").1;
+    let contents = contents
+        .into_iter()
+        .find(|(id, _)| *id == P)
+        .expect("the log is open")
+        .1;
     (world.disk.files(), contents)
 }
 
@@ -96,8 +105,16 @@ fn a_batch_beyond_the_cut_does_not_come_back() {
     bytes[ends[2] - 1] ^= 1;
     let mut after = recover(&world, &bytes);
     assert_eq!(batches(&after), 2);
-    let kept = after.disk.files().into_iter().filter(|path| path.starts_with("/data/quarantine"));
-    assert_eq!(kept.count(), 1, "a valid batch behind the cut is kept aside");
+    let kept = after
+        .disk
+        .files()
+        .into_iter()
+        .filter(|path| path.starts_with("/data/quarantine"));
+    assert_eq!(
+        kept.count(),
+        1,
+        "a valid batch behind the cut is kept aside"
+    );
 
     after.step(Step::AppendCached).unwrap();
     let mut again = after.crash(Crash::Nothing, &mut Rng::new(0));
@@ -117,9 +134,17 @@ fn only_the_torn_log_is_touched() {
     let (world, bytes, _) = unsynced_tail();
     let before = world.disk.files();
     let after = recover(&world, &bytes[..bytes.len() - 1]);
-    for path in before.iter().filter(|path| path.extension().is_some_and(|end| end == "log")) {
+    for path in before
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "log"))
+    {
         if !path.starts_with(dir(P)) {
-            assert_eq!(after.disk.content(path), world.disk.content(path), "{}", path.display());
+            assert_eq!(
+                after.disk.content(path),
+                world.disk.content(path),
+                "{}",
+                path.display()
+            );
         }
     }
 }

@@ -13,21 +13,36 @@ use highwater_proto::compress::Codec;
 use crate::model::{LogModel, Model, Removal};
 
 /// An `fsync` log with an idempotent producer.
-pub const A: LogId = LogId { topic: [0xA; 16], partition: 0 };
+pub const A: LogId = LogId {
+    topic: [0xA; 16],
+    partition: 0,
+};
 /// An `fsync` log with a producer that has no id.
-pub const B: LogId = LogId { topic: [0xB; 16], partition: 7 };
+pub const B: LogId = LogId {
+    topic: [0xB; 16],
+    partition: 7,
+};
 /// A `page-cache` log with a producer that has no id.
-pub const P: LogId = LogId { topic: [0xB; 16], partition: 8 };
+pub const P: LogId = LogId {
+    topic: [0xB; 16],
+    partition: 8,
+};
 /// Like [`A`]; a step of a workload creates it, under another id each time: the id of a log that was
 /// removed is never used again.
 const fn created(number: u8) -> LogId {
-    LogId { topic: [0xC0 + number % 0x40; 16], partition: 0 }
+    LogId {
+        topic: [0xC0 + number % 0x40; 16],
+        partition: 0,
+    }
 }
 
 /// The directory of a log.
 #[must_use]
 pub fn dir(id: LogId) -> PathBuf {
-    Path::new(DATA_DIR).join("logs").join(id.topic_dir()).join(id.partition.to_string())
+    Path::new(DATA_DIR)
+        .join("logs")
+        .join(id.topic_dir())
+        .join(id.partition.to_string())
 }
 
 /// The first segment of a log.
@@ -47,7 +62,11 @@ pub fn config(id: LogId) -> LogConfig {
         segment_ms: SEGMENT_MS,
         retention_ms: Some(RETENTION_MS),
         index_interval_bytes: 256,
-        durability: if id == P { Durability::PageCache } else { Durability::Fsync },
+        durability: if id == P {
+            Durability::PageCache
+        } else {
+            Durability::Fsync
+        },
         ..LogConfig::default()
     }
 }
@@ -75,8 +94,16 @@ impl Client {
     #[must_use]
     pub fn new() -> Self {
         // A wall clock of 2023; monotonic time starts somewhere, not at 0.
-        let now = Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000) };
-        Self { model: Model::default(), now, values: 0, removed: 0 }
+        let now = Now {
+            mono: Mono(1_000_000_000),
+            wall: Wall(1_700_000_000_000),
+        };
+        Self {
+            model: Model::default(),
+            now,
+            values: 0,
+            removed: 0,
+        }
     }
 
     /// Moves the clock.
@@ -87,7 +114,10 @@ impl Client {
 
     /// The model of a log; a new one if the log was never named.
     pub fn log(&mut self, id: LogId) -> &mut LogModel {
-        self.model.logs.entry(id).or_insert_with(|| LogModel::new(config(id).durability))
+        self.model
+            .logs
+            .entry(id)
+            .or_insert_with(|| LogModel::new(config(id).durability))
     }
 
     /// The log that a step creates or removes.
@@ -99,7 +129,12 @@ impl Client {
     /// A log is about to be created: a new one, if somebody asked for the removal of the newest.
     pub fn create(&mut self) -> LogId {
         let newest = self.newest();
-        if self.model.logs.get(&newest).is_some_and(|log| log.removal != Removal::No) {
+        if self
+            .model
+            .logs
+            .get(&newest)
+            .is_some_and(|log| log.removal != Removal::No)
+        {
             self.removed += 1;
         }
         self.newest()
@@ -114,7 +149,11 @@ impl Client {
     /// Those of which nobody asked for the removal.
     #[must_use]
     pub fn open_ids(&self) -> Vec<LogId> {
-        let open = self.model.logs.iter().filter(|(_, log)| log.removal == Removal::No);
+        let open = self
+            .model
+            .logs
+            .iter()
+            .filter(|(_, log)| log.removal == Removal::No);
         open.map(|(id, _)| *id).collect()
     }
 
@@ -123,7 +162,11 @@ impl Client {
         let mut builder = BatchBuilder::new(Codec::None);
         if is_idempotent(id) {
             let base_sequence = self.log(id).next_sequence();
-            builder.set_producer(Some(Producer { id: PRODUCER_ID, epoch: 0, base_sequence }));
+            builder.set_producer(Some(Producer {
+                id: PRODUCER_ID,
+                epoch: 0,
+                base_sequence,
+            }));
         }
         self.pass(10);
         for _ in 0..records {
@@ -132,7 +175,9 @@ impl Client {
             let timestamp = self.now.wall.0 - i64::from(self.values.is_multiple_of(3)) * 25;
             let mut value = format!("value {:08}", self.values).into_bytes();
             value.resize(value.len().max(value_bytes), b'.');
-            builder.append(timestamp, Some(b"key"), Some(&value), &[]).expect("the batch has room");
+            builder
+                .append(timestamp, Some(b"key"), Some(&value), &[])
+                .expect("the batch has room");
         }
         builder.build().expect("a batch with a record can be built")
     }

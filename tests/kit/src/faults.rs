@@ -35,7 +35,10 @@ fn one_fault(fault: Fault, sabotage: Option<Sabotage>) -> Result<bool, Finding> 
         how: format!("{fault:?}, {end}"),
     };
     live(&mut world).map_err(|stop| finding(stop, "before the end"))?;
-    for (seed, crash) in [Crash::Nothing, Crash::Killed, Crash::Subset].into_iter().enumerate() {
+    for (seed, crash) in [Crash::Nothing, Crash::Killed, Crash::Subset]
+        .into_iter()
+        .enumerate()
+    {
         let mut after = world.crash(crash, &mut Rng::new(seed as u64));
         recover(&mut after)
             .map_err(|stop| finding(stop, &format!("then {crash:?} with seed {seed}")))?;

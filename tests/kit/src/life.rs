@@ -59,7 +59,9 @@ fn live(world: &mut World, rng: &mut Rng, story: &mut Vec<String>) -> Result<(),
     }
     let word = random_word(1 + rng.below(STEPS_MAX), rng);
     story.push(format!("{word:?}"));
-    let lived = world.start().and_then(|()| word.iter().try_for_each(|step| world.step(*step)));
+    let lived = world
+        .start()
+        .and_then(|()| word.iter().try_for_each(|step| world.step(*step)));
     match lived {
         Err(Stop::Broken(broken)) => Err(broken.into()),
         // It was told to die, or to meet an error that it may give up on.
@@ -78,10 +80,18 @@ fn any_crash(world: &World, rng: &mut Rng) -> Crash {
 }
 
 fn any_fault(rng: &mut Rng) -> Fault {
-    let modes = [AfterFailedSync::CleanNew, AfterFailedSync::CleanOld, AfterFailedSync::Dirty];
+    let modes = [
+        AfterFailedSync::CleanNew,
+        AfterFailedSync::CleanOld,
+        AfterFailedSync::Dirty,
+    ];
     Fault {
         // Syncs are what most depends on.
-        on: if rng.percent(40) { Op::Sync } else { rng.pick(&Op::ALL) },
+        on: if rng.percent(40) {
+            Op::Sync
+        } else {
+            rng.pick(&Op::ALL)
+        },
         nth: 1 + rng.below(20) as u64,
         sticky: rng.percent(30),
         errno: rng.pick(&[Errno::Io, Errno::NoSpace]),

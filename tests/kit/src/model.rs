@@ -91,8 +91,9 @@ impl Contents {
     pub fn parse(start: i64, end: i64, bytes: &Bytes) -> Result<Self, Violation> {
         let mut batches = Vec::new();
         for scanned in Batches::new(bytes) {
-            let scanned = scanned
-                .map_err(|e| violation(Oracle::NothingInvented, format!("no batch was read: {e}")))?;
+            let scanned = scanned.map_err(|e| {
+                violation(Oracle::NothingInvented, format!("no batch was read: {e}"))
+            })?;
             batches.push(Stored {
                 base: scanned.header.base_offset,
                 last: scanned.header.last_offset(),
@@ -100,7 +101,11 @@ impl Contents {
                 bytes: bytes.slice_ref(scanned.bytes),
             });
         }
-        Ok(Self { start, end, batches })
+        Ok(Self {
+            start,
+            end,
+            batches,
+        })
     }
 }
 
@@ -125,7 +130,10 @@ impl LogModel {
         let number = self.sent.len();
         let old = self.by_body.insert(batch.slice(PREFIX_BYTES..), number);
         assert_eq!(old, None, "a workload sent the same bytes twice");
-        self.sent.push(Sent { batch: batch.clone(), acked: false });
+        self.sent.push(Sent {
+            batch: batch.clone(),
+            acked: false,
+        });
         number
     }
 
@@ -172,21 +180,28 @@ impl LogModel {
     #[must_use]
     pub fn expected(&self) -> Vec<(i64, Bytes)> {
         let body = |number: usize| self.sent[number].batch.slice(PREFIX_BYTES..);
-        let firm = self.firm.iter().filter(|(base, _)| **base >= self.start_min);
+        let firm = self
+            .firm
+            .iter()
+            .filter(|(base, _)| **base >= self.start_min);
         firm.map(|(base, number)| (*base, body(*number))).collect()
     }
 
     /// The sequence number that a producer of this log sends next.
     #[must_use]
     pub fn next_sequence(&self) -> i32 {
-        self.sent.last().map_or(0, |sent| sequence_add(header(&sent.batch).last_sequence(), 1))
+        self.sent.last().map_or(0, |sent| {
+            sequence_add(header(&sent.batch).last_sequence(), 1)
+        })
     }
 
     /// The batches that were never acknowledged, oldest first: what a client sends again.
     #[must_use]
     pub fn unacked(&self) -> Vec<(usize, Bytes)> {
         let unacked = self.sent.iter().enumerate().filter(|(_, sent)| !sent.acked);
-        unacked.map(|(number, sent)| (number, sent.batch.clone())).collect()
+        unacked
+            .map(|(number, sent)| (number, sent.batch.clone()))
+            .collect()
     }
 
     /// Compares what a reader found after a crash with what was sent and answered before it.
@@ -239,10 +254,13 @@ impl LogModel {
     }
 
     fn number_of(&self, stored: &Stored) -> Result<usize, Violation> {
-        self.by_body.get(&stored.bytes[PREFIX_BYTES..]).copied().ok_or_else(|| {
-            let text = format!("offset {} holds a batch that was never sent", stored.base);
-            violation(Oracle::NothingInvented, text)
-        })
+        self.by_body
+            .get(&stored.bytes[PREFIX_BYTES..])
+            .copied()
+            .ok_or_else(|| {
+                let text = format!("offset {} holds a batch that was never sent", stored.base);
+                violation(Oracle::NothingInvented, text)
+            })
     }
 
     /// One offset has one value, whoever tells it.
@@ -267,9 +285,15 @@ fn header(batch: &[u8]) -> BatchHeader {
 
 /// The batches stand one behind another, from the start to the end of the log.
 fn check_offsets(contents: &Contents) -> Result<(), Violation> {
-    let mut next = contents.batches.first().map_or(contents.end, |first| first.base);
+    let mut next = contents
+        .batches
+        .first()
+        .map_or(contents.end, |first| first.base);
     if next > contents.start {
-        let text = format!("the log starts at {} and its first batch at {next}", contents.start);
+        let text = format!(
+            "the log starts at {} and its first batch at {next}",
+            contents.start
+        );
         return Err(violation(Oracle::NothingLost, text));
     }
     for stored in &contents.batches {

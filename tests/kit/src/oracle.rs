@@ -54,7 +54,10 @@ impl Violation {
     /// Says which log it is about.
     #[must_use]
     pub fn in_log(self, id: LogId) -> Self {
-        Self { text: format!("{id}: {}", self.text), ..self }
+        Self {
+            text: format!("{id}: {}", self.text),
+            ..self
+        }
     }
 }
 
@@ -65,5 +68,8 @@ impl fmt::Display for Violation {
 }
 
 pub(crate) fn violation(oracle: Oracle, text: impl Into<String>) -> Violation {
-    Violation { oracle, text: text.into() }
+    Violation {
+        oracle,
+        text: text.into(),
+    }
 }

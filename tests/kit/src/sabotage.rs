@@ -71,13 +71,23 @@ struct Touched {
 impl SabotagedFs {
     /// Breaks one habit of a disk.
     pub fn new(disk: Arc<dyn Fs>, sabotage: Sabotage) -> Self {
-        Self { disk, sabotage, touched: Arc::default() }
+        Self {
+            disk,
+            sabotage,
+            touched: Arc::default(),
+        }
     }
 
     fn wrap(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
         let is_data = path.extension().is_some_and(|end| end == "log")
-            || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("journal"));
-        Arc::new(SabotagedFile { file, sabotage: self.sabotage, is_data })
+            || path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("journal"));
+        Arc::new(SabotagedFile {
+            file,
+            sabotage: self.sabotage,
+            is_data,
+        })
     }
 
     fn touch(&self, path: &Path, of: impl Fn(&mut Touched) -> &mut BTreeSet<PathBuf>) {

@@ -23,15 +23,19 @@ pub(crate) fn check(
         }
     }
     let records = records(contents);
-    let mut times: Vec<i64> =
-        records.iter().flat_map(|record| [record.timestamp - 1, record.timestamp]).collect();
+    let mut times: Vec<i64> = records
+        .iter()
+        .flat_map(|record| [record.timestamp - 1, record.timestamp])
+        .collect();
     times.extend(records.iter().map(|record| record.timestamp + 1));
     times.sort_unstable();
     times.dedup();
     for time in times {
         let expected = records.iter().find(|record| record.timestamp >= time);
         let expected = expected.map(|record| (record.offset, record.timestamp));
-        let found = reader.find_time(time)?.map(|hit| (hit.offset.0, hit.timestamp));
+        let found = reader
+            .find_time(time)?
+            .map(|hit| (hit.offset.0, hit.timestamp));
         if found != expected {
             let text = format!("time {time}: found {found:?}, a scan finds {expected:?}");
             return Ok(Err(violation(Oracle::Search, text)));

@@ -37,8 +37,15 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { words, points, images } = self;
-        write!(f, "{words} workloads, {points} crash points, {images} images")
+        let Self {
+            words,
+            points,
+            images,
+        } = self;
+        write!(
+            f,
+            "{words} workloads, {points} crash points, {images} images"
+        )
     }
 }
 
@@ -57,14 +64,40 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Which images each crash point gets, besides C0, every prefix of C1 and the death of the
-/// process alone.
+/// Which images each crash point gets.
 #[derive(Clone, Copy, Debug)]
-pub struct Images {
-    /// Arbitrary subsets (C2).
-    pub subsets: u64,
-    /// Lengths without data and data without lengths (C3).
-    pub lengths: u64,
+pub enum Images {
+    /// Two of: the death of the process alone, C0, one prefix (C1), one subset (C2), one of
+    /// lengths without data or data without lengths (C3); the next point gets others.
+    Few,
+    /// The death of the process alone, C0, every prefix (C1), and so many of C2 and of C3 each.
+    Many(u64),
+}
+
+impl Images {
+    fn of(self, operation: usize, changes: usize) -> Vec<Crash> {
+        match self {
+            Self::Few => {
+                let prefix = Crash::Prefix(operation * 7 % (changes + 1));
+                let all = [
+                    Crash::Nothing,
+                    Crash::Subset,
+                    Crash::Killed,
+                    prefix,
+                    Crash::Lengths,
+                ];
+                [0, 1]
+                    .map(|more| all[(operation * 2 + more) % all.len()])
+                    .to_vec()
+            }
+            Self::Many(count) => {
+                let mut crashes = vec![Crash::Killed, Crash::Nothing];
+                crashes.extend((1..=changes).map(Crash::Prefix));
+                crashes.extend((0..count).flat_map(|_| [Crash::Subset, Crash::Lengths]));
+                crashes
+            }
+        }
+    }
 }
 
 /// Sweeps every word, on all processors.
@@ -72,20 +105,29 @@ pub struct Images {
 /// # Errors
 /// The finding of the first word that has one, as far as the threads came.
 pub fn sweep_all(words: &[Vec<Step>], images: Images) -> Result<Counts, Finding> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+    let threads = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(THREADS_MAX);
     let share = |first: usize| {
         let mut counts = Counts::default();
         let mut mine = words.iter().skip(first).step_by(threads);
-        mine.try_for_each(|word| sweep(word, images, None, &mut counts)).map(|()| counts)
+        mine.try_for_each(|word| sweep(word, images, None, &mut counts))
+            .map(|()| counts)
     };
     let done: Vec<Result<Counts, Finding>> = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
-        running.into_iter().map(|thread| thread.join().expect("a sweep panicked")).collect()
+        let running: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || share(first)))
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().expect("a sweep panicked"))
+            .collect()
     });
-    done.into_iter().try_fold(Counts::default(), |mut sum, counts| {
-        sum.add(counts?);
-        Ok(sum)
-    })
+    done.into_iter()
+        .try_fold(Counts::default(), |mut sum, counts| {
+            sum.add(counts?);
+            Ok(sum)
+        })
 }
 
 /// Runs the steps, dies at every operation that the last one needs, and recovers from every image;
@@ -106,10 +148,7 @@ pub fn sweep(
     for operation in first..=total {
         counts.points += 1;
         let world = dead_at(word, operation, sabotage);
-        let mut crashes = vec![Crash::Killed, Crash::Nothing];
-        crashes.extend((1..=world.disk.changes()).map(Crash::Prefix));
-        crashes.extend((0..images.subsets).map(|_| Crash::Subset));
-        crashes.extend((0..images.lengths).map(|_| Crash::Lengths));
+        let crashes = images.of(operation, world.disk.changes());
         for (number, crash) in crashes.into_iter().enumerate() {
             counts.images += 1;
             // Other points of the sweep get other subsets.
@@ -140,9 +179,10 @@ fn last_step(word: &[Step], sabotage: Option<Sabotage>) -> Result<(usize, usize)
     };
     match run() {
         Ok(total) => Ok((first, total)),
-        Err(stop) => {
-            Err(Finding { violation: broken(stop), how: format!("{word:?}, without a crash") })
-        }
+        Err(stop) => Err(Finding {
+            violation: broken(stop),
+            how: format!("{word:?}, without a crash"),
+        }),
     }
 }
 
@@ -152,7 +192,9 @@ pub fn dead_at(word: &[Step], operation: usize, sabotage: Option<Sabotage>) -> W
     let mut world = World::new(SimFs::new(0), Client::new(), sabotage);
     world.disk.crash_at(operation);
     // That it works without a crash was seen before.
-    let _ = world.start().and_then(|()| word.iter().try_for_each(|step| world.step(*step)));
+    let _ = world
+        .start()
+        .and_then(|()| word.iter().try_for_each(|step| world.step(*step)));
     world
 }
 
@@ -222,15 +264,20 @@ fn disturb(mut world: World, operation: usize, rng: &mut Rng) -> Result<World, S
 }
 
 fn survived(crash: Crash) -> Survived {
-    if crash == Crash::Killed { Survived::Death } else { Survived::PowerCut }
+    if crash == Crash::Killed {
+        Survived::Death
+    } else {
+        Survived::PowerCut
+    }
 }
 
 pub(crate) fn broken(stop: Stop) -> Violation {
     match stop {
         Stop::Broken(violation) => violation,
-        Stop::Dead | Stop::Refused(_) => {
-            violation(Oracle::Progress, format!("stopped on a good disk: {stop:?}"))
-        }
+        Stop::Dead | Stop::Refused(_) => violation(
+            Oracle::Progress,
+            format!("stopped on a good disk: {stop:?}"),
+        ),
     }
 }
 

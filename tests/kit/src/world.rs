@@ -4,6 +4,8 @@
 //! - One thread, in a fixed order: the same steps on the same disk are the same calls.
 //! - What the shard answers, and what a reader sees, goes into the model at once.
 
+mod checks;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,19 +14,17 @@ use highwater_log::data_dir::DataDir;
 use highwater_log::error::LogError;
 use highwater_log::fs::Fs;
 use highwater_log::log::Appended;
-use highwater_log::reader::{LogReader, Minimum, UpTo};
+use highwater_log::reader::LogReader;
 use highwater_log::shard::{AckAt, Append, Done, Shard, ShardConfig};
-use highwater_log::types::{LeaderEpoch, LogId, Offset};
-use highwater_proto::batch::{
-    self, OVERHEAD_BYTES, PREFIX_BYTES, ProduceLimits, validate_produced,
-};
+use highwater_log::types::{LeaderEpoch, LogId};
+use highwater_proto::batch::{ProduceLimits, validate_produced};
 
+pub use self::checks::Damage;
 use crate::client::{self, A, B, Client, DATA_DIR, P, RETENTION_MS, SEGMENT_MS};
-use crate::model::{Contents, Removal};
+use crate::model::Removal;
 use crate::oracle::{Oracle, Survived, Violation, violation};
 use crate::rng::Rng;
 use crate::sabotage::{Sabotage, SabotagedFs};
-use crate::search;
 use crate::sim_fs::{Crash, SimFs};
 use crate::workload::Step;
 
@@ -67,7 +67,13 @@ impl World {
     /// A client in front of a disk; nothing is open yet.
     #[must_use]
     pub fn new(disk: SimFs, client: Client, sabotage: Option<Sabotage>) -> Self {
-        Self { disk, client, shard: None, answers: Arc::default(), sabotage }
+        Self {
+            disk,
+            client,
+            shard: None,
+            answers: Arc::default(),
+            sabotage,
+        }
     }
 
     /// A world on an empty disk that works, open.
@@ -84,7 +90,11 @@ impl World {
     /// The world after a crash right now: what is left of the disk, and the client.
     #[must_use]
     pub fn crash(&self, crash: Crash, rng: &mut Rng) -> Self {
-        Self::new(self.disk.image(crash, rng), self.client.clone(), self.sabotage)
+        Self::new(
+            self.disk.image(crash, rng),
+            self.client.clone(),
+            self.sabotage,
+        )
     }
 
     /// The same once more, on a disk of its own that no process uses.
@@ -133,7 +143,10 @@ impl World {
             } else if self.disk.fired() > 0 {
                 Stop::Refused(e)
             } else {
-                Stop::Broken(violation(Oracle::Progress, format!("refused on a good disk: {e}")))
+                Stop::Broken(violation(
+                    Oracle::Progress,
+                    format!("refused on a good disk: {e}"),
+                ))
             }
         })
     }
@@ -209,11 +222,22 @@ impl World {
         let answers = Arc::clone(&self.answers);
         let done = Done::new(move |result| {
             let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.push(Answer { id, number, at, result });
+            answers.push(Answer {
+                id,
+                number,
+                at,
+                result,
+            });
         });
         let now = self.client.now;
         let ack = self.early(at);
-        self.shard().enqueue(Append { log: id, batch: produced, ack, now, done });
+        self.shard().enqueue(Append {
+            log: id,
+            batch: produced,
+            ack,
+            now,
+            done,
+        });
     }
 
     /// When the shard is asked to answer what the client takes as an answer at `at`.
@@ -244,11 +268,19 @@ impl World {
             std::mem::take(&mut *answers)
         };
         let mut refused = Ok(());
-        for Answer { id, number, at, result } in answers {
+        for Answer {
+            id,
+            number,
+            at,
+            result,
+        } in answers
+        {
             match self.allow(result) {
                 Ok(appended) => {
                     let base = appended.base_offset.0;
-                    self.client.log(id).acked(number, base, at == AckAt::Durable)?;
+                    self.client
+                        .log(id)
+                        .acked(number, base, at == AckAt::Durable)?;
                 }
                 Err(Stop::Broken(broken)) => return Err(broken.into()),
                 Err(stop) => refused = Err(stop),
@@ -260,7 +292,11 @@ impl World {
     fn tick(&mut self, ms: i64) -> Result<(), Stop> {
         self.client.pass(ms);
         self.shard().tick(self.client.now);
-        if self.disk.is_dead() { Err(Stop::Dead) } else { Ok(()) }
+        if self.disk.is_dead() {
+            Err(Stop::Dead)
+        } else {
+            Ok(())
+        }
     }
 
     fn add_log(&mut self, id: LogId) -> Result<(), Stop> {
@@ -311,86 +347,15 @@ impl World {
         self.shard().reader(id).expect("the log is open")
     }
 
-    /// Consumers read everything that they may.
-    fn observe(&mut self) -> Result<(), Stop> {
-        for id in self.client.ids() {
-            let Some(reader) = self.shard().reader(id) else { continue };
-            let synced = reader.synced().0;
-            let contents = self.contents(&reader)?;
-            self.client.log(id).read(&contents, synced)?;
-        }
-        Ok(())
-    }
-
-    /// Everything that a consumer may read, read in small pieces.
-    fn contents(&self, reader: &LogReader) -> Result<Contents, Stop> {
-        let (start, end) = (reader.start(), reader.durable());
-        let mut bytes = Vec::new();
-        let mut next = start;
-        while next < end {
-            let slice = self.allow(reader.read(next, READ_BYTES, UpTo::Durable, Minimum::OneBatch))?;
-            if slice.next_offset <= next {
-                let segments = reader.segments();
-                let text = format!("a read at {next} does not come to {end}: {segments:?}");
-                return Err(violation(Oracle::NothingLost, text).into());
-            }
-            slice.parts.iter().for_each(|part| bytes.extend_from_slice(part));
-            next = slice.next_offset;
-        }
-        Ok(Contents::parse(start.0, end.0, &bytes.into())?)
-    }
-
-    /// Compares every log with the model, then takes what is there as firm.
-    ///
-    /// # Errors
-    /// The first broken rule.
-    pub fn verify(&mut self, survived: Survived) -> Result<(), Stop> {
-        for id in self.client.ids() {
-            let reader = self.shard().reader(id);
-            let log = self.client.log(id);
-            let Some(reader) = reader else {
-                if log.removal == Removal::No && log.is_firm() {
-                    let text = format!("{id} is gone");
-                    return Err(violation(Oracle::NothingLost, text).into());
-                }
-                continue;
-            };
-            match log.removal {
-                Removal::No => {}
-                // What a half removed log holds is nobody's business.
-                Removal::Asked => continue,
-                Removal::Done => {
-                    let text = format!("{id} was removed and came back");
-                    return Err(violation(Oracle::NothingInvented, text).into());
-                }
-            }
-            let contents = self.contents(&reader)?;
-            let checked = self.client.log(id).check(&contents, survived);
-            checked.map_err(|broken| broken.in_log(id))?;
-            self.client.log(id).recovered(&contents)?;
-        }
-        Ok(())
-    }
-
-    /// Finding by offset and by time equals a linear scan, in every log.
-    ///
-    /// # Errors
-    /// The first difference.
-    pub fn verify_search(&self) -> Result<(), Stop> {
-        for id in self.client.ids() {
-            if let Some(reader) = self.shard().reader(id) {
-                let contents = self.contents(&reader)?;
-                self.allow(search::check(&reader, &contents))??;
-            }
-        }
-        Ok(())
-    }
-
     /// What the death of the process leaves. After a failed sync the page cache may lie, so that
     /// it takes as much as a power cut.
     #[must_use]
     pub fn survived_death(&self) -> Survived {
-        if self.disk.fired() == 0 { Survived::Death } else { Survived::PowerCut }
+        if self.disk.fired() == 0 {
+            Survived::Death
+        } else {
+            Survived::PowerCut
+        }
     }
 
     /// A clean stop.
@@ -404,55 +369,10 @@ impl World {
         Ok(())
     }
 
-    /// Reads every batch that must be there, by its offset, on a disk that was damaged.
-    #[must_use]
-    pub fn read_damaged(&self) -> Damage {
-        let mut damage = Damage::default();
-        for (id, log) in &self.client.model.logs {
-            let reader = self.reader(*id);
-            for (base, body) in log.expected() {
-                match reader.read(Offset(base), 1, UpTo::Durable, Minimum::OneBatch) {
-                    Err(_) => damage.refused.push((*id, base)),
-                    Ok(slice) => {
-                        let mut expected = prefix(base, body.len()).to_vec();
-                        expected.extend_from_slice(&body);
-                        if slice.parts.concat() != expected {
-                            damage.wrong.push((*id, base));
-                        }
-                    }
-                }
-            }
-        }
-        damage
-    }
-
-    /// Nobody else can open the data directory.
-    ///
-    /// # Errors
-    /// A second handle was granted.
-    pub fn verify_exclusive(&self) -> Result<(), Stop> {
-        match DataDir::open(self.fs(), Path::new(DATA_DIR)) {
-            Err(LogError::Locked { .. }) => Ok(()),
-            other => {
-                let text = format!("a second open of the directory answered {other:?}");
-                Err(violation(Oracle::Exclusive, text).into())
-            }
-        }
-    }
-
     /// Why the shard is read-only, if it is.
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {
         self.shard().poisoned()
-    }
-
-    /// What each log holds, for comparison.
-    ///
-    /// # Errors
-    /// A read that fails.
-    pub fn snapshot(&self) -> Result<Vec<(LogId, Contents)>, Stop> {
-        let open = self.client.ids().into_iter().filter_map(|id| Some((id, self.shard().reader(id)?)));
-        open.map(|(id, reader)| Ok((id, self.contents(&reader)?))).collect()
     }
 
     /// The client does what clients do after a restart: an idempotent producer sends again what
@@ -476,21 +396,6 @@ impl World {
     }
 }
 
-/// What reading a damaged disk gave.
-#[derive(Debug, Default)]
-pub struct Damage {
-    /// Batches whose read was refused: the damage is named.
-    pub refused: Vec<(LogId, i64)>,
-    /// Batches that were served with other bytes than those that were sent.
-    pub wrong: Vec<(LogId, i64)>,
-}
-
-/// What a log of these tests writes before the body of a batch: they never raise the epoch.
-fn prefix(base: i64, body_bytes: usize) -> [u8; PREFIX_BYTES] {
-    let length = body_bytes + PREFIX_BYTES - OVERHEAD_BYTES;
-    batch::prefix(base, i32::try_from(length).expect("batches of tests are small"), 0)
-}
-
 /// The form of a batch.
 #[derive(Clone, Copy)]
 struct Size {
@@ -498,14 +403,21 @@ struct Size {
     value_bytes: usize,
 }
 
-const SMALL: Size = Size { records: 2, value_bytes: 0 };
-const LARGE: Size = Size { records: 1, value_bytes: 1400 };
+const SMALL: Size = Size {
+    records: 2,
+    value_bytes: 0,
+};
+const LARGE: Size = Size {
+    records: 1,
+    value_bytes: 1400,
+};
 
-/// Less than two batches, so that reads are taken apart everywhere.
-const READ_BYTES: usize = 200;
 /// A commit needs one cycle; what goes on and on is a defect.
 const CYCLES_MAX: usize = 10;
 
 fn shard_config() -> ShardConfig {
-    ShardConfig { journal_bytes: 16 << 10, ..ShardConfig::default() }
+    ShardConfig {
+        journal_bytes: 16 << 10,
+        ..ShardConfig::default()
+    }
 }

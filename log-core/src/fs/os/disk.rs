@@ -188,17 +188,16 @@ impl File for OsFile {
             let left = self.len()?.saturating_sub(position);
             len = usize::try_from(left).map_or(len, |left| left.min(len));
         }
-        let mut bytes = vec![0; len];
-        let mut done = 0;
-        while done < len {
-            match sys::read_some_at(&self.0, position + done as u64, &mut bytes[done..]) {
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let at = position + bytes.len() as u64;
+            match sys::read_some_at(&self.0, at, len - bytes.len(), &mut bytes) {
                 Ok(0) => break,
-                Ok(count) => done += count,
+                Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        bytes.truncate(done);
         Ok(bytes.into())
     }
 

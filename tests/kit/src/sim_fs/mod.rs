@@ -93,7 +93,11 @@ impl SimFs {
     #[must_use]
     pub fn calls(&self, op: Op) -> usize {
         let state = self.state();
-        state.trace.iter().filter(|(called, _)| *called == op).count()
+        state
+            .trace
+            .iter()
+            .filter(|(called, _)| *called == op)
+            .count()
     }
 
     /// The process dies inside the call with this number.
