@@ -1,6 +1,6 @@
 //! Settings of the producer and the consumer: Kafka's names and defaults.
 //!
-//! Floor 0 of client. A setting `batch.size` is the field `batch_size`.
+//! Floor 1 of client. A setting `batch.size` is the field `batch_size`.
 
 use highwater_proto::compress::Codec;
 

@@ -148,7 +148,11 @@ proptest! {
         count in 1..120_i32,
     ) {
         let model = Model::new(1, faults);
-        let config = ProducerConfig { enable_idempotence: false, request_timeout_ms: 500, ..small() };
+        let config = ProducerConfig {
+            enable_idempotence: false,
+            request_timeout_ms: 500,
+            ..small()
+        };
         let outcomes = paused(async {
             let producer = producer(&model, config);
             send_all(&producer, 1, count).await

@@ -175,7 +175,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_epoch_of_an_offset_is_the_last_that_began(
-            steps in prop::collection::vec((1..3_i32, 0..4_i64), 1..8), asked in 0..40_i64, cut in 0..40_i64,
+            steps in prop::collection::vec((1..3_i32, 0..4_i64), 1..8),
+            asked in 0..40_i64,
+            cut in 0..40_i64,
         ) {
             let (mut epoch, mut start, mut entries) = (0, 0, Vec::new());
             for (up, records) in steps {

@@ -64,7 +64,7 @@ fn by_sweep(sabotage: Sabotage) -> Option<String> {
             return Some(cells(
                 "sweep",
                 &finding,
-                &format!("{} images", counts.images),
+                &format!("image {}", counts.images),
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! One assigned partition: where it stands, what was fetched of it, what is wrong with it.
 //!
-//! Floor 4 of client. Pure: time comes as an argument.
+//! Floor 5 of client. Pure: time comes as an argument.
 //!
 //! Invariants
 //! - `position` is the offset of the next record that `poll` gives; it moves with the records only.

@@ -1,6 +1,6 @@
 //! Fetched bytes of one partition, and the records that come out of them one by one.
 //!
-//! Floor 4 of client. Pure.
+//! Floor 5 of client. Pure.
 //!
 //! Invariants
 //! - At most one batch is decompressed at a time.

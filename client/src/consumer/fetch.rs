@@ -1,6 +1,6 @@
 //! Fetch requests: one per leader, over all its partitions, and what the answer says of each.
 //!
-//! Floor 4 of client.
+//! Floor 5 of client.
 //!
 //! Invariants
 //! - The order of the partitions turns with every request, so that none starves behind another

@@ -1,6 +1,6 @@
 //! The consumer: assigned partitions in, records out.
 //!
-//! Floor 4 of client.
+//! Floor 5 of client.
 //!
 //! Invariants
 //! - Each record of a partition is given once and in order, until `seek` says otherwise.

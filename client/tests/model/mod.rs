@@ -1,4 +1,5 @@
-//! A model of a broker's partitions and of a bad network, on tokio's paused clock, which jumps whenever all tasks wait.
+//! A model of a broker's partitions and of a bad network, on tokio's paused clock, which jumps
+//! whenever all tasks wait.
 //!
 //! Appends follow Kafka's rules for idempotent producers: sequence numbers without a gap, and a
 //! window of five batches in which repetitions are recognised. What happens to each request is

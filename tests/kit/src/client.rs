@@ -27,8 +27,8 @@ pub const P: LogId = LogId {
     topic: [0xB; 16],
     partition: 8,
 };
-/// Like [`A`]; a step of a workload creates it, under another id each time: the id of a log that was
-/// removed is never used again.
+/// Like [`A`]; a step of a workload creates it, under another id each time: the id of a log that
+/// was removed is never used again.
 const fn created(number: u8) -> LogId {
     LogId {
         topic: [0xC0 + number % 0x40; 16],
