@@ -13,16 +13,14 @@ use highwater_proto::kafka::{ApiKey, Request};
 use proptest::prelude::*;
 
 use crate::kit::{PRODUCE, Rig, batch, produce, until};
-use crate::logs;
 
 /// Sends bytes; expects the end of the connection and one line with these words.
 fn is_refused(rig: &Rig, bytes: &[u8], why: &str) {
     let mut client = rig.client();
     client.write(bytes);
     assert!(client.is_closed(), "{why}");
-    let name = client.name();
-    until(|| !logs::lines_with(&name).is_empty());
-    let lines = logs::lines_with(&name);
+    until(|| !client.lines().is_empty());
+    let lines = client.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains(why), "{lines:?}");
 }
@@ -34,7 +32,12 @@ fn frame(body: &[u8]) -> Vec<u8> {
 
 /// A header without a client id, and a body.
 fn request(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
-    let header = [&key.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 7], &[0xff, 0xff]];
+    let header = [
+        &key.to_be_bytes()[..],
+        &version.to_be_bytes(),
+        &[0, 0, 0, 7],
+        &[0xff, 0xff],
+    ];
     frame(&[&header.concat()[..], body].concat())
 }
 
@@ -45,7 +48,11 @@ fn sizes_that_cannot_be() {
         is_refused(&rig, &i32::to_be_bytes(size), "too small");
     }
     is_refused(&rig, &i32::MAX.to_be_bytes(), "exceeds the limit");
-    is_refused(&rig, &(100 * (1 << 20) + 1_i32).to_be_bytes(), "exceeds the limit of 104857600");
+    is_refused(
+        &rig,
+        &(100 * (1 << 20) + 1_i32).to_be_bytes(),
+        "exceeds the limit of 104857600",
+    );
     assert_eq!(rig.service.metrics().refused_connections.value(), 6);
 }
 
@@ -57,7 +64,7 @@ fn other_protocols_are_named_once_a_minute() {
     again.write(b"POST / HTTP/1.1\r\n\r\n");
     assert!(again.is_closed());
     until(|| rig.service.metrics().refused_connections.value() == 2);
-    assert_eq!(logs::lines_with(&again.name()), Vec::<String>::new());
+    assert_eq!(again.lines(), Vec::<String>::new());
     rig.advance(std::time::Duration::from_secs(60));
     is_refused(&rig, &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01], "TLS");
 }
@@ -68,15 +75,39 @@ fn unknown_keys_and_versions_and_broken_bodies() {
     is_refused(&rig, &request(4, 0, &[]), "no API with key 4");
     is_refused(&rig, &request(-1, 0, &[]), "no API with key -1");
     is_refused(&rig, &request(3, 99, &[]), "Metadata has no version 99");
-    is_refused(&rig, &request(0, 2, &[]), "Produce has no version 2 here, only 3 to 11");
+    is_refused(
+        &rig,
+        &request(0, 2, &[]),
+        "Produce has no version 2 here, only 3 to 11",
+    );
     is_refused(&rig, &request(3, -1, &[]), "Metadata has no version -1");
-    is_refused(&rig, &request(3, 1, &[0, 0]), "the body of Metadata v1 does not parse");
+    is_refused(
+        &rig,
+        &request(3, 1, &[0, 0]),
+        "the body of Metadata v1 does not parse",
+    );
     // More topics than bytes; a negative count that is not null; a byte too many.
-    is_refused(&rig, &request(3, 1, &[0x7f, 0xff, 0xff, 0xff]), "does not parse");
-    is_refused(&rig, &request(3, 1, &[0xff, 0xff, 0xff, 0xfe]), "does not parse");
-    is_refused(&rig, &request(3, 1, &[0xff, 0xff, 0xff, 0xff, 0]), "does not parse");
+    is_refused(
+        &rig,
+        &request(3, 1, &[0x7f, 0xff, 0xff, 0xff]),
+        "does not parse",
+    );
+    is_refused(
+        &rig,
+        &request(3, 1, &[0xff, 0xff, 0xff, 0xfe]),
+        "does not parse",
+    );
+    is_refused(
+        &rig,
+        &request(3, 1, &[0xff, 0xff, 0xff, 0xff, 0]),
+        "does not parse",
+    );
     // A client id that is longer than the frame.
-    is_refused(&rig, &frame(&[0, 3, 0, 1, 0, 0, 0, 1, 0x7f, 0xff]), "header");
+    is_refused(
+        &rig,
+        &frame(&[0, 3, 0, 1, 0, 0, 0, 1, 0x7f, 0xff]),
+        "header",
+    );
 }
 
 #[test]
@@ -90,9 +121,8 @@ fn a_line_names_the_client_and_its_software() {
     assert_eq!(client.call(3, hello).error_code, 0);
     client.write(&request(3, 99, &[]));
     assert!(client.is_closed());
-    let name = client.name();
-    until(|| !logs::lines_with(&name).is_empty());
-    let line = logs::lines_with(&name).remove(0);
+    until(|| !client.lines().is_empty());
+    let line = client.lines().remove(0);
     assert!(line.contains("software=rdkafka 2.0.2"), "{line}");
     assert!(line.contains("version 99"), "{line}");
 }
@@ -117,7 +147,9 @@ fn an_unknown_version_of_api_versions_is_answered_as_v0_and_the_connection_goes_
     let frame = client.receive_frame();
     assert_eq!(frame, b"\0\0\0\x07\0\x23\0\0\0\x01\0\x12\0\0\0\x04"[..]);
     let (_, response) = Response::decode_frame(ApiKey::ApiVersions, 0, frame).unwrap();
-    let Response::ApiVersions(response) = response else { panic!("{response:?}") };
+    let Response::ApiVersions(response) = response else {
+        panic!("{response:?}")
+    };
     assert_eq!(response.error_code, 35);
     assert_eq!(client.call(0, ApiVersionsRequest::default()).error_code, 0);
 }
@@ -129,7 +161,11 @@ fn a_batch_with_a_broken_checksum_is_refused_and_the_connection_goes_on() {
     let mut client = rig.client();
     let mut bytes = batch(&["a"]).to_vec();
     *bytes.last_mut().unwrap() ^= 1;
-    for (records, error) in [(Bytes::from(bytes), 2), (Bytes::new(), 87), (batch(&["a"]), 0)] {
+    for (records, error) in [
+        (Bytes::from(bytes), 2),
+        (Bytes::new(), 87),
+        (batch(&["a"]), 0),
+    ] {
         let answer = client.call(PRODUCE, produce("t", -1, records));
         assert_eq!(answer.topics[0].partitions[0].error_code, error);
     }
@@ -137,9 +173,18 @@ fn a_batch_with_a_broken_checksum_is_refused_and_the_connection_goes_on() {
 
 #[test]
 fn a_request_may_not_name_too_much() {
-    let rig = Rig::with(BrokerConfig { request_topics_max: 3, ..BrokerConfig::default() });
+    let rig = Rig::with(BrokerConfig {
+        request_topics_max: 3,
+        ..BrokerConfig::default()
+    });
     let names = |count| MetadataRequest {
-        topics: Some(vec![MetadataTopic { name: Some("t".into()), ..Default::default() }; count]),
+        topics: Some(vec![
+            MetadataTopic {
+                name: Some("t".into()),
+                ..Default::default()
+            };
+            count
+        ]),
         allow_auto_topic_creation: false,
         ..MetadataRequest::default()
     };
@@ -147,13 +192,20 @@ fn a_request_may_not_name_too_much() {
     assert_eq!(client.call(9, names(3)).topics.len(), 3);
     let frame = client.frame(9, names(4));
     is_refused(&rig, &frame, "request.topics.max is 3");
-    let delete = DeleteTopicsRequest { topic_names: vec!["t".into(); 4], ..Default::default() };
+    let delete = DeleteTopicsRequest {
+        topic_names: vec!["t".into(); 4],
+        ..Default::default()
+    };
     let frame = client.frame(4, delete);
     is_refused(&rig, &frame, "request.topics.max is 3");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Random bodies below headers that are nearly right: closed or answered, never more.
     #[test]

@@ -1,4 +1,5 @@
-//! What the tests share: a broker with a listener, a client that sends whatever it is told, batches.
+//! What the tests share: a broker with a listener, a client that sends whatever it is told, and
+//! batches.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -57,7 +58,12 @@ impl Rig {
             .start()
             .unwrap();
         let address = broker.bootstrap_servers().parse().unwrap();
-        Self { service: broker.service().clone(), broker, clock, address }
+        Self {
+            service: broker.service().clone(),
+            broker,
+            clock,
+            address,
+        }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -72,7 +78,10 @@ impl Rig {
             replication_factor: 1,
             ..CreateTopic::default()
         };
-        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        let request = CreateTopicsRequest {
+            topics: vec![topic],
+            ..Default::default()
+        };
         assert_eq!(self.client().call(5, request).topics[0].error_code, 0);
     }
 
@@ -96,21 +105,30 @@ pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     /// Requests that were sent; the next correlation id.
     sent: i32,
+    /// Lines of the log before this connection: an earlier one may have had its port.
+    lines_before: usize,
 }
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
+        let lines_before = logs::count();
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, sent: 0 }
+        Self {
+            stream,
+            sent: 0,
+            lines_before,
+        }
     }
 
     /// The frame of a request with the next correlation id.
     pub(crate) fn frame(&mut self, version: i16, request: impl ApiRequest) -> Bytes {
         let client_id = Some(Str::from_static("test"));
-        let frame = request.into_request().encode_frame(version, self.sent, client_id);
+        let frame = request
+            .into_request()
+            .encode_frame(version, self.sent, client_id);
         self.sent += 1;
         frame.unwrap().into_bytes()
     }
@@ -147,12 +165,17 @@ impl Client {
 
     /// The answer to any request, in the layout of its version; `None` for one without.
     pub(crate) fn call_any(&mut self, version: i16, request: &Request) -> Option<Response> {
-        let frame = request.encode_frame(version, self.sent, None).unwrap().into_bytes();
+        let frame = request
+            .encode_frame(version, self.sent, None)
+            .unwrap()
+            .into_bytes();
         self.write(&frame);
         self.sent += 1;
         request.expects_response().then(|| {
             let frame = self.receive_frame();
-            Response::decode_frame(request.key(), version, frame).unwrap().1
+            Response::decode_frame(request.key(), version, frame)
+                .unwrap()
+                .1
         })
     }
 
@@ -165,7 +188,12 @@ impl Client {
     /// Sends frames together; gives how many were answered before the connection ended.
     pub(crate) fn try_call_all(&mut self, frames: &[Bytes]) -> Option<usize> {
         self.stream.write_all(&frames.concat()).ok()?;
-        Some(frames.iter().map_while(|_| self.try_receive_frame()).count())
+        Some(
+            frames
+                .iter()
+                .map_while(|_| self.try_receive_frame())
+                .count(),
+        )
     }
 
     fn try_receive_frame(&mut self) -> Option<Bytes> {
@@ -186,9 +214,11 @@ impl Client {
         }
     }
 
-    /// Our end of the connection, by which the log names it.
-    pub(crate) fn name(&self) -> String {
-        self.stream.local_addr().unwrap().to_string()
+    /// What the broker has logged about this connection.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        // With a space at its end: the port may be the beginning of another one.
+        let name = format!("client={} ", self.stream.local_addr().unwrap());
+        logs::lines_with(&name, self.lines_before)
     }
 }
 
@@ -207,15 +237,27 @@ pub(crate) fn until(is_so: impl Fn() -> bool) {
 pub(crate) fn batch(values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::new(Codec::None);
     for (timestamp, value) in (START.0..).zip(values) {
-        builder.append(timestamp, Some(b"key"), Some(value.as_bytes()), &[]).unwrap();
+        builder
+            .append(timestamp, Some(b"key"), Some(value.as_bytes()), &[])
+            .unwrap();
     }
     builder.build().unwrap()
 }
 
 pub(crate) fn produce(topic: &'static str, acks: i16, batch: Bytes) -> ProduceRequest {
-    let partitions = vec![ProducePartition { index: 0, records: Some(batch) }];
-    let topics = vec![ProduceTopic { name: Str::from_static(topic), partitions }];
-    ProduceRequest { acks, topics, ..ProduceRequest::default() }
+    let partitions = vec![ProducePartition {
+        index: 0,
+        records: Some(batch),
+    }];
+    let topics = vec![ProduceTopic {
+        name: Str::from_static(topic),
+        partitions,
+    }];
+    ProduceRequest {
+        acks,
+        topics,
+        ..ProduceRequest::default()
+    }
 }
 
 /// A fetch of one partition that waits so long for one byte.
@@ -230,7 +272,12 @@ pub(crate) fn fetch(topic: &'static str, offset: i64, max_wait_ms: i32) -> Fetch
         partitions: vec![partition],
         ..FetchTopic::default()
     };
-    FetchRequest { max_wait_ms, min_bytes: 1, topics: vec![topic], ..FetchRequest::default() }
+    FetchRequest {
+        max_wait_ms,
+        min_bytes: 1,
+        topics: vec![topic],
+        ..FetchRequest::default()
+    }
 }
 
 /// In real time: far more than a test takes, so that it only ends one that fails.

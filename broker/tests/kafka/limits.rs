@@ -10,7 +10,6 @@ use highwater_proto::kafka::messages::produce::ProduceRequest;
 
 use crate::disk::FaultyFs;
 use crate::kit::{Client, PRODUCE, Rig, batch, produce, until};
-use crate::logs;
 
 /// Long enough for the broker to do what it should not do.
 fn let_it_work(client: &mut Client) {
@@ -39,18 +38,30 @@ fn under_way_is(config: BrokerConfig, count: u64) {
     drop(held);
     for id in 1..6 {
         let (received, produced) = client.receive::<ProduceRequest>(PRODUCE);
-        assert_eq!((received, produced.topics[0].partitions[0].base_offset), (id, id.into()));
+        assert_eq!(
+            (received, produced.topics[0].partitions[0].base_offset),
+            (id, id.into())
+        );
     }
 }
 
 #[test]
 fn requests_under_way_are_counted() {
-    under_way_is(BrokerConfig { connection_requests_max: 2, ..BrokerConfig::default() }, 2);
+    under_way_is(
+        BrokerConfig {
+            connection_requests_max: 2,
+            ..BrokerConfig::default()
+        },
+        2,
+    );
 }
 
 #[test]
 fn bytes_under_way_are_counted_and_a_larger_request_goes_alone() {
-    let config = BrokerConfig { connection_requests_max_bytes: 1, ..BrokerConfig::default() };
+    let config = BrokerConfig {
+        connection_requests_max_bytes: 1,
+        ..BrokerConfig::default()
+    };
     under_way_is(config, 1);
 }
 
@@ -61,13 +72,19 @@ fn without_a_limit_in_the_way_all_are_under_way() {
 
 #[test]
 fn connections_from_one_address_are_limited_and_a_place_comes_free() {
-    let rig = Rig::with(BrokerConfig { max_connections_per_ip: 2, ..BrokerConfig::default() });
+    let rig = Rig::with(BrokerConfig {
+        max_connections_per_ip: 2,
+        ..BrokerConfig::default()
+    });
     is_full_at_two(&rig, "max.connections.per.ip");
 }
 
 #[test]
 fn connections_are_limited_and_a_place_comes_free() {
-    let rig = Rig::with(BrokerConfig { max_connections: 2, ..BrokerConfig::default() });
+    let rig = Rig::with(BrokerConfig {
+        max_connections: 2,
+        ..BrokerConfig::default()
+    });
     is_full_at_two(&rig, "max.connections allows");
 }
 
@@ -77,7 +94,7 @@ fn is_full_at_two(rig: &Rig, why: &str) {
     let_it_work(&mut two);
     let mut three = rig.client();
     assert!(three.is_closed());
-    let lines = logs::lines_with(&three.name());
+    let lines = three.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains(why), "{lines:?}");
     drop(one);
@@ -91,7 +108,10 @@ fn is_full_at_two(rig: &Rig, why: &str) {
 
 #[test]
 fn new_connections_wait_when_they_come_too_fast() {
-    let config = BrokerConfig { max_connection_creation_rate: 2, ..BrokerConfig::default() };
+    let config = BrokerConfig {
+        max_connection_creation_rate: 2,
+        ..BrokerConfig::default()
+    };
     let rig = Rig::with(config);
     let mut first = rig.client();
     let_it_work(&mut first);

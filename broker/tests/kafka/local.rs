@@ -36,7 +36,11 @@ fn base_offset(response: Option<Response>) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn it_answers_as_a_connection_does(
@@ -73,8 +77,9 @@ fn requests_take_effect_in_the_order_of_sending_whoever_waits_first() {
     let rig = Rig::new();
     rig.topic("t", 1);
     let exchange = rig.broker.exchange();
-    let sent: Vec<_> =
-        (0..10).map(|_| send(&exchange, PRODUCE, produce("t", -1, batch(&["v"])))).collect();
+    let sent: Vec<_> = (0..10)
+        .map(|_| send(&exchange, PRODUCE, produce("t", -1, batch(&["v"]))))
+        .collect();
     for (offset, answer) in sent.into_iter().enumerate().rev() {
         let offset = i64::try_from(offset).unwrap();
         assert_eq!(base_offset(wait(&rig.broker, answer).unwrap()), offset);
@@ -102,13 +107,20 @@ fn acks_0_has_no_answer_and_its_failure_is_told() {
     let error = wait(&rig.broker, answer).unwrap_err();
     assert!(matches!(error, ExchangeError::Unknown { .. }), "{error}");
     let answer = send(&exchange, PRODUCE, produce("t", 1, batch(&["v"])));
-    assert_eq!(base_offset(wait(&rig.broker, answer).unwrap()), 1, "the session goes on");
+    assert_eq!(
+        base_offset(wait(&rig.broker, answer).unwrap()),
+        1,
+        "the session goes on"
+    );
 }
 
 #[test]
 fn a_session_has_as_many_requests_under_way_as_a_connection_may_have() {
     let fs = FaultyFs::new(MemFs::new());
-    let config = BrokerConfig { connection_requests_max: 3, ..BrokerConfig::default() };
+    let config = BrokerConfig {
+        connection_requests_max: 3,
+        ..BrokerConfig::default()
+    };
     let rig = Rig::over(Arc::new(fs.clone()), config);
     rig.topic("t", 1);
     let exchange = rig.broker.exchange();
@@ -116,7 +128,10 @@ fn a_session_has_as_many_requests_under_way_as_a_connection_may_have() {
     let one = || send(&exchange, PRODUCE, produce("t", -1, batch(&["v"])));
     let sent = [one(), one(), one()];
     let error = wait(&rig.broker, one()).unwrap_err();
-    assert!(error.is_not_sent() && error.to_string().contains("connection.requests.max"), "{error}");
+    assert!(
+        error.is_not_sent() && error.to_string().contains("connection.requests.max"),
+        "{error}"
+    );
     drop(held);
     for (offset, answer) in (0..3).zip(sent) {
         assert_eq!(base_offset(wait(&rig.broker, answer).unwrap()), offset);
@@ -132,8 +147,13 @@ fn sessions_do_not_wait_for_each_other_and_versions_are_those_of_the_table() {
     let fetched = send(&one, FETCH, fetch("t", 0, 60_000));
     rig.until_parked(1);
     let produced = call(&*two, PRODUCE, produce("t", -1, batch(&["v"])));
-    assert_eq!(wait(&rig.broker, produced).unwrap().topics[0].partitions[0].error_code, 0);
-    let Some(Response::Fetch(fetched)) = wait(&rig.broker, fetched).unwrap() else { panic!() };
+    assert_eq!(
+        wait(&rig.broker, produced).unwrap().topics[0].partitions[0].error_code,
+        0
+    );
+    let Some(Response::Fetch(fetched)) = wait(&rig.broker, fetched).unwrap() else {
+        panic!()
+    };
     assert_eq!(fetched.topics[0].partitions[0].high_watermark, 1);
     assert_eq!(two.versions(ApiKey::Produce), Some((3, 11)));
     let error = wait(&rig.broker, send(&two, 2, ProduceRequest::default())).unwrap_err();
@@ -148,7 +168,10 @@ fn after_a_shutdown_nothing_is_sent() {
     let waiting = send(&exchange, FETCH, fetch("t", 0, 60_000));
     rig.until_parked(1);
     rig.broker.shutdown_blocking().unwrap();
-    assert!(matches!(wait(&rig.broker, waiting), Ok(Some(Response::Fetch(_)))));
+    assert!(matches!(
+        wait(&rig.broker, waiting),
+        Ok(Some(Response::Fetch(_)))
+    ));
     for exchange in [exchange, rig.broker.exchange()] {
         crate::kit::until(|| {
             let answer = send(&exchange, 1, MetadataRequest::default());

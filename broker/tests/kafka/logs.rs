@@ -15,10 +15,19 @@ pub(crate) fn collect() {
     BEGUN.call_once(|| tracing::subscriber::set_global_default(Collector).unwrap());
 }
 
-/// The lines so far that have this text.
-pub(crate) fn lines_with(text: &str) -> Vec<String> {
+/// How many lines there are so far.
+pub(crate) fn count() -> usize {
+    LINES.lock().unwrap().len()
+}
+
+/// The lines after the first so many that have this text.
+pub(crate) fn lines_with(text: &str, after: usize) -> Vec<String> {
     let lines = LINES.lock().unwrap();
-    lines.iter().filter(|line| line.contains(text)).cloned().collect()
+    lines[after..]
+        .iter()
+        .filter(|line| line.contains(text))
+        .cloned()
+        .collect()
 }
 
 struct Collector;

@@ -92,9 +92,19 @@ fn produce(choose: &mut Choices) -> ProduceRequest {
         records
     };
     let index = choose.of(&[0, 1, 9]);
-    let partitions = vec![ProducePartition { index, records: Some(records) }];
-    let topics = vec![ProduceTopic { name: choose.name(), partitions }];
-    ProduceRequest { acks: choose.of(&[-1, 1, 5]), topics, ..ProduceRequest::default() }
+    let partitions = vec![ProducePartition {
+        index,
+        records: Some(records),
+    }];
+    let topics = vec![ProduceTopic {
+        name: choose.name(),
+        partitions,
+    }];
+    ProduceRequest {
+        acks: choose.of(&[-1, 1, 5]),
+        topics,
+        ..ProduceRequest::default()
+    }
 }
 
 fn fetch(version: i16, choose: &mut Choices, to: &Service) -> FetchRequest {
@@ -102,17 +112,33 @@ fn fetch(version: i16, choose: &mut Choices, to: &Service) -> FetchRequest {
         index: choose.of(&[0, 1, 9]),
         fetch_offset: choose.of(&[0, 1, 100]),
         max_bytes: choose.of(&[1 << 20, 1]),
-        current_leader_epoch: if version >= 9 { choose.of(&[-1, 0, 3]) } else { -1 },
+        current_leader_epoch: if version >= 9 {
+            choose.of(&[-1, 0, 3])
+        } else {
+            -1
+        },
         ..FetchPartition::default()
     };
     let name = choose.name();
-    let topic_id = if version >= 13 { id_of(to, &name) } else { Uuid::NIL };
+    let topic_id = if version >= 13 {
+        id_of(to, &name)
+    } else {
+        Uuid::NIL
+    };
     let name = if version >= 13 { Str::default() } else { name };
-    let topics = vec![FetchTopic { name, topic_id, partitions: vec![partition] }];
+    let topics = vec![FetchTopic {
+        name,
+        topic_id,
+        partitions: vec![partition],
+    }];
     FetchRequest {
         max_bytes: choose.of(&[1 << 20, 0]),
         isolation_level: choose.of(&[0, 1]),
-        session_epoch: if version >= 7 { choose.of(&[-1, 0, 1]) } else { -1 },
+        session_epoch: if version >= 7 {
+            choose.of(&[-1, 0, 1])
+        } else {
+            -1
+        },
         topics,
         ..FetchRequest::default()
     }
@@ -122,20 +148,37 @@ fn list_offsets(version: i16, choose: &mut Choices) -> ListOffsetsRequest {
     let partition = ListOffsetsPartition {
         timestamp: choose.of(&[-1, -2, START.0, START.0 + 5, -3, -4, -5, -6]),
         index: choose.of(&[0, 1, 9]),
-        max_num_offsets: if version == 0 { choose.of(&[2, 1, 0]) } else { 1 },
+        max_num_offsets: if version == 0 {
+            choose.of(&[2, 1, 0])
+        } else {
+            1
+        },
         ..ListOffsetsPartition::default()
     };
-    let topics = vec![ListOffsetsTopic { name: choose.name(), partitions: vec![partition] }];
+    let topics = vec![ListOffsetsTopic {
+        name: choose.name(),
+        partitions: vec![partition],
+    }];
     let isolation_level = if version >= 2 { choose.of(&[0, 1]) } else { 0 };
-    ListOffsetsRequest { isolation_level, topics, ..ListOffsetsRequest::default() }
+    ListOffsetsRequest {
+        isolation_level,
+        topics,
+        ..ListOffsetsRequest::default()
+    }
 }
 
 fn metadata(version: i16, choose: &mut Choices, to: &Service) -> MetadataRequest {
     let name = choose.name();
     let topic = if version >= 12 && choose.of(&[true, false]) {
-        MetadataTopic { topic_id: id_of(to, &name), name: None }
+        MetadataTopic {
+            topic_id: id_of(to, &name),
+            name: None,
+        }
     } else {
-        MetadataTopic { name: Some(name), ..MetadataTopic::default() }
+        MetadataTopic {
+            name: Some(name),
+            ..MetadataTopic::default()
+        }
     };
     let topics = match choose.of(&[0, 1, 2]) {
         0 => Some(vec![topic]),
@@ -155,9 +198,17 @@ fn find_coordinator(version: i16, choose: &mut Choices) -> FindCoordinatorReques
     let key_type = if version >= 1 { choose.of(&[0, 1]) } else { 0 };
     if version >= 4 {
         let coordinator_keys = choose.of(&[vec!["g".into(), "h".into()], Vec::new()]);
-        return FindCoordinatorRequest { key_type, coordinator_keys, ..Default::default() };
+        return FindCoordinatorRequest {
+            key_type,
+            coordinator_keys,
+            ..Default::default()
+        };
     }
-    FindCoordinatorRequest { key: "g".into(), key_type, ..Default::default() }
+    FindCoordinatorRequest {
+        key: "g".into(),
+        key_type,
+        ..Default::default()
+    }
 }
 
 fn api_versions(version: i16, choose: &mut Choices) -> ApiVersionsRequest {
@@ -183,20 +234,39 @@ fn create_topics(choose: &mut Choices) -> CreateTopicsRequest {
         ..CreateTopic::default()
     };
     let validate_only = choose.of(&[false, true]);
-    CreateTopicsRequest { topics: vec![topic], validate_only, ..Default::default() }
+    CreateTopicsRequest {
+        topics: vec![topic],
+        validate_only,
+        ..Default::default()
+    }
 }
 
 fn delete_topics(version: i16, choose: &mut Choices, to: &Service) -> DeleteTopicsRequest {
     let name = choose.name();
     if version < 6 {
-        return DeleteTopicsRequest { topic_names: vec![name], ..Default::default() };
+        return DeleteTopicsRequest {
+            topic_names: vec![name],
+            ..Default::default()
+        };
     }
     let topic = match choose.of(&[0, 1, 2]) {
-        0 => DeleteTopic { topic_id: id_of(to, &name), name: None },
-        1 => DeleteTopic { topic_id: Uuid::NIL, name: Some(name) },
-        _ => DeleteTopic { topic_id: Uuid::NIL, name: None },
+        0 => DeleteTopic {
+            topic_id: id_of(to, &name),
+            name: None,
+        },
+        1 => DeleteTopic {
+            topic_id: Uuid::NIL,
+            name: Some(name),
+        },
+        _ => DeleteTopic {
+            topic_id: Uuid::NIL,
+            name: None,
+        },
     };
-    DeleteTopicsRequest { topics: vec![topic], ..Default::default() }
+    DeleteTopicsRequest {
+        topics: vec![topic],
+        ..Default::default()
+    }
 }
 
 fn delete_records(choose: &mut Choices) -> DeleteRecordsRequest {
@@ -204,15 +274,34 @@ fn delete_records(choose: &mut Choices) -> DeleteRecordsRequest {
         offset: choose.of(&[1, -1, 0, 100, -2]),
         index: choose.of(&[0, 1, 9]),
     };
-    let topics = vec![DeleteRecordsTopic { name: choose.name(), partitions: vec![partition] }];
-    DeleteRecordsRequest { topics, ..Default::default() }
+    let topics = vec![DeleteRecordsTopic {
+        name: choose.name(),
+        partitions: vec![partition],
+    }];
+    DeleteRecordsRequest {
+        topics,
+        ..Default::default()
+    }
 }
 
 fn init_producer_id(version: i16, choose: &mut Choices) -> InitProducerIdRequest {
-    let producer_id = if version >= 3 { choose.of(&[-1, 5]) } else { -1 };
-    let producer_epoch = if version >= 3 { choose.of(&[-1, 0]) } else { -1 };
+    let producer_id = if version >= 3 {
+        choose.of(&[-1, 5])
+    } else {
+        -1
+    };
+    let producer_epoch = if version >= 3 {
+        choose.of(&[-1, 0])
+    } else {
+        -1
+    };
     let transactional_id = choose.of(&[None, Some("t".into())]);
-    InitProducerIdRequest { transactional_id, producer_id, producer_epoch, ..Default::default() }
+    InitProducerIdRequest {
+        transactional_id,
+        producer_id,
+        producer_epoch,
+        ..Default::default()
+    }
 }
 
 fn offset_for_leader_epoch(choose: &mut Choices) -> OffsetForLeaderEpochRequest {
@@ -221,12 +310,22 @@ fn offset_for_leader_epoch(choose: &mut Choices) -> OffsetForLeaderEpochRequest 
         index: choose.of(&[0, 1, 9]),
         current_leader_epoch: choose.of(&[-1, 0, 7]),
     };
-    let topics = vec![EpochTopic { name: choose.name(), partitions: vec![partition] }];
-    OffsetForLeaderEpochRequest { topics, ..Default::default() }
+    let topics = vec![EpochTopic {
+        name: choose.name(),
+        partitions: vec![partition],
+    }];
+    OffsetForLeaderEpochRequest {
+        topics,
+        ..Default::default()
+    }
 }
 
 fn describe_configs(version: i16, choose: &mut Choices) -> DescribeConfigsRequest {
-    let keys = Some(vec!["retention.ms".into(), "num.partitions".into(), "cleanup.policy".into()]);
+    let keys = Some(vec![
+        "retention.ms".into(),
+        "num.partitions".into(),
+        "cleanup.policy".into(),
+    ]);
     let resource = DescribeConfigsResource {
         resource_type: choose.of(&[2, 4, 8]),
         resource_name: choose.of(&["a".into(), "".into(), "1".into(), "missing".into()]),
@@ -246,13 +345,21 @@ fn create_partitions(choose: &mut Choices) -> CreatePartitionsRequest {
         assignments: None,
     };
     let validate_only = choose.of(&[false, true]);
-    CreatePartitionsRequest { topics: vec![topic], validate_only, ..Default::default() }
+    CreatePartitionsRequest {
+        topics: vec![topic],
+        validate_only,
+        ..Default::default()
+    }
 }
 
 fn incremental_alter_configs(choose: &mut Choices) -> IncrementalAlterConfigsRequest {
     let entry = AlterConfigsEntry {
         operation: choose.of(&[0, 1, 2, 9]),
-        name: choose.of(&["retention.ms".into(), "cleanup.policy".into(), "no.config".into()]),
+        name: choose.of(&[
+            "retention.ms".into(),
+            "cleanup.policy".into(),
+            "no.config".into(),
+        ]),
         value: choose.of(&[Some("1000".into()), Some("compact".into()), None]),
     };
     let resource = AlterConfigsResource {
@@ -261,13 +368,20 @@ fn incremental_alter_configs(choose: &mut Choices) -> IncrementalAlterConfigsReq
         configs: vec![entry],
     };
     let validate_only = choose.of(&[false, true]);
-    IncrementalAlterConfigsRequest { resources: vec![resource], validate_only }
+    IncrementalAlterConfigsRequest {
+        resources: vec![resource],
+        validate_only,
+    }
 }
 
 fn describe_cluster(version: i16, choose: &mut Choices) -> DescribeClusterRequest {
     DescribeClusterRequest {
         include_cluster_authorized_operations: choose.of(&[false, true]),
-        endpoint_type: if version >= 1 { choose.of(&[1, 2, 3]) } else { 1 },
+        endpoint_type: if version >= 1 {
+            choose.of(&[1, 2, 3])
+        } else {
+            1
+        },
     }
 }
 
@@ -291,7 +405,11 @@ impl Mask {
         let cluster = rig.service.cluster().id;
         let port = i32::from(rig.address.port()).to_be_bytes();
         let mut body = body.to_vec();
-        let own = self.ids.iter().map(|id| &id[..]).chain([cluster.as_bytes(), &port]);
+        let own = self
+            .ids
+            .iter()
+            .map(|id| &id[..])
+            .chain([cluster.as_bytes(), &port]);
         for secret in own {
             while let Some(at) = body.windows(secret.len()).position(|bytes| bytes == secret) {
                 body[at..at + secret.len()].fill(0);

@@ -99,8 +99,53 @@ fn under_load_nothing_that_was_acknowledged_is_lost_and_the_stop_is_clean() {
         rig.topic(topic, 1);
     }
     let acknowledged = topics.map(|_| AtomicUsize::new(0));
+    produce_until_the_end(&rig, &topics, &acknowledged);
+    drop(rig);
+    let rig = Rig::over(Arc::new(fs), BrokerConfig::default());
+    let mut client = rig.client();
+    for (topic, acknowledged) in topics.iter().zip(&acknowledged) {
+        let partitions = vec![ListOffsetsPartition {
+            timestamp: -1,
+            ..Default::default()
+        }];
+        let asked = vec![ListOffsetsTopic {
+            name: Str::from_static(topic),
+            partitions,
+        }];
+        let listed = client.call(
+            5,
+            ListOffsetsRequest {
+                topics: asked,
+                ..Default::default()
+            },
+        );
+        let end = listed.topics[0].partitions[0].offset;
+        assert!(
+            end >= i64::try_from(acknowledged.load(Ordering::Relaxed)).unwrap(),
+            "{topic}"
+        );
+        let topics = Some(vec![MetadataTopic {
+            name: Some((*topic).into()),
+            ..Default::default()
+        }]);
+        let metadata = client.call(
+            9,
+            MetadataRequest {
+                topics,
+                ..Default::default()
+            },
+        );
+        assert_eq!(
+            metadata.topics[0].partitions[0].leader_epoch, 0,
+            "the stop was clean"
+        );
+    }
+}
+
+/// Produces to each topic over a connection of its own, and shuts down in the midst of it.
+fn produce_until_the_end(rig: &Rig, topics: &[&'static str], acknowledged: &[AtomicUsize]) {
     std::thread::scope(|scope| {
-        for (topic, acknowledged) in topics.iter().zip(&acknowledged) {
+        for (topic, acknowledged) in topics.iter().zip(acknowledged) {
             let mut client = rig.client();
             scope.spawn(move || {
                 let frames: Vec<_> = (0..4)
@@ -114,22 +159,13 @@ fn under_load_nothing_that_was_acknowledged_is_lost_and_the_stop_is_clean() {
                 }
             });
         }
-        until(|| acknowledged.iter().all(|count| count.load(Ordering::Relaxed) >= 40));
+        until(|| {
+            acknowledged
+                .iter()
+                .all(|count| count.load(Ordering::Relaxed) >= 40)
+        });
         rig.broker.shutdown_blocking().unwrap();
     });
-    drop(rig);
-    let rig = Rig::over(Arc::new(fs), BrokerConfig::default());
-    let mut client = rig.client();
-    for (topic, acknowledged) in topics.iter().zip(&acknowledged) {
-        let partitions = vec![ListOffsetsPartition { timestamp: -1, ..Default::default() }];
-        let asked = vec![ListOffsetsTopic { name: Str::from_static(topic), partitions }];
-        let listed = client.call(5, ListOffsetsRequest { topics: asked, ..Default::default() });
-        let end = listed.topics[0].partitions[0].offset;
-        assert!(end >= i64::try_from(acknowledged.load(Ordering::Relaxed)).unwrap(), "{topic}");
-        let topics = Some(vec![MetadataTopic { name: Some((*topic).into()), ..Default::default() }]);
-        let metadata = client.call(9, MetadataRequest { topics, ..Default::default() });
-        assert_eq!(metadata.topics[0].partitions[0].leader_epoch, 0, "the stop was clean");
-    }
 }
 
 #[test]
@@ -137,7 +173,9 @@ fn a_dropped_broker_closes_its_connections_and_its_port() {
     let rig = Rig::new();
     let mut client = rig.client();
     client.call(1, MetadataRequest::default());
-    let Rig { broker, address, .. } = rig;
+    let Rig {
+        broker, address, ..
+    } = rig;
     drop(broker);
     assert!(client.is_closed());
     until(|| TcpStream::connect(address).is_err());

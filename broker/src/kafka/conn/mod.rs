@@ -9,6 +9,8 @@
 
 mod pace;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::net::SocketAddr;
