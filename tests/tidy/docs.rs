@@ -38,6 +38,28 @@ fn relative_links(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Tests that docs/durability.md names as proof and that no source file has.
+pub(crate) fn missing_proofs() -> Vec<String> {
+    let sources = tree::files("rs");
+    let text = tree::read("docs/durability.md");
+    let named: BTreeSet<&str> = text.split('`').filter(|word| is_test_name(word)).collect();
+    assert!(named.len() > 30, "only {} tests are named", named.len());
+    let is_there = |name: &str| {
+        let head = format!("fn {name}(");
+        sources.iter().any(|source| source.text.contains(&head))
+    };
+    let missing = named.into_iter().filter(|name| !is_there(name));
+    missing.map(str::to_owned).collect()
+}
+
+/// Test names are sentences.
+fn is_test_name(word: &str) -> bool {
+    word.matches('_').count() >= 3
+        && word
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 /// Every row of the API table has a message file, a handler and a row in COMPAT.md.
 pub(crate) fn api_files() -> Vec<String> {
     let compat = tree::read("COMPAT.md");

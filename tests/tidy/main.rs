@@ -75,6 +75,14 @@ fn links_in_documents_lead_somewhere() {
 }
 
 #[test]
+fn every_proof_that_is_named_exists() {
+    expect_none(
+        "docs/durability.md names a test that does not exist",
+        docs::missing_proofs(),
+    );
+}
+
+#[test]
 fn the_api_table_has_a_file_for_each_row() {
     expect_none(
         "the Kafka API table and its files disagree",
