@@ -1,1 +1,59 @@
-//! Facade.
+//! An event log that you embed: partitioned, append-only logs on disk with the semantics of a
+//! single Kafka broker, the Kafka wire for every existing client, and a client of its own.
+//!
+//! This crate is the facade: the [`Broker`] to embed, the [`Client`] for it or for any Kafka
+//! cluster, and [`EmbeddedClient`] to join the two without a socket.
+//!
+//! ```
+//! use std::time::Duration;
+//! use highwater::{Broker, Client, ConsumerConfig, EmbeddedClient, ProducerConfig, Record, StartAt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::in_memory()?;
+//! let client = Client::embedded(&broker);
+//!
+//! let producer = client.producer(ProducerConfig::default())?;
+//! let sent = producer.send(Record::to("flights").key("N14228").value("delayed")).await?;
+//! assert_eq!(sent.await?.offset, 0);
+//!
+//! let mut consumer = client.consumer(ConsumerConfig::default());
+//! consumer.assign_topic("flights", StartAt::Earliest).await?;
+//! let records = consumer.poll(Duration::from_secs(5)).await?;
+//! assert_eq!(records[0].value.as_deref(), Some(&b"delayed"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Any Kafka client can talk to the same broker:
+//!
+//! ```
+//! use highwater::{Broker, Client};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::in_memory()?;
+//! broker.listen_kafka("127.0.0.1:0")?;
+//! let client = Client::connect(&broker.bootstrap_servers()).await?;
+//! assert!(client.admin().list_topics().await?.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The feature `cli`, on by default, is for the `highwater` binary only: a program that embeds
+//! the library takes `default-features = false`, and what it then builds is pure Rust.
+
+mod embed;
+
+pub use embed::EmbeddedClient;
+pub use highwater_broker::{Broker, Builder, KafkaListener};
+pub use highwater_client::{
+    Acks, Admin, Client, ClientError, Codec, ConfigChange, ConfigEntry, Consumer, ConsumerConfig,
+    ConsumerRecord, Delivery, ErrorCode, Header, NewTopic, OffsetReset, OffsetSpec, Producer,
+    ProducerConfig, Record, RecordMetadata, StartAt, TopicDescription,
+};
+
+/// The broker's own crate: its settings, its clocks, every operation in domain words.
+pub use highwater_broker as broker;
+/// The client's own crate: dialing, back-off, links.
+pub use highwater_client as client;

@@ -15,7 +15,12 @@ use super::moment::From;
 
 /// An event log that you embed, with the Kafka wire.
 #[derive(Debug, Parser)]
-#[command(name = "highwater", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "highwater",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Args {
     /// What is logged to the standard error: error, warn, info, debug, trace, or RUST_LOG's form
     #[arg(long, global = true, value_name = "LEVEL")]
@@ -76,8 +81,12 @@ pub(crate) struct ServeArgs {
 pub(crate) struct TargetArgs {
     /// A broker to connect to; several with commas between
     #[arg(
-        long, value_name = "HOST:PORT", value_delimiter = ',', default_value = "127.0.0.1:9092",
-        conflicts_with = "data_dir", global = true
+        long,
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9092",
+        conflicts_with = "data_dir",
+        global = true
     )]
     pub(crate) bootstrap: Vec<String>,
     /// No running broker: open this data directory for the time of the command

@@ -24,14 +24,16 @@ use super::topic::named;
 
 /// Runs the command.
 pub(crate) fn run(args: ConsumeArgs) -> Result<(), Failure> {
-    args.target.clone().run(Missing::Refuse, async |client: Client, mut signals| {
-        let consumed = signals.unless_interrupted(consume(&client, &args)).await;
-        match consumed {
-            // There is no other end.
-            Err(Failure::Interrupted) if args.follow => Ok(()),
-            other => other,
-        }
-    })
+    args.target
+        .clone()
+        .run(Missing::Refuse, async |client: Client, signals| {
+            let consumed = signals.unless_interrupted(consume(&client, &args)).await;
+            match consumed {
+                // There is no other end.
+                Err(Failure::Interrupted) if args.follow => Ok(()),
+                other => other,
+            }
+        })
 }
 
 async fn consume(client: &Client, args: &ConsumeArgs) -> Result<(), Failure> {
@@ -64,12 +66,18 @@ async fn start(
 ) -> Result<(Consumer, BTreeMap<i32, i64>), Failure> {
     let admin = client.admin();
     let topic = &args.topic;
-    let described = admin.describe_topic(topic).await.map_err(|error| named(topic, error))?;
+    let described = admin
+        .describe_topic(topic)
+        .await
+        .map_err(|error| named(topic, error))?;
     let partitions = match args.partition.as_slice() {
         [] => (0..described.partitions).collect(),
         asked => asked.to_vec(),
     };
-    if let Some(none) = partitions.iter().find(|one| !(0..described.partitions).contains(one)) {
+    if let Some(none) = partitions
+        .iter()
+        .find(|one| !(0..described.partitions).contains(one))
+    {
         let (last, none) = (described.partitions - 1, *none);
         return Err(Failure::Failed(format!(
             "topic {topic} has the partitions 0 to {last}, but no partition {none}"
@@ -82,8 +90,14 @@ async fn start(
     });
     let mut ends = BTreeMap::new();
     for partition in partitions {
-        let first = admin.offset(topic, partition, OffsetSpec::Earliest).await?.unwrap_or_default();
-        let end = admin.offset(topic, partition, OffsetSpec::Latest).await?.unwrap_or_default();
+        let first = admin
+            .offset(topic, partition, OffsetSpec::Earliest)
+            .await?
+            .unwrap_or_default();
+        let end = admin
+            .offset(topic, partition, OffsetSpec::Latest)
+            .await?
+            .unwrap_or_default();
         let at = match args.from {
             From::Earliest => StartAt::Offset(first),
             From::Latest => StartAt::Offset(end),
@@ -100,7 +114,10 @@ async fn start(
 /// Lets go of the partitions that are read to their ends.
 fn finish_partitions(consumer: &mut Consumer, topic: &str, ends: &BTreeMap<i32, i64>) {
     for (partition, end) in ends {
-        if consumer.position(topic, *partition).is_some_and(|position| position >= *end) {
+        if consumer
+            .position(topic, *partition)
+            .is_some_and(|position| position >= *end)
+        {
             consumer.unassign(topic, *partition);
         }
     }
@@ -134,8 +151,10 @@ struct PrintedHeader<'a> {
 
 impl<'a> Printed<'a> {
     fn new(record: &'a ConsumerRecord) -> Self {
-        let header =
-            |header: &'a Header| PrintedHeader { key: &header.key, value: Data::of(header.value.as_ref()) };
+        let header = |header: &'a Header| PrintedHeader {
+            key: &header.key,
+            value: Data::of(header.value.as_ref()),
+        };
         Self {
             topic: &record.topic,
             partition: record.partition,

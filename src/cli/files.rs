@@ -27,15 +27,24 @@ pub(crate) struct Input {
 impl Input {
     /// A file, which is decompressed if its name ends in `.gz`.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
-        let is_gzip = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
-        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("xz")) {
+        let is_gzip = path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("gz"));
+        if path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("xz"))
+        {
             let name = path.display();
             return Err(Failure::Usage(format!(
                 "{name}: xz is not read here; decompress it and pipe it in, or use .gz"
             )));
         }
         let file = open(path)?;
-        let bytes = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|data| data.len());
+        let bytes = file
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map(|data| data.len());
         let bar = output::progress(bytes, "reading");
         let reader = bar.wrap_read(file);
         let reader: Box<dyn Read + Send> = match is_gzip {
@@ -48,13 +57,19 @@ impl Input {
     /// The standard input.
     pub(crate) fn stdin() -> Self {
         let bar = output::progress(None, "reading");
-        Self { reader: Box::new(bar.wrap_read(io::stdin())), bar }
+        Self {
+            reader: Box::new(bar.wrap_read(io::stdin())),
+            bar,
+        }
     }
 
     /// Bytes in gzip's format that the program itself carries.
     pub(crate) fn built_in(gzip: &'static [u8]) -> Self {
         let bar = output::progress(Some(gzip.len() as u64), "reading");
-        Self { reader: Box::new(MultiGzDecoder::new(bar.wrap_read(gzip))), bar }
+        Self {
+            reader: Box::new(MultiGzDecoder::new(bar.wrap_read(gzip))),
+            bar,
+        }
     }
 }
 
@@ -81,11 +96,16 @@ pub(crate) fn temporary_folder() -> Result<TempDir, Failure> {
 /// Removes a temporary folder now, to tell if that fails.
 pub(crate) fn remove(folder: TempDir) -> Result<(), Failure> {
     let path = folder.path().display().to_string();
-    folder.close().map_err(|error| Failure::Failed(format!("cannot remove {path}: {error}")))
+    folder
+        .close()
+        .map_err(|error| Failure::Failed(format!("cannot remove {path}: {error}")))
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
-    #[expect(clippy::disallowed_methods, reason = "an input of the command is no broker's data")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an input of the command is no broker's data"
+    )]
     let opened = File::open(path);
     opened.map_err(|error| Failure::Failed(format!("cannot open {}: {error}", path.display())))
 }

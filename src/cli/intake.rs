@@ -49,11 +49,13 @@ impl Intake {
     pub(crate) async fn next(&mut self) -> Result<Vec<Entry>, Failure> {
         loop {
             let chunk = self.chunks.recv().await.unwrap_or(Ok(Vec::new()));
-            let lines = chunk.map_err(|error| {
-                Failure::Failed(format!("the input cannot be read: {error}"))
-            })?;
+            let lines = chunk
+                .map_err(|error| Failure::Failed(format!("the input cannot be read: {error}")))?;
             let is_end = lines.is_empty();
-            let entries: Vec<_> = lines.into_iter().filter_map(|line| self.entry(line)).collect();
+            let entries: Vec<_> = lines
+                .into_iter()
+                .filter_map(|line| self.entry(line))
+                .collect();
             if is_end || !entries.is_empty() {
                 return Ok(entries);
             }

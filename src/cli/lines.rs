@@ -39,7 +39,14 @@ impl<R: Read> Lines<R> {
     /// Lines of at most so many bytes.
     pub(crate) fn new(input: R, line_bytes_max: usize) -> Self {
         let pending = BytesMut::new();
-        Self { input, pending, line_bytes_max, number: 0, is_skipping: false, is_at_end: false }
+        Self {
+            input,
+            pending,
+            line_bytes_max,
+            number: 0,
+            is_skipping: false,
+            is_at_end: false,
+        }
     }
 
     /// What one read of the input makes whole: at least one line, or nothing at the end.
@@ -92,7 +99,10 @@ impl<R: Read> Lines<R> {
     fn line(&mut self, text: Bytes) -> Line {
         self.number += 1;
         let is_too_long = std::mem::take(&mut self.is_skipping) || text.len() > self.line_bytes_max;
-        Line { number: self.number, text: (!is_too_long).then_some(text) }
+        Line {
+            number: self.number,
+            text: (!is_too_long).then_some(text),
+        }
     }
 }
 
@@ -103,9 +113,15 @@ impl<R: Read> Lines<R> {
 /// A sentence if the line is no JSON object.
 pub(crate) fn key_of(line: &[u8], field: &str) -> Result<Option<Bytes>, String> {
     let mut json = serde_json::Deserializer::from_slice(line);
-    let key = Field(field).deserialize(&mut json).and_then(|key| json.end().map(|()| key));
+    let key = Field(field)
+        .deserialize(&mut json)
+        .and_then(|key| json.end().map(|()| key));
     // One line: the parser's "line 1" says nothing.
-    key.map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
+    key.map_err(|error| {
+        error
+            .to_string()
+            .replace(" at line 1 column ", " at column ")
+    })
 }
 
 /// Finds one field of an object.
@@ -175,7 +191,10 @@ mod tests {
     }
 
     fn chunks(pieces: &[&str], line_bytes_max: usize) -> Vec<Vec<Option<String>>> {
-        let pieces = pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect();
+        let pieces = pieces
+            .iter()
+            .map(|piece| piece.as_bytes().to_vec())
+            .collect();
         let mut lines = Lines::new(Pieces(pieces), line_bytes_max);
         let mut chunks = Vec::new();
         let mut number = 0;
@@ -207,7 +226,11 @@ mod tests {
 
     #[test]
     fn a_long_line_is_skipped_and_counted() {
-        for pieces in [&["abcde\nf\n"][..], &["abc", "de", "x", "yz\nf", "\n"], &["abcd", "e\nf"]] {
+        for pieces in [
+            &["abcde\nf\n"][..],
+            &["abc", "de", "x", "yz\nf", "\n"],
+            &["abcd", "e\nf"],
+        ] {
             let all: Vec<_> = chunks(pieces, 4).into_iter().flatten().collect();
             assert_eq!(all, [None, Some("f".to_owned())], "{pieces:?}");
         }
@@ -230,9 +253,20 @@ mod tests {
         ] {
             assert_eq!(key(line), Ok(expected.map(<[u8]>::to_vec)), "{line}");
         }
-        for line in ["", "[]", "\"k\"", "{\"k\":1", "{\"k\":1}x", "{\"k\":\"\u{1}\"}", "{a:1}"] {
+        for line in [
+            "",
+            "[]",
+            "\"k\"",
+            "{\"k\":1",
+            "{\"k\":1}x",
+            "{\"k\":\"\u{1}\"}",
+            "{a:1}",
+        ] {
             assert!(key(line).is_err(), "{line}");
         }
-        assert_eq!(key("{\"k\":1} x").unwrap_err(), "trailing characters at column 9");
+        assert_eq!(
+            key("{\"k\":1} x").unwrap_err(),
+            "trailing characters at column 9"
+        );
     }
 }

@@ -9,9 +9,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use highwater_log::error::LogError;
 use highwater_log::fs::os::OsFs;
 use highwater_log::fs::{Fs, OpenMode};
-use highwater_log::error::LogError;
 use highwater_log::inspect::{Event, Finding, Stretch, Verified, dump, verify};
 use highwater_proto::batch::BatchHeader;
 use highwater_proto::record::RecordIter;
@@ -27,14 +27,21 @@ use super::segments::segments;
 /// Runs the command.
 pub(crate) fn run(args: LogArgs) -> Result<(), Failure> {
     match args.command {
-        LogCommand::Dump { path, records, json } => Dumper::new(records, json).run(&path),
+        LogCommand::Dump {
+            path,
+            records,
+            json,
+        } => Dumper::new(records, json).run(&path),
         LogCommand::Verify { path, json } => check(&path, json),
     }
 }
 
 fn check(path: &Path, json: bool) -> Result<(), Failure> {
     if !path.is_dir() {
-        return Err(Failure::Failed(format!("there is no folder {}", path.display())));
+        return Err(Failure::Failed(format!(
+            "there is no folder {}",
+            path.display()
+        )));
     }
     let fs: Arc<dyn Fs> = Arc::new(OsFs::new());
     // The folder of one log may belong to a running broker: the sum is only a guess.
@@ -53,7 +60,11 @@ fn check(path: &Path, json: bool) -> Result<(), Failure> {
             }
         }
         Event::Finding(finding) => {
-            let what = if finding.kind.is_damage() { "damage" } else { "heals" };
+            let what = if finding.kind.is_damage() {
+                "damage"
+            } else {
+                "heals"
+            };
             let told = bar.suspend(|| output::text(&format!("{what}: {finding}\n")));
             if failed.is_ok() {
                 failed = told;
@@ -68,11 +79,22 @@ fn check(path: &Path, json: bool) -> Result<(), Failure> {
     } else {
         output::text(&summary(&verified))?;
     }
-    if verified.damaged > 0 { Err(Failure::Found) } else { Ok(()) }
+    if verified.damaged > 0 {
+        Err(Failure::Found)
+    } else {
+        Ok(())
+    }
 }
 
 fn summary(verified: &Verified) -> String {
-    let Verified { logs, segments, batches, findings, damaged, .. } = *verified;
+    let Verified {
+        logs,
+        segments,
+        batches,
+        findings,
+        damaged,
+        ..
+    } = *verified;
     let read = format!(
         "{} logs, {} segments, {} batches, {}",
         count(logs),
@@ -102,9 +124,24 @@ struct Checked {
 
 impl Checked {
     fn new(verified: &Verified, findings: Vec<Found>) -> Self {
-        let Verified { logs, segments, batches, bytes, damaged, .. } = *verified;
+        let Verified {
+            logs,
+            segments,
+            batches,
+            bytes,
+            damaged,
+            ..
+        } = *verified;
         let findings_count = verified.findings;
-        Self { logs, segments, batches, bytes, damaged, findings_count, findings }
+        Self {
+            logs,
+            segments,
+            batches,
+            bytes,
+            damaged,
+            findings_count,
+            findings,
+        }
     }
 }
 
@@ -143,7 +180,13 @@ struct Dumper {
 
 impl Dumper {
     fn new(records: bool, json: bool) -> Self {
-        Self { fs: OsFs::new(), records, json, out: Output::new(), is_damaged: false }
+        Self {
+            fs: OsFs::new(),
+            records,
+            json,
+            out: Output::new(),
+            is_damaged: false,
+        }
     }
 
     fn run(mut self, path: &Path) -> Result<(), Failure> {
@@ -151,7 +194,11 @@ impl Dumper {
             self.segment(&segment)?;
         }
         self.out.flush()?;
-        if self.is_damaged { Err(Failure::Found) } else { Ok(()) }
+        if self.is_damaged {
+            Err(Failure::Found)
+        } else {
+            Ok(())
+        }
     }
 
     fn segment(&mut self, segment: &Path) -> Result<(), Failure> {
@@ -161,7 +208,11 @@ impl Dumper {
         }
         for stretch in dump(&self.fs, segment)? {
             match stretch? {
-                Stretch::Batch { position, header, is_crc_right } => {
+                Stretch::Batch {
+                    position,
+                    header,
+                    is_crc_right,
+                } => {
                     self.is_damaged |= !is_crc_right;
                     let batch = Batch::new(&file, position.0, &header, is_crc_right);
                     self.print(&batch, || batch.line())?;
@@ -169,11 +220,21 @@ impl Dumper {
                         self.records(segment, position.0, &header)?;
                     }
                 }
-                Stretch::Damage { position, bytes, expected, why } => {
+                Stretch::Damage {
+                    position,
+                    bytes,
+                    expected,
+                    why,
+                } => {
                     self.is_damaged = true;
                     let position = position.0;
-                    let damage =
-                        Damage { file: &file, position, bytes, expected: expected.0, damage: &why };
+                    let damage = Damage {
+                        file: &file,
+                        position,
+                        bytes,
+                        expected: expected.0,
+                        damage: &why,
+                    };
                     self.print(&damage, || {
                         format!("  @{position} DAMAGE of {bytes} bytes, offset {expected}: {why}\n")
                     })?;
@@ -195,13 +256,24 @@ impl Dumper {
         let damaged = |why: &dyn std::fmt::Display| {
             Failure::Failed(format!("{} at byte {position}: {why}", segment.display()))
         };
-        let records = RecordIter::new(batch, DECOMPRESSED_BYTES_MAX).map_err(|why| damaged(&why))?;
+        let records =
+            RecordIter::new(batch, DECOMPRESSED_BYTES_MAX).map_err(|why| damaged(&why))?;
         for record in records {
             let record = record.map_err(|why| damaged(&why))?;
-            let (key, value) = (Data::of(record.key.as_ref()), Data::of(record.value.as_ref()));
+            let (key, value) = (
+                Data::of(record.key.as_ref()),
+                Data::of(record.value.as_ref()),
+            );
             let (offset, timestamp) = (record.offset, record.timestamp);
-            let line = Record { offset, timestamp, key: &key, value: &value };
-            self.print(&line, || format!("    {offset} {timestamp} {key} {value}\n"))?;
+            let line = Record {
+                offset,
+                timestamp,
+                key: &key,
+                value: &value,
+            };
+            self.print(&line, || {
+                format!("    {offset} {timestamp} {key} {value}\n")
+            })?;
         }
         Ok(())
     }
@@ -211,7 +283,11 @@ impl Dumper {
         value: &impl Serialize,
         line: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        if self.json { self.out.json(value) } else { self.out.bytes(line().as_bytes()) }
+        if self.json {
+            self.out.json(value)
+        } else {
+            self.out.bytes(line().as_bytes())
+        }
     }
 }
 
@@ -245,7 +321,9 @@ impl<'a> Batch<'a> {
             last_offset: header.last_offset(),
             records: header.records_count,
             bytes: header.total_bytes() as u64,
-            codec: header.codec().map_or("unknown".to_owned(), |codec| codec.to_string()),
+            codec: header
+                .codec()
+                .map_or_else(|_| "unknown".to_owned(), |codec| codec.to_string()),
             base_timestamp: header.base_timestamp,
             max_timestamp: header.max_timestamp,
             leader_epoch: header.leader_epoch,
@@ -259,7 +337,15 @@ impl<'a> Batch<'a> {
     }
 
     fn line(&self) -> String {
-        let Self { position, base_offset, last_offset, records, bytes, codec, .. } = self;
+        let Self {
+            position,
+            base_offset,
+            last_offset,
+            records,
+            bytes,
+            codec,
+            ..
+        } = self;
         let producer = match self.producer_id {
             ..0 => String::new(),
             id => format!(
@@ -272,7 +358,11 @@ impl<'a> Batch<'a> {
             (_, true) => ", transactional",
             _ => "",
         };
-        let crc = if self.crc_right { "" } else { ", CHECKSUM WRONG" };
+        let crc = if self.crc_right {
+            ""
+        } else {
+            ", CHECKSUM WRONG"
+        };
         format!(
             "  @{position} offsets {base_offset} to {last_offset}, {records} records, \
              {bytes} bytes, {codec}, epoch {}{producer}{kind}{crc}\n",

@@ -59,7 +59,12 @@ pub(crate) fn run() -> ExitCode {
 fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Args>, Failure> {
     match Args::try_parse_from(words) {
         Ok(args) => Ok(Some(args)),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
             output::text(&error.render().to_string()).map(|()| None)
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -79,7 +84,10 @@ fn sentence(rendered: &str) -> String {
 }
 
 fn execute(args: Args) -> Result<(), Failure> {
-    logging::start(args.log_level.as_deref(), matches!(args.command, Command::Serve(_)))?;
+    logging::start(
+        args.log_level.as_deref(),
+        matches!(args.command, Command::Serve(_)),
+    )?;
     match args.command {
         Command::Serve(args) => serve::run(args),
         Command::Topic(args) => topic::run(args),

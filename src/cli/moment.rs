@@ -29,18 +29,24 @@ impl FromStr for From {
             _ => match (text.strip_prefix('@'), text.strip_prefix('-')) {
                 (Some(ms), _) => whole(ms).map(Self::Timestamp),
                 (_, Some(count)) => whole(count).map(Self::Last),
-                _ => whole(text).map(Self::Offset).or_else(|| rfc3339(text).map(Self::Timestamp)),
+                _ => whole(text)
+                    .map(Self::Offset)
+                    .or_else(|| rfc3339(text).map(Self::Timestamp)),
             },
         };
         found.ok_or_else(|| {
-            format!("{text:?} is not earliest, latest, an offset, -N, @MILLIS or a time of RFC 3339")
+            format!(
+                "{text:?} is not earliest, latest, an offset, -N, @MILLIS or a time of RFC 3339"
+            )
         })
     }
 }
 
 /// Digits only.
 fn whole(text: &str) -> Option<i64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 /// Milliseconds since 1970 of `2013-01-01T10:00:00[.123]Z` or with an offset such as `+01:00`;
@@ -50,11 +56,24 @@ fn rfc3339(text: &str) -> Option<i64> {
         return None;
     }
     let (stamp, rest) = text.split_at("2013-01-01T10:00:00".len());
-    let marks = [(4, b"--"), (7, b"--"), (10, b"Tt"), (13, b"::"), (16, b"::")];
-    if !marks.iter().all(|(at, either)| either.contains(&stamp.as_bytes()[*at])) {
+    let marks = [
+        (4, b"--"),
+        (7, b"--"),
+        (10, b"Tt"),
+        (13, b"::"),
+        (16, b"::"),
+    ];
+    if !marks
+        .iter()
+        .all(|(at, either)| either.contains(&stamp.as_bytes()[*at]))
+    {
         return None;
     }
-    let (year, month, day) = (whole(&stamp[..4])?, whole(&stamp[5..7])?, whole(&stamp[8..10])?);
+    let (year, month, day) = (
+        whole(&stamp[..4])?,
+        whole(&stamp[5..7])?,
+        whole(&stamp[8..10])?,
+    );
     let (hour, minute) = (whole(&stamp[11..13])?, whole(&stamp[14..16])?);
     let second = whole(&stamp[17..19])?;
     let is_date = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
@@ -62,13 +81,16 @@ fn rfc3339(text: &str) -> Option<i64> {
         return None;
     }
     let (ms, zone) = fraction(rest)?;
-    let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - zone_minutes(zone)?;
+    let minutes =
+        (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - zone_minutes(zone)?;
     Some((minutes * 60 + second) * 1000 + ms)
 }
 
 /// `.123Z` to 123 and `Z`.
 fn fraction(rest: &str) -> Option<(i64, &str)> {
-    let Some(digits) = rest.strip_prefix('.') else { return Some((0, rest)) };
+    let Some(digits) = rest.strip_prefix('.') else {
+        return Some((0, rest));
+    };
     let count = digits.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, zone) = digits.split_at(count);
     let ms: String = digits.chars().chain("00".chars()).take(3).collect();
@@ -121,8 +143,14 @@ mod tests {
             ("-5", From::Last(5)),
             ("@1357034400000", From::Timestamp(1_357_034_400_000)),
             ("2013-01-01T10:00:00Z", From::Timestamp(1_357_034_400_000)),
-            ("2013-01-01T11:30:00.0679+01:30", From::Timestamp(1_357_034_400_067)),
-            ("2012-12-31t23:00:00.5-11:00", From::Timestamp(1_357_034_400_500)),
+            (
+                "2013-01-01T11:30:00.0679+01:30",
+                From::Timestamp(1_357_034_400_067),
+            ),
+            (
+                "2012-12-31t23:00:00.5-11:00",
+                From::Timestamp(1_357_034_400_500),
+            ),
             ("1970-01-01T00:00:00Z", From::Timestamp(0)),
             ("2000-02-29T00:00:00Z", From::Timestamp(951_782_400_000)),
             ("1969-12-31T23:59:59Z", From::Timestamp(-1_000)),

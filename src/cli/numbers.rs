@@ -58,10 +58,16 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(count),
+            ["0", "999", "1,000", "1,234,567"]
+        );
         assert_eq!([0, 1023, 1024].map(bytes), ["0 B", "1023 B", "1.0 KiB"]);
         assert_eq!([8_283_750, 1 << 40].map(bytes), ["7.9 MiB", "1.0 TiB"]);
         let micros = [7, 12_440, 183_000, 3_210_000].map(Duration::from_micros);
-        assert_eq!(micros.map(duration), ["7 us", "12.4 ms", "183 ms", "3.21 s"]);
+        assert_eq!(
+            micros.map(duration),
+            ["7 us", "12.4 ms", "183 ms", "3.21 s"]
+        );
     }
 }

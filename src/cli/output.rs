@@ -34,7 +34,9 @@ pub(crate) struct Output {
 impl Output {
     /// Only one at a time.
     pub(crate) fn new() -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()) }
+        Self {
+            out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()),
+        }
     }
 
     /// Writes bytes.

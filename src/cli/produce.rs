@@ -29,18 +29,23 @@ pub(crate) fn run(args: ProduceArgs) -> Result<(), Failure> {
         Some(path) => Input::file(path)?,
         None => Input::stdin(),
     };
-    args.target.clone().run(Missing::Make, async |client: Client, signals| {
-        let clock = SystemClock::new();
-        let bar = input.bar.clone();
-        let tally = send_all(&client, &args, input, signals).await?;
-        bar.finish_and_clear();
-        eprint!("{}", tally.summary(clock.now().mono.since(Default::default())));
-        match (tally.stopped, tally.rejected) {
-            (Some(failure), _) => Err(failure),
-            (None, 1..) if !args.skip_bad => Err(Failure::Found),
-            _ => Ok(()),
-        }
-    })
+    args.target
+        .clone()
+        .run(Missing::Make, async |client: Client, signals| {
+            let clock = SystemClock::new();
+            let bar = input.bar.clone();
+            let tally = send_all(&client, &args, input, signals).await?;
+            bar.finish_and_clear();
+            eprint!(
+                "{}",
+                tally.summary(clock.now().mono.since(Default::default()))
+            );
+            match (tally.stopped, tally.rejected) {
+                (Some(failure), _) => Err(failure),
+                (None, 1..) if !args.skip_bad => Err(Failure::Found),
+                _ => Ok(()),
+            }
+        })
 }
 
 /// A record that was sent, and the line that it came from.
@@ -54,7 +59,7 @@ async fn send_all(
     client: &Client,
     args: &ProduceArgs,
     input: Input,
-    mut signals: Signals,
+    signals: &mut Signals,
 ) -> Result<Tally, Failure> {
     let producer = client.producer(ProducerConfig {
         acks: args.acks,
@@ -86,7 +91,9 @@ async fn send_all(
     drop(sender);
     // The answers come when the records have gone: now, and not at the end of their linger time.
     let answered = async { tokio::join!(producer.flush(), answers).1 };
-    let answered = signals.unless_interrupted(async { Ok(answered.await) }).await?;
+    let answered = signals
+        .unless_interrupted(async { Ok(answered.await) })
+        .await?;
     let answered = answered.map_err(|_| Failure::failed("the waiting for answers broke off"))?;
     Ok(tally.and(answered, stopped))
 }
@@ -112,7 +119,13 @@ async fn send(
     (record.key, record.partition) = (key, args.partition);
     match producer.send(record).await {
         Ok(delivery) => {
-            let closed = sender.send(Sent { number, bytes, delivery }).await;
+            let closed = sender
+                .send(Sent {
+                    number,
+                    bytes,
+                    delivery,
+                })
+                .await;
             closed.map_err(|_| Failure::failed("no more answers are awaited"))
         }
         // Of this record alone.
@@ -128,7 +141,12 @@ async fn send(
 /// answer that no later record can improve on.
 async fn await_answers(mut sent: Receiver<Sent>, bar: ProgressBar) -> Tally {
     let mut tally = Tally::default();
-    while let Some(Sent { number, bytes, delivery }) = sent.recv().await {
+    while let Some(Sent {
+        number,
+        bytes,
+        delivery,
+    }) = sent.recv().await
+    {
         match delivery.await {
             Ok(_) => {
                 tally.records += 1;
@@ -178,7 +196,10 @@ impl Tally {
         let rejected = match self.rejected {
             0 => String::new(),
             more if more > REJECTED_SHOWN_MAX => {
-                format!(", {} rejected (the first {REJECTED_SHOWN_MAX} shown)", count(more))
+                format!(
+                    ", {} rejected (the first {REJECTED_SHOWN_MAX} shown)",
+                    count(more)
+                )
             }
             few => format!(", {few} rejected"),
         };

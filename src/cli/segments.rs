@@ -25,7 +25,9 @@ pub(crate) fn segments(fs: &dyn Fs, path: &Path) -> Result<Vec<PathBuf>, Failure
 }
 
 fn walk(fs: &dyn Fs, dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let names = fs.list(dir).map_err(|error| LogError::io("list", dir, error))?;
+    let names = fs
+        .list(dir)
+        .map_err(|error| LogError::io("list", dir, error))?;
     for name in names {
         let path = dir.join(&name);
         if path.is_dir() {

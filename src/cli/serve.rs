@@ -1,6 +1,6 @@
 //! `highwater serve`: a broker as a process of its own.
 //!
-//! Floor 4 of highwater.
+//! Floor 5 of highwater.
 //!
 //! Invariants
 //! - It never listens beyond this machine unless that was asked for.
@@ -15,6 +15,7 @@ use super::args::ServeArgs;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::signals::Signals;
+use super::target::shut_down;
 use super::{files, output};
 
 /// Runs the command.
@@ -42,7 +43,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
 }
 
 fn serve(settings: &Settings, dir: &Path) -> Result<(), Failure> {
-    let builder = Broker::builder().data_dir(dir).config(settings.broker.clone());
+    let builder = Broker::builder()
+        .data_dir(dir)
+        .config(settings.broker.clone());
     let listeners = settings.kafka.iter().cloned();
     let broker = listeners.fold(builder, Builder::listen_kafka).start()?;
     let handle = broker.handle().clone();
@@ -52,10 +55,7 @@ fn serve(settings: &Settings, dir: &Path) -> Result<(), Failure> {
         let _ = output::text(&ready(&broker, settings, dir));
         signals.next().await;
         tracing::info!("stopping; a second signal stops at once");
-        tokio::select! {
-            stopped = broker.shutdown() => Ok(stopped?),
-            () = signals.next() => std::process::exit(1),
-        }
+        shut_down(&broker, &mut signals).await
     });
     drop(broker);
     stopped

@@ -22,9 +22,14 @@ impl Signals {
             let cannot = |error| Failure::Failed(format!("cannot listen for signals: {error}"));
             signal(kind).map_err(cannot)
         };
-        let (terminate, interrupt) =
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt })
+        let (terminate, interrupt) = (
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::interrupt())?,
+        );
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
     }
 
     /// From now on these signals end nothing by themselves. Needs a runtime.

@@ -36,7 +36,12 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+        };
         let widths: Vec<usize> = (0..self.sides.len()).filter_map(width).collect();
         for row in &self.rows {
             let cells: Vec<String> = row
@@ -62,6 +67,9 @@ mod tests {
         let mut table = Table::new([("TOPIC", Side::Left), ("N", Side::Right), ("x", Side::Left)]);
         table.row(["a".to_owned(), "12".to_owned(), String::new()]);
         table.row(["flights".to_owned(), "3".to_owned(), "yes".to_owned()]);
-        assert_eq!(table.to_string(), "TOPIC     N  x\na        12\nflights   3  yes\n");
+        assert_eq!(
+            table.to_string(),
+            "TOPIC     N  x\na        12\nflights   3  yes\n"
+        );
     }
 }

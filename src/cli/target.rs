@@ -30,22 +30,24 @@ impl TargetArgs {
     pub(crate) fn run<T>(
         &self,
         missing: Missing,
-        work: impl AsyncFnOnce(Client, Signals) -> Result<T, Failure>,
+        work: impl AsyncFnOnce(Client, &mut Signals) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let runtime = runtime()?;
         let outcome = match &self.data_dir {
             Some(dir) => {
                 let broker = open(dir, missing)?;
-                let client = Client::embedded(&broker);
-                let outcome = runtime.block_on(async { work(client, Signals::listen()?).await });
-                let closed = broker.shutdown_blocking();
-                outcome.and_then(|value| Ok(closed.map(|()| value)?))
+                runtime.block_on(async {
+                    let mut signals = Signals::listen()?;
+                    let outcome = work(Client::embedded(&broker), &mut signals).await;
+                    shut_down(&broker, &mut signals).await?;
+                    outcome
+                })
             }
             None => runtime.block_on(async {
                 let mut signals = Signals::listen()?;
                 let connected = async { Ok(Client::connect(&self.bootstrap.join(",")).await?) };
                 let client = signals.unless_interrupted(connected).await?;
-                work(client, signals).await
+                work(client, &mut signals).await
             }),
         };
         // Nobody waits for a thread that reads a terminal.
@@ -64,9 +66,23 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))
 }
 
+/// Closes a broker in good order; a signal meanwhile ends the process at once.
+pub(crate) async fn shut_down(broker: &Broker, signals: &mut Signals) -> Result<(), Failure> {
+    tokio::select! {
+        closed = broker.shutdown() => Ok(closed?),
+        () = signals.next() => std::process::exit(1),
+    }
+}
+
 fn open(dir: &Path, missing: Missing) -> Result<Broker, Failure> {
     if missing == Missing::Refuse && !dir.is_dir() {
-        return Err(Failure::Failed(format!("there is no data directory {}", dir.display())));
+        return Err(Failure::Failed(format!(
+            "there is no data directory {}",
+            dir.display()
+        )));
     }
-    Ok(Broker::builder().data_dir(dir).config(Settings::for_one_command()?).start()?)
+    Ok(Broker::builder()
+        .data_dir(dir)
+        .config(Settings::for_one_command()?)
+        .start()?)
 }

@@ -22,36 +22,58 @@ pub(crate) fn run(args: TopicArgs) -> Result<(), Failure> {
         TopicCommand::Create { .. } => Missing::Make,
         _ => Missing::Refuse,
     };
-    args.target.run(missing, async |client: Client, mut signals| {
-        signals.unless_interrupted(execute(&client.admin(), args.command)).await
+    args.target.run(missing, async |client: Client, signals| {
+        signals
+            .unless_interrupted(execute(&client.admin(), args.command))
+            .await
     })
 }
 
 async fn execute(admin: &Admin, command: TopicCommand) -> Result<(), Failure> {
     match command {
-        TopicCommand::Create { topic, partitions, set, if_not_exists } => {
+        TopicCommand::Create {
+            topic,
+            partitions,
+            set,
+            if_not_exists,
+        } => {
             let configs = set.into_iter().collect();
-            let topic = NewTopic { name: topic, partitions, configs };
+            let topic = NewTopic {
+                name: topic,
+                partitions,
+                configs,
+            };
             create(admin, &topic, if_not_exists).await
         }
         TopicCommand::List { internal, json } => list(admin, internal, json).await,
         TopicCommand::Describe { topic, json } => describe(admin, &topic, json).await,
-        TopicCommand::Alter { topic, partitions, set, unset } => {
-            let set = set.into_iter().map(|(name, value)| ConfigChange::Set(name, value));
-            let changes: Vec<_> = set.chain(unset.into_iter().map(ConfigChange::Delete)).collect();
+        TopicCommand::Alter {
+            topic,
+            partitions,
+            set,
+            unset,
+        } => {
+            let set = set
+                .into_iter()
+                .map(|(name, value)| ConfigChange::Set(name, value));
+            let changes: Vec<_> = set
+                .chain(unset.into_iter().map(ConfigChange::Delete))
+                .collect();
             alter(admin, &topic, partitions, &changes).await
         }
-        TopicCommand::Delete { topic } => {
-            Ok(admin.delete_topic(&topic).await.map_err(|error| named(&topic, error))?)
-        }
+        TopicCommand::Delete { topic } => Ok(admin
+            .delete_topic(&topic)
+            .await
+            .map_err(|error| named(&topic, error))?),
     }
 }
 
 async fn create(admin: &Admin, topic: &NewTopic, if_not_exists: bool) -> Result<(), Failure> {
     match admin.create_topic(topic).await {
-        Err(ClientError::Broker { code: ErrorCode::TopicAlreadyExists, .. }) if if_not_exists => {
-            Ok(())
-        }
+        Err(ClientError::Broker {
+            code: ErrorCode::TopicAlreadyExists,
+            ..
+        }) if if_not_exists => Ok(()),
         created => created.map_err(|error| named(&topic.name, error)),
     }
 }
@@ -67,10 +89,16 @@ async fn alter(
         return Err(Failure::Usage(sentence.to_owned()));
     }
     if !changes.is_empty() {
-        admin.alter_topic(topic, changes).await.map_err(|error| named(topic, error))?;
+        admin
+            .alter_topic(topic, changes)
+            .await
+            .map_err(|error| named(topic, error))?;
     }
     if let Some(total) = partitions {
-        admin.create_partitions(topic, total).await.map_err(|error| named(topic, error))?;
+        admin
+            .create_partitions(topic, total)
+            .await
+            .map_err(|error| named(topic, error))?;
     }
     Ok(())
 }
@@ -89,7 +117,11 @@ struct Listed<'a> {
 async fn list(admin: &Admin, internal: bool, json: bool) -> Result<(), Failure> {
     let topics = admin.list_topics().await?;
     let mut out = output::Output::new();
-    let columns = [("TOPIC", Side::Left), ("PARTITIONS", Side::Right), ("RECORDS", Side::Right)];
+    let columns = [
+        ("TOPIC", Side::Left),
+        ("PARTITIONS", Side::Right),
+        ("RECORDS", Side::Right),
+    ];
     let mut table = Table::new(columns);
     for topic in topics.iter().filter(|topic| internal || !topic.is_internal) {
         let ranges = ranges(admin, topic).await?;
@@ -97,7 +129,13 @@ async fn list(admin: &Admin, internal: bool, json: bool) -> Result<(), Failure> 
         if json {
             let (name, id) = (&topic.name, &topic.id);
             let (internal, partitions) = (topic.is_internal, topic.partitions);
-            out.json(&Listed { topic: name, id, internal, partitions, records })?;
+            out.json(&Listed {
+                topic: name,
+                id,
+                internal,
+                partitions,
+                records,
+            })?;
         } else {
             let records = count(records.unsigned_abs());
             table.row([topic.name.clone(), topic.partitions.to_string(), records]);
@@ -123,12 +161,17 @@ struct Described<'a> {
 }
 
 async fn describe(admin: &Admin, name: &str, json: bool) -> Result<(), Failure> {
-    let topic = admin.describe_topic(name).await.map_err(|error| named(name, error))?;
+    let topic = admin
+        .describe_topic(name)
+        .await
+        .map_err(|error| named(name, error))?;
     let partitions = ranges(admin, &topic).await?;
     let configs = admin.topic_configs(name).await?;
     let set = configs.iter().filter(|entry| !entry.is_default);
     if json {
-        let named = configs.iter().map(|entry| (entry.name.as_str(), entry.value.as_deref()));
+        let named = configs
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.value.as_deref()));
         return output::json(&Described {
             topic: &topic.name,
             id: &topic.id,
@@ -138,10 +181,17 @@ async fn describe(admin: &Admin, name: &str, json: bool) -> Result<(), Failure> 
             set: set.map(|entry| entry.name.as_str()).collect(),
         });
     }
-    let mut text = format!("{} ({}), {} partitions\n\n", topic.name, topic.id, topic.partitions);
+    let mut text = format!(
+        "{} ({}), {} partitions\n\n",
+        topic.name, topic.id, topic.partitions
+    );
     let right = Side::Right;
-    let mut table =
-        Table::new([("PARTITION", right), ("START", right), ("END", right), ("RECORDS", right)]);
+    let mut table = Table::new([
+        ("PARTITION", right),
+        ("START", right),
+        ("END", right),
+        ("RECORDS", right),
+    ]);
     for range in &partitions {
         let records = count(range.records().unsigned_abs());
         let (start, end) = (range.start.to_string(), range.end.to_string());
@@ -177,10 +227,18 @@ impl Range {
 async fn ranges(admin: &Admin, topic: &TopicDescription) -> Result<Vec<Range>, Failure> {
     let mut ranges = Vec::new();
     for partition in 0..topic.partitions {
-        let start = admin.offset(&topic.name, partition, OffsetSpec::Earliest).await?;
-        let end = admin.offset(&topic.name, partition, OffsetSpec::Latest).await?;
+        let start = admin
+            .offset(&topic.name, partition, OffsetSpec::Earliest)
+            .await?;
+        let end = admin
+            .offset(&topic.name, partition, OffsetSpec::Latest)
+            .await?;
         let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
-        ranges.push(Range { partition, start, end: end.max(start) });
+        ranges.push(Range {
+            partition,
+            start,
+            end: end.max(start),
+        });
     }
     Ok(ranges)
 }

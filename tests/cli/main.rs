@@ -1,1 +1,10 @@
 //! The real `highwater` binary: every command, every exit code, every sentence of bad input.
+
+mod demo;
+mod kit;
+mod log;
+mod records;
+mod refusals;
+mod serve;
+mod settings;
+mod topics;

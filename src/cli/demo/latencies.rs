@@ -13,7 +13,10 @@ pub(super) struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self { counts: vec![0; CLASSES], total: 0 }
+        Self {
+            counts: vec![0; CLASSES],
+            total: 0,
+        }
     }
 }
 
@@ -82,7 +85,10 @@ mod tests {
             let class = class(micros);
             assert!(class >= last && class < CLASSES, "{micros}");
             let highest = highest(class);
-            assert!(highest >= micros && highest - micros <= micros / STEPS, "{micros} {highest}");
+            assert!(
+                highest >= micros && highest - micros <= micros / STEPS,
+                "{micros} {highest}"
+            );
             last = class;
         }
         assert_eq!(last, CLASSES - 1);
@@ -98,7 +104,10 @@ mod tests {
         for (share, ms) in [(0.5, 500), (0.99, 990), (1.0, 1000), (0.001, 1)] {
             let found = latencies.quantile(share);
             let wanted = Duration::from_millis(ms);
-            assert!(found >= wanted && found <= wanted.mul_f64(1.04), "{share}: {found:?}");
+            assert!(
+                found >= wanted && found <= wanted.mul_f64(1.04),
+                "{share}: {found:?}"
+            );
         }
     }
 }

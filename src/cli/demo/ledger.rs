@@ -41,9 +41,17 @@ impl Ledger {
         if !self.keys.contains_key(key) {
             // A copy, so that the batch of the key's first record is not kept.
             let key = Bytes::copy_from_slice(key);
-            self.keys.insert(key, Chain { partition, ..Chain::default() });
+            self.keys.insert(
+                key,
+                Chain {
+                    partition,
+                    ..Chain::default()
+                },
+            );
         }
-        let Some(chain) = self.keys.get_mut(key) else { return };
+        let Some(chain) = self.keys.get_mut(key) else {
+            return;
+        };
         self.scattered += u64::from(chain.partition != partition);
         chain.records += 1;
         chain.hash = hash(chain.hash, value);
@@ -78,7 +86,10 @@ impl Ledger {
 
     /// The number of keys of each partition.
     pub(super) fn keys_of(&self, partition: i32) -> u64 {
-        self.keys.values().filter(|chain| chain.partition == partition).count() as u64
+        self.keys
+            .values()
+            .filter(|chain| chain.partition == partition)
+            .count() as u64
     }
 
     /// Every way in which what was read is not what was sent, one sentence each; at most
@@ -87,14 +98,22 @@ impl Ledger {
         let mut found = Vec::new();
         for (what, ledger) in [("sent to", sent), ("read from", read)] {
             if ledger.scattered > 0 {
-                found.push(format!("{} records were {what} a second partition", ledger.scattered));
+                found.push(format!(
+                    "{} records were {what} a second partition",
+                    ledger.scattered
+                ));
             }
         }
         if sent.unkeyed != read.unkeyed {
             let (sent, read) = (sent.unkeyed.records, read.unkeyed.records);
-            found.push(format!("without a key: {sent} records sent, {read} read, not the same"));
+            found.push(format!(
+                "without a key: {sent} records sent, {read} read, not the same"
+            ));
         }
-        let missing = sent.keys.iter().filter(|(key, _)| !read.keys.contains_key(*key));
+        let missing = sent
+            .keys
+            .iter()
+            .filter(|(key, _)| !read.keys.contains_key(*key));
         found.extend(missing.map(|(key, _)| format!("key {}: nothing was read", shown(key))));
         for (key, chain) in &read.keys {
             let Some(wanted) = sent.keys.get(key) else {
@@ -118,9 +137,15 @@ impl Chain {
         if self == wanted {
             None
         } else if self.records != wanted.records {
-            Some(format!("{} records sent, {} read", wanted.records, self.records))
+            Some(format!(
+                "{} records sent, {} read",
+                wanted.records, self.records
+            ))
         } else if self.partition != wanted.partition {
-            Some(format!("sent to partition {}, read from {}", wanted.partition, self.partition))
+            Some(format!(
+                "sent to partition {}, read from {}",
+                wanted.partition, self.partition
+            ))
         } else {
             Some("the values or their order are not those that were sent".to_owned())
         }
@@ -147,33 +172,54 @@ const KEY_BYTES_SHOWN: usize = 60;
 mod tests {
     use super::*;
 
-    /// Records as (partition, key, value); an empty key is none.
-    fn ledger(records: &[(i32, &'static str, &str)]) -> Ledger {
+    /// Partition, key and value; an empty key is none.
+    #[derive(Clone, Copy)]
+    struct Row(i32, &'static str, &'static str);
+
+    fn ledger(records: &[Row]) -> Ledger {
         let mut ledger = Ledger::default();
-        for (partition, key, value) in records {
+        for Row(partition, key, value) in records {
             let key = Bytes::from_static(key.as_bytes());
-            ledger.add(*partition, Some(&key).filter(|key| !key.is_empty()), value.as_bytes());
+            ledger.add(
+                *partition,
+                Some(&key).filter(|key| !key.is_empty()),
+                value.as_bytes(),
+            );
         }
         ledger
     }
 
-    const SENT: [(i32, &str, &str); 5] =
-        [(0, "a", "1"), (1, "b", "1"), (0, "a", "2"), (0, "", "x"), (1, "", "y")];
+    const SENT: [Row; 5] = [
+        Row(0, "a", "1"),
+        Row(1, "b", "1"),
+        Row(0, "a", "2"),
+        Row(0, "", "x"),
+        Row(1, "", "y"),
+    ];
 
     #[test]
     fn the_order_between_keys_and_without_a_key_is_free() {
-        let read = [(1, "", "y"), (1, "", "x"), (1, "b", "1"), (0, "a", "1"), (0, "a", "2")];
+        let read = [
+            Row(1, "", "y"),
+            Row(1, "", "x"),
+            Row(1, "b", "1"),
+            Row(0, "a", "1"),
+            Row(0, "a", "2"),
+        ];
         assert!(Ledger::differences(&ledger(&SENT), &ledger(&read)).is_empty());
         let mut merged = ledger(&read[..3]);
         merged.merge(ledger(&read[3..]));
         assert!(Ledger::differences(&ledger(&SENT), &merged).is_empty());
-        assert_eq!((merged.keys(), merged.records(), merged.unkeyed()), (2, 5, 2));
+        assert_eq!(
+            (merged.keys(), merged.records(), merged.unkeyed()),
+            (2, 5, 2)
+        );
         assert_eq!((merged.keys_of(0), merged.keys_of(1)), (1, 1));
     }
 
     #[test]
     fn every_damage_shows() {
-        let change = |change: &dyn Fn(&mut Vec<(i32, &'static str, &'static str)>)| {
+        let change = |change: &dyn Fn(&mut Vec<Row>)| {
             let mut read = SENT.to_vec();
             change(&mut read);
             Ledger::differences(&ledger(&SENT), &ledger(&read))
@@ -183,12 +229,30 @@ mod tests {
                 change(&|read| read.swap(0, 2)),
                 "key \"a\": the values or their order are not those that were sent",
             ),
-            (change(&|read| _ = read.remove(2)), "key \"a\": 2 records sent, 1 read"),
-            (change(&|read| read.push((1, "b", "1"))), "key \"b\": 1 records sent, 2 read"),
-            (change(&|read| _ = read.remove(1)), "key \"b\": nothing was read"),
-            (change(&|read| read.push((0, "c", "1"))), "key \"c\": nothing was sent"),
-            (change(&|read| read[1].0 = 0), "key \"b\": sent to partition 1, read from 0"),
-            (change(&|read| read[2].0 = 1), "1 records were read from a second partition"),
+            (
+                change(&|read| _ = read.remove(2)),
+                "key \"a\": 2 records sent, 1 read",
+            ),
+            (
+                change(&|read| read.push(Row(1, "b", "1"))),
+                "key \"b\": 1 records sent, 2 read",
+            ),
+            (
+                change(&|read| _ = read.remove(1)),
+                "key \"b\": nothing was read",
+            ),
+            (
+                change(&|read| read.push(Row(0, "c", "1"))),
+                "key \"c\": nothing was sent",
+            ),
+            (
+                change(&|read| read[1].0 = 0),
+                "key \"b\": sent to partition 1, read from 0",
+            ),
+            (
+                change(&|read| read[2].0 = 1),
+                "1 records were read from a second partition",
+            ),
             (
                 change(&|read| read[3].2 = "z"),
                 "without a key: 2 records sent, 2 read, not the same",

@@ -28,7 +28,7 @@ use super::files::{self, Input};
 use super::intake::Intake;
 use super::output;
 use super::signals::Signals;
-use super::target::runtime;
+use super::target::{runtime, shut_down};
 use ledger::Ledger;
 use read::Reading;
 use report::{PartitionReport, Phase, Report};
@@ -37,7 +37,9 @@ use send::Sending;
 /// Runs the command.
 pub(crate) fn run(args: DemoArgs) -> Result<(), Failure> {
     if args.partitions < 1 || args.consumers < 1 {
-        return Err(Failure::Usage("at least one partition and one consumer are needed".to_owned()));
+        return Err(Failure::Usage(
+            "at least one partition and one consumer are needed".to_owned(),
+        ));
     }
     let source = Source::new(&args)?;
     let report = match &args.data_dir {
@@ -54,7 +56,11 @@ pub(crate) fn run(args: DemoArgs) -> Result<(), Failure> {
     } else {
         output::text(&report.to_text())?;
     }
-    if report.verified { Ok(()) } else { Err(Failure::Found) }
+    if report.verified {
+        Ok(())
+    } else {
+        Err(Failure::Found)
+    }
 }
 
 /// What is sent.
@@ -92,12 +98,15 @@ fn measure(args: &DemoArgs, source: Source, dir: &Path) -> Result<Report, Failur
     let topic = source.topic;
     let measured = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        signals.unless_interrupted(send_and_read(&client, args, source)).await
+        let measured = signals
+            .unless_interrupted(send_and_read(&client, args, source))
+            .await;
+        let topic_id = broker.service().topic_id(topic);
+        shut_down(&broker, &mut signals).await?;
+        Ok::<_, Failure>((measured?, topic_id))
     });
-    let topic_id = broker.service().topic_id(topic);
     runtime.shutdown_background();
-    broker.shutdown_blocking()?;
-    let mut report = measured?;
+    let (mut report, topic_id) = measured?;
     let topic_id = topic_id.ok_or_else(|| Failure::failed("the topic of the demo is gone"))?;
     stored::count(dir, topic_id, &mut report)?;
     Ok(report)
@@ -117,13 +126,20 @@ async fn send_and_read(
     client.admin().create_topic(&new).await?;
     let bar = source.input.bar.clone();
     let intake = Intake::start(source.input, Some(source.key_field.clone()));
-    let sending = Sending { topic: source.topic, partitions: args.partitions, codec: args.compression };
+    let sending = Sending {
+        topic: source.topic,
+        partitions: args.partitions,
+        codec: args.compression,
+    };
     let sent = sending.run(client, intake, &clock).await?;
     bar.finish_and_clear();
     if sent.ledger.records() == 0 {
         return Err(Failure::failed("the input holds no record"));
     }
-    let reading = Reading { topic: source.topic, consumers: args.consumers };
+    let reading = Reading {
+        topic: source.topic,
+        consumers: args.consumers,
+    };
     let read = reading.run(client, sent.ledger.records(), &clock).await?;
     let mut differences = Ledger::differences(&sent.ledger, &read.ledger);
     differences.extend(read.gaps);

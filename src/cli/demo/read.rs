@@ -44,20 +44,32 @@ impl Reading {
             let mut ends = BTreeMap::new();
             for (partition, end) in (0..).zip(consumer.end_offsets(self.topic).await?) {
                 if partition % self.consumers == index {
-                    consumer.assign(self.topic, partition, StartAt::Earliest).await?;
+                    consumer
+                        .assign(self.topic, partition, StartAt::Earliest)
+                        .await?;
                     ends.insert(partition, end);
                 }
             }
             let (topic, bar) = (self.topic, bar.clone());
             readers.push(tokio::spawn(async move {
-                let mut reader = Reader { consumer, topic, ends, next: BTreeMap::new() };
+                let mut reader = Reader {
+                    consumer,
+                    topic,
+                    ends,
+                    next: BTreeMap::new(),
+                };
                 reader.read(&bar).await
             }));
         }
-        let mut read =
-            Read { ledger: Ledger::default(), gaps: Vec::new(), elapsed: Duration::ZERO };
+        let mut read = Read {
+            ledger: Ledger::default(),
+            gaps: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
         for reader in readers {
-            let joined = reader.await.map_err(|error| Failure::Failed(error.to_string()))?;
+            let joined = reader
+                .await
+                .map_err(|error| Failure::Failed(error.to_string()))?;
             let (ledger, gaps) = joined?;
             read.ledger.merge(ledger);
             read.gaps.extend(gaps);
@@ -87,7 +99,10 @@ impl Reader {
         while !self.is_done() {
             let records = self.consumer.poll(POLL_MAX).await?;
             if records.is_empty() {
-                gaps.push(format!("nothing came for {} s before the end", POLL_MAX.as_secs()));
+                gaps.push(format!(
+                    "nothing came for {} s before the end",
+                    POLL_MAX.as_secs()
+                ));
                 break;
             }
             bar.inc(records.len() as u64);
@@ -95,7 +110,9 @@ impl Reader {
                 let next = self.next.entry(record.partition).or_default();
                 if record.offset != *next && gaps.len() < GAPS_MAX {
                     let (partition, offset) = (record.partition, record.offset);
-                    gaps.push(format!("partition {partition}: offset {offset} came after {next}"));
+                    gaps.push(format!(
+                        "partition {partition}: offset {offset} came after {next}"
+                    ));
                 }
                 *next = record.offset + 1;
                 let value = record.value.as_deref().unwrap_or_default();
@@ -109,7 +126,9 @@ impl Reader {
     fn is_done(&mut self) -> bool {
         let (consumer, topic) = (&mut self.consumer, self.topic);
         self.ends.retain(|partition, end| {
-            let is_at_end = consumer.position(topic, *partition).is_some_and(|at| at >= *end);
+            let is_at_end = consumer
+                .position(topic, *partition)
+                .is_some_and(|at| at >= *end);
             if is_at_end {
                 consumer.unassign(topic, *partition);
             }

@@ -89,14 +89,28 @@ impl Report {
     pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}, keyed by {}\n\n{}", self.input, self.key_field, self.by_partition());
+        let _ = writeln!(
+            text,
+            "{}, keyed by {}\n\n{}",
+            self.input,
+            self.key_field,
+            self.by_partition()
+        );
         let _ = writeln!(text, "{}", self.by_phase());
-        let [p50, p99] = [self.ack_p50_us, self.ack_p99_us].map(Duration::from_micros).map(duration);
-        let _ = writeln!(text, "acknowledged   after {p50} (p50), {p99} (p99), each synced to the disk");
+        let [p50, p99] = [self.ack_p50_us, self.ack_p99_us]
+            .map(Duration::from_micros)
+            .map(duration);
+        let _ = writeln!(
+            text,
+            "acknowledged   after {p50} (p50), {p99} (p99), each synced to the disk"
+        );
         let ratio = self.bytes as f64 / self.stored_bytes.max(1) as f64;
         let (before, after) = (bytes(self.bytes), bytes(self.stored_bytes));
         let codec = &self.compression;
-        let _ = writeln!(text, "compression    {codec}: {before} became {after}, {ratio:.1} : 1");
+        let _ = writeln!(
+            text,
+            "compression    {codec}: {before} became {after}, {ratio:.1} : 1"
+        );
         let keys = count(self.keys);
         let records = count(self.records);
         if self.verified {
@@ -137,14 +151,26 @@ impl Report {
         let [records, keys, before] = sums;
         let (stored, batches) = (bytes(self.stored_bytes), count(self.batches));
         let readers = format!("{} side by side", self.consumers);
-        table.row(["all".to_owned(), records, keys, before, stored, batches, readers]);
+        table.row([
+            "all".to_owned(),
+            records,
+            keys,
+            before,
+            stored,
+            batches,
+            readers,
+        ]);
         table
     }
 
     fn by_phase(&self) -> Table {
         let right = Side::Right;
-        let mut table =
-            Table::new([("PHASE", Side::Left), ("TIME", right), ("RECORDS", right), ("BYTES", right)]);
+        let mut table = Table::new([
+            ("PHASE", Side::Left),
+            ("TIME", right),
+            ("RECORDS", right),
+            ("BYTES", right),
+        ]);
         table.row(self.produce.row("produced"));
         table.row(self.consume.row("consumed"));
         table

@@ -94,7 +94,9 @@ impl Sending {
                 let (Some(sender), Some(sums)) =
                     (senders.get(index), sent.partitions.get_mut(index))
                 else {
-                    return Err(Failure::Failed(format!("there is no partition {partition}")));
+                    return Err(Failure::Failed(format!(
+                        "there is no partition {partition}"
+                    )));
                 };
                 sums.0 += 1;
                 sums.1 += (key.map_or(0, |key| key.len()) + value.len()) as u64;
@@ -105,7 +107,9 @@ impl Sending {
         drop(senders);
         producer.flush().await;
         for waiter in waiters {
-            let waited = waiter.await.map_err(|error| Failure::Failed(error.to_string()))?;
+            let waited = waiter
+                .await
+                .map_err(|error| Failure::Failed(error.to_string()))?;
             sent.latencies.merge(&waited?);
         }
         sent.elapsed = clock.now().mono.since(started);

@@ -18,8 +18,14 @@ use super::report::Report;
 pub(super) fn count(dir: &Path, topic: TopicId, report: &mut Report) -> Result<(), Failure> {
     let fs = OsFs::new();
     for one in &mut report.partitions {
-        let id = LogId { topic: topic.0, partition: one.partition.unsigned_abs() };
-        let log = dir.join("logs").join(id.topic_dir()).join(id.partition.to_string());
+        let id = LogId {
+            topic: topic.0,
+            partition: one.partition.unsigned_abs(),
+        };
+        let log = dir
+            .join("logs")
+            .join(id.topic_dir())
+            .join(id.partition.to_string());
         if !log.is_dir() {
             // A log's files are made at its first use.
             continue;
@@ -36,13 +42,19 @@ pub(super) fn count(dir: &Path, topic: TopicId, report: &mut Report) -> Result<(
 fn add(fs: &dyn Fs, segment: &Path, batches: &mut u64, bytes: &mut u64) -> Result<(), Failure> {
     for stretch in dump(fs, segment)? {
         match stretch? {
-            Stretch::Batch { header, is_crc_right: true, .. } => {
+            Stretch::Batch {
+                header,
+                is_crc_right: true,
+                ..
+            } => {
                 *batches += 1;
                 *bytes += header.total_bytes() as u64;
             }
             Stretch::Batch { position, .. } | Stretch::Damage { position, .. } => {
                 let segment = segment.display();
-                return Err(Failure::Failed(format!("{segment} is damaged at byte {position}")));
+                return Err(Failure::Failed(format!(
+                    "{segment} is damaged at byte {position}"
+                )));
             }
         }
     }

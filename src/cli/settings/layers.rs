@@ -60,7 +60,10 @@ impl Layer {
     pub(super) fn dev() -> Self {
         let delay = Some("group.initial.rebalance.delay.ms").filter(|name| is_known(name));
         let values = delay.map(|name| (name.to_owned(), Value::Integer(0)));
-        Self { source: Source::Dev, values: values.into_iter().collect() }
+        Self {
+            source: Source::Dev,
+            values: values.into_iter().collect(),
+        }
     }
 
     /// A TOML file.
@@ -73,7 +76,9 @@ impl Layer {
     /// A text of TOML: nested tables mean the same as names with dots.
     pub(super) fn parse(source: Source, text: &str) -> Result<Self, String> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             format!("line {line}: {}", error.message().replace('\n', ", "))
         })?;
         let mut values = Vec::new();
@@ -83,8 +88,10 @@ impl Layer {
 
     /// The variables that name a setting; others are warned about.
     pub(super) fn environment(variables: BTreeMap<String, String>) -> Self {
-        let known: BTreeMap<String, &str> =
-            names().into_iter().map(|name| (variable(name), name)).collect();
+        let known: BTreeMap<String, &str> = names()
+            .into_iter()
+            .map(|name| (variable(name), name))
+            .collect();
         let mut values = Vec::new();
         for (variable, value) in variables {
             match known.get(&variable) {
@@ -93,7 +100,10 @@ impl Layer {
                 None => tracing::warn!("the variable {variable} is no setting; it has no effect"),
             }
         }
-        Self { source: Source::Environment, values }
+        Self {
+            source: Source::Environment,
+            values,
+        }
     }
 
     /// The command line: the flags with a name of their own go over `--set`.
@@ -103,12 +113,18 @@ impl Layer {
         let mut push = |name: &str, value: Value| values.push((name.to_owned(), value));
         if let Some(dir) = &args.data_dir {
             let dir = dir.to_str().ok_or_else(|| {
-                Failure::Usage(format!("the name of the folder {} is not UTF-8", dir.display()))
+                Failure::Usage(format!(
+                    "the name of the folder {} is not UTF-8",
+                    dir.display()
+                ))
             })?;
             push(DATA_DIR, Value::String(dir.to_owned()));
         }
         if !args.kafka.is_empty() {
-            let texts = args.kafka.iter().map(|listener| Value::String(listener.to_string()));
+            let texts = args
+                .kafka
+                .iter()
+                .map(|listener| Value::String(listener.to_string()));
             push(KAFKA, Value::Array(texts.collect()));
         }
         if args.allow_unauthenticated {
@@ -117,7 +133,10 @@ impl Layer {
         if let Some(profile) = &args.profile {
             push(PROFILE, Value::String(profile.clone()));
         }
-        Ok(Self { source: Source::Flag, values })
+        Ok(Self {
+            source: Source::Flag,
+            values,
+        })
     }
 
     /// The profile that this place names.
@@ -140,7 +159,10 @@ pub(super) fn variables() -> BTreeMap<String, String> {
 
 /// The file that a variable names.
 pub(super) fn config_variable(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
-    variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+    variables
+        .get(CONFIG_VARIABLE)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Whether a setting has this name.
@@ -156,7 +178,10 @@ pub(super) fn closest(name: &str) -> Option<&'static str> {
 }
 
 fn names() -> Vec<&'static str> {
-    let broker = BrokerConfig::default().entries().into_iter().map(|entry| entry.name);
+    let broker = BrokerConfig::default()
+        .entries()
+        .into_iter()
+        .map(|entry| entry.name);
     OWN.into_iter().chain(broker).collect()
 }
 
@@ -187,7 +212,11 @@ fn is_foreign(variable: &str) -> bool {
 
 fn flatten(prefix: &str, table: toml::Table, values: &mut Vec<(String, Value)>) {
     for (key, value) in table {
-        let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        let name = if prefix.is_empty() {
+            key
+        } else {
+            format!("{prefix}.{key}")
+        };
         match value {
             Value::Table(table) => flatten(&name, table, values),
             value => values.push((name, value)),
@@ -223,7 +252,10 @@ mod tests {
             values
         };
         let nested = "[log]\nretention.ms = 5\n[num]\npartitions = 2";
-        assert_eq!(values(nested), values("\"num.partitions\" = 2\n\"log.retention.ms\" = 5"));
+        assert_eq!(
+            values(nested),
+            values("\"num.partitions\" = 2\n\"log.retention.ms\" = 5")
+        );
     }
 
     #[test]
@@ -243,7 +275,10 @@ mod tests {
         ];
         let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let layer = Layer::environment(variables.into_iter().collect());
-        assert_eq!(layer.values, [("num.partitions".to_owned(), Value::String("3".to_owned()))]);
+        assert_eq!(
+            layer.values,
+            [("num.partitions".to_owned(), Value::String("3".to_owned()))]
+        );
     }
 
     #[test]

@@ -52,7 +52,11 @@ impl Settings {
         if args.dev {
             all.push(Layer::dev());
         }
-        if let Some(path) = args.config.clone().or_else(|| layers::config_variable(&variables)) {
+        if let Some(path) = args
+            .config
+            .clone()
+            .or_else(|| layers::config_variable(&variables))
+        {
             all.push(Layer::file(&path)?);
         }
         all.push(Layer::environment(variables));
@@ -115,7 +119,9 @@ impl Settings {
             _ if !layers::is_known(name) => return Err(unknown(name)),
             _ => {
                 let text = scalar(name, value)?;
-                self.broker.set(name, &text).map_err(|error| error.to_string())?;
+                self.broker
+                    .set(name, &text)
+                    .map_err(|error| error.to_string())?;
             }
         }
         Ok(())
@@ -123,7 +129,9 @@ impl Settings {
 
     /// What a single setting cannot show.
     fn check(&self) -> Result<(), Failure> {
-        self.broker.validate().map_err(|error| Failure::Usage(error.to_string()))?;
+        self.broker
+            .validate()
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         for (index, listener) in self.kafka.iter().enumerate() {
             let rest = &self.kafka[index + 1..];
             if rest.iter().any(|other| other.name == listener.name) {
@@ -141,7 +149,9 @@ impl Profile {
         match text {
             "server" => Ok(Self::Server),
             "edge" => Ok(Self::Edge),
-            _ => Err(Failure::Usage(format!("profile is server or edge, not {text:?}"))),
+            _ => Err(Failure::Usage(format!(
+                "profile is server or edge, not {text:?}"
+            ))),
         }
     }
 
@@ -194,8 +204,15 @@ fn unknown(name: &str) -> String {
 }
 
 fn default_listener() -> KafkaListener {
-    let bind = Address { host: "127.0.0.1".to_owned(), port: 9092 };
-    KafkaListener { name: None, bind, advertise: None }
+    let bind = Address {
+        host: "127.0.0.1".to_owned(),
+        port: 9092,
+    };
+    KafkaListener {
+        name: None,
+        bind,
+        advertise: None,
+    }
 }
 
 /// The settings of the process, beside those of the broker.
@@ -219,7 +236,10 @@ mod tests {
 
     #[test]
     fn a_later_place_wins() {
-        let file = (Source::File(PathBuf::from("x.toml")), "num.partitions = 3\nnode.id = 7");
+        let file = (
+            Source::File(PathBuf::from("x.toml")),
+            "num.partitions = 3\nnode.id = 7",
+        );
         let flag = (Source::Flag, "'num.partitions' = '12'");
         let settings = load(&[file, (Source::Environment, "'node.id' = '8'"), flag]).unwrap();
         assert_eq!(settings.broker.num_partitions, 12);
@@ -254,7 +274,11 @@ mod tests {
         assert_eq!(again.data_dir, settings.data_dir);
         assert!(again.allow_unauthenticated);
         let values = |config: &BrokerConfig| -> Vec<(&str, String)> {
-            config.entries().into_iter().map(|entry| (entry.name, entry.value)).collect()
+            config
+                .entries()
+                .into_iter()
+                .map(|entry| (entry.name, entry.value))
+                .collect()
         };
         assert_eq!(values(&again.broker), values(&settings.broker));
     }
@@ -276,13 +300,19 @@ mod tests {
                 "hw.toml: the config num.partitions is not valid: \"0\" is not a whole number \
                  from 1 to 10000",
             ),
-            ("kafka = []", "hw.toml: kafka is empty: nobody could connect"),
+            (
+                "kafka = []",
+                "hw.toml: kafka is empty: nobody could connect",
+            ),
             ("kafka = 9092", "hw.toml: kafka is a list of texts"),
             (
                 "kafka = 'a:1 b:2'",
                 "two listeners without a name: give each a name of its own",
             ),
-            ("num.partitions = [1]", "hw.toml: num.partitions is a text, a number or a boolean"),
+            (
+                "num.partitions = [1]",
+                "hw.toml: num.partitions is a text, a number or a boolean",
+            ),
         ] {
             let failure = file(text);
             assert_eq!(failure.sentence(), Some(sentence));

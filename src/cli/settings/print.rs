@@ -14,17 +14,32 @@ pub(super) fn toml(settings: &Settings) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &Value, source: String| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} = {value}  # {source}", Value::String(name.to_owned()));
+        let _ = writeln!(
+            text,
+            "{} = {value}  # {source}",
+            Value::String(name.to_owned())
+        );
     };
     let source = |name: &str| settings.sources.get(name).map(ToString::to_string);
     let or_default = |name: &str| source(name).unwrap_or_else(|| "default".to_owned());
     if let Some(dir) = &settings.data_dir {
-        line(DATA_DIR, &Value::String(dir.display().to_string()), or_default(DATA_DIR));
+        line(
+            DATA_DIR,
+            &Value::String(dir.display().to_string()),
+            or_default(DATA_DIR),
+        );
     }
-    let listeners = settings.kafka.iter().map(|listener| Value::String(listener.to_string()));
+    let listeners = settings
+        .kafka
+        .iter()
+        .map(|listener| Value::String(listener.to_string()));
     line(KAFKA, &Value::Array(listeners.collect()), or_default(KAFKA));
     let allowed = Value::Boolean(settings.allow_unauthenticated);
-    line(ALLOW_UNAUTHENTICATED, &allowed, or_default(ALLOW_UNAUTHENTICATED));
+    line(
+        ALLOW_UNAUTHENTICATED,
+        &allowed,
+        or_default(ALLOW_UNAUTHENTICATED),
+    );
     let profile = Value::String(settings.profile.name().to_owned());
     line(PROFILE, &profile, or_default(PROFILE));
 

@@ -1,0 +1,84 @@
+//! `serve`: how it begins, and how it ends.
+
+use std::path::PathBuf;
+
+use crate::kit::{Running, Served, command, folder};
+
+#[test]
+fn it_says_where_to_connect_and_keeps_what_it_was_given() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &["--set", "num.partitions=5"]);
+    let ready = &broker.ready;
+    assert!(
+        ready.contains("num.partitions=5, ") && ready.contains("log.durability=fsync"),
+        "{ready}"
+    );
+    assert!(broker.bootstrap.starts_with("127.0.0.1:"), "{ready}");
+    assert_eq!(
+        broker.run_with_input(&["produce", "t"], b"kept\n").text(),
+        ""
+    );
+    let stopped = broker.stop();
+    assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    assert!(stopped.stdout.is_empty(), "{stopped:?}");
+
+    let broker = Served::start(dir.path(), &[]);
+    assert_eq!(broker.run(&["consume", "t"]).text(), "kept\n");
+}
+
+#[test]
+fn ctrl_c_is_a_clean_end_too() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &["--log-level", "error"]);
+    broker.process.signal("INT");
+    let ended = broker.process.end();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn every_listener_is_listened_on() {
+    let dir = folder();
+    let flags = ["--kafka", "SECOND=127.0.0.1:0,advertise=127.0.0.1:0"];
+    let broker = Served::start(dir.path(), &flags);
+    let addresses: Vec<&str> = broker.bootstrap.split(',').collect();
+    assert_eq!(addresses.len(), 2, "{}", broker.ready);
+    for address in addresses {
+        let listed = crate::kit::run(&["topic", "list", "--json", "--bootstrap", address]);
+        assert_eq!(listed.text(), "");
+    }
+}
+
+#[test]
+fn the_playground_needs_no_flag_and_leaves_nothing() {
+    let root = folder();
+    let mut dev = command(&["serve", "--dev", "--kafka", "127.0.0.1:0"]);
+    let broker = Served::spawn(dev.env("TMPDIR", root.path()));
+    let data = broker
+        .ready
+        .split("data in ")
+        .nth(1)
+        .and_then(|rest| rest.split(", ").next());
+    let data = PathBuf::from(data.expect("the folder is named"));
+    assert!(
+        data.starts_with(root.path()) && data.is_dir(),
+        "{}",
+        data.display()
+    );
+    assert_eq!(broker.run_with_input(&["produce", "t"], b"x\n").text(), "");
+    assert_eq!(broker.stop().code, Some(0));
+    assert!(!data.exists());
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_consumer_that_waits_does_not_hold_up_the_stop() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    assert_eq!(broker.run_with_input(&["produce", "t"], b"x\n").text(), "");
+    let args = ["consume", "t", "--follow", "--bootstrap", &broker.bootstrap];
+    let mut reader = Running::start(&args);
+    assert_eq!(reader.line(), "x\n");
+    assert_eq!(broker.stop().code, Some(0));
+    reader.signal("INT");
+    drop(reader.end());
+}

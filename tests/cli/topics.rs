@@ -1,0 +1,179 @@
+//! `topic`: what is created is listed, described, altered and deleted.
+
+use serde_json::json;
+
+use crate::kit::{Served, folder, run, word};
+
+#[test]
+fn a_topic_lives_from_create_to_delete() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &["--set", "num.partitions=3"]);
+    let set = [
+        "--set",
+        "retention.ms=1000000",
+        "--set",
+        "durability=page-cache",
+    ];
+    let create = [
+        &["topic", "create", "flights", "--partitions", "2"][..],
+        &set,
+    ]
+    .concat();
+    assert_eq!(broker.run(&create).text(), "");
+    assert_eq!(broker.run(&["topic", "create", "other"]).text(), "");
+
+    let listed = broker.run(&["topic", "list"]).text();
+    assert_eq!(
+        listed,
+        "TOPIC    PARTITIONS  RECORDS\nflights           2        0\nother             3        0\n"
+    );
+    let listed = broker.run(&["topic", "list", "--json"]).json();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[0]["topic"], "flights");
+    assert_eq!(listed[1]["partitions"], 3);
+    let all = broker
+        .run(&["topic", "list", "--json", "--internal"])
+        .json();
+    let id = |topic: &serde_json::Value| topic["id"].as_str().map(str::len);
+    assert!(
+        all.len() >= 2 && all.iter().all(|topic| id(topic) == Some(22)),
+        "{all:?}"
+    );
+
+    let described = &broker
+        .run(&["topic", "describe", "flights", "--json"])
+        .json()[0];
+    assert_eq!(described["set"], json!(["durability", "retention.ms"]));
+    assert_eq!(described["configs"]["retention.ms"], "1000000");
+    assert_eq!(described["configs"]["cleanup.policy"], "delete");
+    assert_eq!(
+        described["partitions"][1],
+        json!({"partition": 1, "start": 0, "end": 0})
+    );
+    let text = broker.run(&["topic", "describe", "flights"]).text();
+    assert!(
+        text.contains("2 partitions") && text.contains("durability    page-cache"),
+        "{text}"
+    );
+
+    let alter = [
+        "topic",
+        "alter",
+        "flights",
+        "--partitions",
+        "5",
+        "--set",
+        "segment.ms=9000",
+        "--unset",
+    ];
+    assert_eq!(
+        broker.run(&[&alter[..], &["durability"]].concat()).text(),
+        ""
+    );
+    let described = &broker
+        .run(&["topic", "describe", "flights", "--json"])
+        .json()[0];
+    assert_eq!(described["set"], json!(["retention.ms", "segment.ms"]));
+    assert_eq!(described["partitions"].as_array().map(Vec::len), Some(5));
+
+    assert_eq!(broker.run(&["topic", "delete", "other"]).text(), "");
+    assert_eq!(broker.run(&["topic", "list", "--json"]).json().len(), 1);
+}
+
+#[test]
+fn what_the_broker_refuses_is_said_in_one_sentence() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    assert_eq!(broker.run(&["topic", "create", "a"]).text(), "");
+    assert_eq!(
+        broker
+            .run(&["topic", "create", "a", "--if-not-exists"])
+            .text(),
+        ""
+    );
+    let cases: &[(&[&str], i32, &str)] = &[
+        (
+            &["topic", "create", "a"],
+            1,
+            "topic a: the topic exists already",
+        ),
+        (
+            &["topic", "create", "b", "--set", "retention=1"],
+            1,
+            "topic b: the config retention",
+        ),
+        (
+            &["topic", "create", "b", "--set", "retention.ms=x"],
+            1,
+            "topic b: the config retention.ms",
+        ),
+        (
+            &["topic", "create", "a b"],
+            1,
+            "topic a b: the topic name is not allowed",
+        ),
+        (&["topic", "describe", "none"], 1, "topic none: "),
+        (&["topic", "delete", "none"], 1, "topic none: "),
+        (
+            &["topic", "alter", "none", "--set", "segment.ms=9"],
+            1,
+            "topic none: ",
+        ),
+        (
+            &["topic", "alter", "a", "--partitions", "1"],
+            1,
+            "topic a: ",
+        ),
+        (&["topic", "alter", "a"], 2, "nothing to alter"),
+        (
+            &["topic", "create", "b", "--set", "retention.ms"],
+            2,
+            "invalid value 'retention.ms'",
+        ),
+    ];
+    for (args, code, sentence) in cases {
+        let ended = broker.run(args);
+        assert!(
+            ended.failure(*code).starts_with(sentence),
+            "{args:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn a_command_can_bring_its_own_broker() {
+    let dir = folder();
+    let data = dir.path().join("data");
+    let on_data = |args: &[&str]| run(&[args, &["--data-dir", word(&data)]].concat());
+    let missing = on_data(&["topic", "list"]);
+    assert!(
+        missing
+            .failure(1)
+            .starts_with("there is no data directory ")
+    );
+    assert!(
+        !data.exists(),
+        "a command that only reads makes no data directory"
+    );
+    assert_eq!(
+        on_data(&["topic", "create", "kept", "--partitions", "4"]).text(),
+        ""
+    );
+    assert_eq!(
+        on_data(&["topic", "list", "--json"]).json()[0]["partitions"],
+        4
+    );
+
+    let broker = Served::start(&data, &[]);
+    assert_eq!(
+        broker.run(&["topic", "list", "--json"]).json()[0]["topic"],
+        "kept"
+    );
+    let locked = on_data(&["topic", "list"]);
+    assert!(
+        locked.failure(1).contains("is in use: process "),
+        "{}",
+        locked.stderr
+    );
+}
