@@ -290,6 +290,19 @@ fn a_silent_broker_leaves_the_outcome_unknown() {
 }
 
 #[test]
+fn a_refusal_after_a_lost_reply_does_not_say_that_nothing_is_stored() {
+    let model = Model::new(1, [Fault::LostReply(0), Fault::TooLarge(0)]);
+    paused(async {
+        let delivery = producer(&model, small())
+            .send(Record::to("t").value("v"))
+            .await
+            .unwrap();
+        assert!(matches!(delivery.await, Err(ClientError::Unknown(_))));
+    });
+    assert_eq!(model.values(0), ["v"]);
+}
+
+#[test]
 fn what_lingers_shares_a_batch_and_flush_does_not_wait_for_it() {
     let model = Model::new(1, []);
     paused(async {
