@@ -6,7 +6,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use highwater::{Broker, Client, ConsumerConfig, EmbeddedClient, ProducerConfig, Record, StartAt};
+//! use highwater::{Broker, Client, EmbeddedClient};
+//! use highwater::{ConsumerConfig, ProducerConfig, Record, StartAt};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -183,6 +183,9 @@ pub(crate) struct ProduceArgs {
     /// How long a record waits for others to share its batch, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5)]
     pub(crate) linger_ms: u64,
+    /// How long a record may take to be acknowledged, retries included, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 120_000)]
+    pub(crate) delivery_timeout_ms: u64,
     /// Rejected lines do not make the command fail
     #[arg(long)]
     pub(crate) skip_bad: bool,

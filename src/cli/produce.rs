@@ -4,7 +4,8 @@
 //!
 //! Invariants
 //! - Every line is either acknowledged or told as rejected, with its number and the reason.
-//! - The end of the input, and the first signal, end the command after what was read is answered.
+//! - The end of the input, and the first signal, end the command after what was read is answered;
+//!   the second signal ends it at once.
 
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ async fn send_all(
         batch_size: args.batch_size,
         linger_ms: args.linger_ms,
         compression_type: args.compression,
+        delivery_timeout_ms: args.delivery_timeout_ms,
         ..ProducerConfig::default()
     })?;
     let bar = input.bar.clone();
@@ -84,16 +86,26 @@ async fn send_all(
             }
         }
     };
+    let mut signals_left = 2;
     let stopped = tokio::select! {
         done = sending => done.err(),
-        () = signals.next() => None,
+        () = signals.next() => {
+            signals_left -= 1;
+            None
+        }
     };
     drop(sender);
     // The answers come when the records have gone: now, and not at the end of their linger time.
     let answered = async { tokio::join!(producer.flush(), answers).1 };
-    let answered = signals
-        .unless_interrupted(async { Ok(answered.await) })
-        .await?;
+    let told_twice = async {
+        for _ in 0..signals_left {
+            signals.next().await;
+        }
+    };
+    let answered = tokio::select! {
+        answered = answered => answered,
+        () = told_twice => return Err(Failure::Interrupted),
+    };
     let answered = answered.map_err(|_| Failure::failed("the waiting for answers broke off"))?;
     Ok(tally.and(answered, stopped))
 }

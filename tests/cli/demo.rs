@@ -46,6 +46,7 @@ fn the_flights_are_all_there() {
         stored > 0 && stored * 2 < (key_bytes + value_bytes) as u64,
         "{stored}"
     );
+    assert!(report["first_ack_us"].as_u64() > Some(0));
     assert!(report["ack_p50_us"].as_u64() <= report["ack_p99_us"].as_u64());
     let partitions = report["partitions"].as_array().unwrap();
     assert_eq!(partitions.len(), 12);

@@ -2,11 +2,14 @@
 //!
 //! Invariants
 //! - Every process is ended by its own id, however the test ends.
-//! - Nothing waits for the clock: a test waits for a line, or for the end of a process.
+//! - Nothing waits for the clock: a test waits for a line, or for the end of a process; only a
+//!   process that hangs is killed after a minute, so that the test fails.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// What a process said, and how it ended.
 #[derive(Debug)]
@@ -70,6 +73,7 @@ pub(crate) fn finish(command: &mut Command, input: &[u8]) -> Ended {
         .stderr(Stdio::piped())
         .spawn();
     let mut child = spawned.expect("the binary starts");
+    let _watchdog = watch(&child);
     let mut stdin = child.stdin.take().expect("it is piped");
     let input = input.to_vec();
     let feeding = std::thread::Builder::new().spawn(move || {
@@ -88,10 +92,24 @@ pub(crate) fn finish(command: &mut Command, input: &[u8]) -> Ended {
     }
 }
 
+/// Kills a process that is still there after a minute, unless the answer is dropped before.
+fn watch(child: &Child) -> SyncSender<()> {
+    let (watched, end) = sync_channel(1);
+    let pid = child.id().to_string();
+    let watching = std::thread::Builder::new().spawn(move || {
+        if end.recv_timeout(HANGS_AFTER) == Err(RecvTimeoutError::Timeout) {
+            drop(Command::new("kill").args(["-KILL", &pid]).status());
+        }
+    });
+    drop(watching.expect("a thread starts"));
+    watched
+}
+
 /// A process that goes on: its output can be read line by line, and its input written.
 pub(crate) struct Running {
     child: Child,
     lines: BufReader<ChildStdout>,
+    _watchdog: SyncSender<()>,
 }
 
 impl Running {
@@ -107,7 +125,12 @@ impl Running {
             .spawn();
         let mut child = spawned.expect("the binary starts");
         let lines = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, lines }
+        let watchdog = watch(&child);
+        Self {
+            child,
+            lines,
+            _watchdog: watchdog,
+        }
     }
 
     /// The next line of its output, which is empty at its end.
@@ -219,3 +242,6 @@ pub(crate) fn folder() -> tempfile::TempDir {
 pub(crate) fn word(path: &Path) -> &str {
     path.to_str().expect("the path is UTF-8")
 }
+
+/// No command of these tests takes seconds.
+const HANGS_AFTER: Duration = Duration::from_secs(60);

@@ -79,22 +79,27 @@ fn a_folder_that_cannot_be_written_is_told() {
 #[test]
 fn a_disk_without_room_is_told() {
     let dir = folder();
-    let full = ["--set", "min.free.bytes=9000000000000000000"];
+    let broker = Served::start(dir.path(), &["--set", "min.free.bytes=9000000000000000000"]);
     let args = [
-        "serve",
-        "--kafka",
-        "127.0.0.1:0",
-        "--data-dir",
-        word(dir.path()),
+        "produce",
+        "t",
+        "--linger-ms",
+        "0",
+        "--delivery-timeout-ms",
+        "300",
     ];
-    let ended = run(&[&args[..], &full].concat());
+    let ended = broker.run_with_input(&args, b"x\n");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let last = ended.stderr.lines().last();
+    let sentence = last.and_then(|line| line.strip_prefix("highwater: "));
     assert!(
-        ended.failure(1).contains("fewer than min.free.bytes"),
+        sentence.is_some_and(|text| text.contains("min.free.bytes")),
         "{}",
         ended.stderr
     );
-    // A folder that is there can still be served, and each producer is told.
-    assert_eq!(Served::start(dir.path(), &[]).stop().code, Some(0));
+    // What is there can still be read, and the stop is clean.
+    assert_eq!(broker.run(&["topic", "list", "--json"]).json().len(), 1);
+    assert_eq!(broker.stop().code, Some(0));
 }
 
 #[test]

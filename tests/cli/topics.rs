@@ -8,17 +8,7 @@ use crate::kit::{Served, folder, run, word};
 fn a_topic_lives_from_create_to_delete() {
     let dir = folder();
     let broker = Served::start(dir.path(), &["--set", "num.partitions=3"]);
-    let set = [
-        "--set",
-        "retention.ms=1000000",
-        "--set",
-        "durability=page-cache",
-    ];
-    let create = [
-        &["topic", "create", "flights", "--partitions", "2"][..],
-        &set,
-    ]
-    .concat();
+    let create = ["topic", "create", "flights", "--partitions", "2"];
     assert_eq!(broker.run(&create).text(), "");
     assert_eq!(broker.run(&["topic", "create", "other"]).text(), "");
 
@@ -40,6 +30,26 @@ fn a_topic_lives_from_create_to_delete() {
         "{all:?}"
     );
 
+    assert_eq!(broker.run(&["topic", "delete", "other"]).text(), "");
+    assert_eq!(broker.run(&["topic", "list", "--json"]).json().len(), 1);
+}
+
+#[test]
+fn settings_are_described_and_altered() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    let set = [
+        "--set",
+        "retention.ms=1000000",
+        "--set",
+        "durability=page-cache",
+    ];
+    let create = [
+        &["topic", "create", "flights", "--partitions", "2"][..],
+        &set,
+    ]
+    .concat();
+    assert_eq!(broker.run(&create).text(), "");
     let described = &broker
         .run(&["topic", "describe", "flights", "--json"])
         .json()[0];
@@ -75,9 +85,6 @@ fn a_topic_lives_from_create_to_delete() {
         .json()[0];
     assert_eq!(described["set"], json!(["retention.ms", "segment.ms"]));
     assert_eq!(described["partitions"].as_array().map(Vec::len), Some(5));
-
-    assert_eq!(broker.run(&["topic", "delete", "other"]).text(), "");
-    assert_eq!(broker.run(&["topic", "list", "--json"]).json().len(), 1);
 }
 
 #[test]

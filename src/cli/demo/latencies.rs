@@ -28,6 +28,11 @@ impl Latencies {
         self.total += 1;
     }
 
+    /// Whether nothing was counted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// Counts those of another.
     pub(super) fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {

@@ -166,6 +166,7 @@ async fn send_and_read(
         produce: Phase::new(records, bytes, sent.elapsed),
         consume: Phase::new(records, bytes, read.elapsed),
         consumers: args.consumers.min(args.partitions),
+        first_ack_us: micros(sent.first),
         ack_p50_us: micros(sent.latencies.quantile(0.5)),
         ack_p99_us: micros(sent.latencies.quantile(0.99)),
         verified: differences.is_empty(),

@@ -31,7 +31,9 @@ pub(super) struct Report {
     pub(super) produce: Phase,
     pub(super) consume: Phase,
     pub(super) consumers: i32,
-    /// From the sending of a record to its acknowledgement, durable.
+    /// The longest time to the first acknowledgement of a partition, whose files are made then.
+    pub(super) first_ack_us: u64,
+    /// From the sending of a later record to its acknowledgement, durable.
     pub(super) ack_p50_us: u64,
     pub(super) ack_p99_us: u64,
     /// Whether what was read is what was sent, in order within each key.
@@ -97,12 +99,13 @@ impl Report {
             self.by_partition()
         );
         let _ = writeln!(text, "{}", self.by_phase());
-        let [p50, p99] = [self.ack_p50_us, self.ack_p99_us]
-            .map(Duration::from_micros)
-            .map(duration);
+        let [first, p50, p99] =
+            [self.first_ack_us, self.ack_p50_us, self.ack_p99_us].map(Duration::from_micros);
+        let [first, p50, p99] = [first, p50, p99].map(duration);
         let _ = writeln!(
             text,
-            "acknowledged   after {p50} (p50), {p99} (p99), each synced to the disk"
+            "acknowledged   after {p50} (p50), {p99} (p99), synced to the disk; \
+             first of all after {first}, with new files"
         );
         let ratio = self.bytes as f64 / self.stored_bytes.max(1) as f64;
         let (before, after) = (bytes(self.bytes), bytes(self.stored_bytes));

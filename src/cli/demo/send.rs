@@ -5,6 +5,8 @@
 //! Invariants
 //! - A latency ends when the answer is there, whatever other partitions do meanwhile: each
 //!   partition's answers are awaited by a task of their own.
+//! - What is sent before its partition's first answer waits for the files to be made: that is told
+//!   as the first acknowledgement, and not mixed with all later ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use highwater_client::{Client, ClientError, Codec, Delivery, ProducerConfig, Record};
 use highwater_proto::clock::{Clock, Mono};
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::JoinHandle;
 
 use super::super::failure::Failure;
 use super::super::intake::Intake;
@@ -32,6 +35,8 @@ pub(super) struct Sent {
     /// Records and their bytes, by partition.
     pub(super) partitions: Vec<(u64, u64)>,
     pub(super) latencies: Latencies,
+    /// The longest time to a partition's first answer.
+    pub(super) first: Duration,
     /// From the first record to the last answer.
     pub(super) elapsed: Duration,
     pub(super) rejected: u64,
@@ -62,6 +67,7 @@ impl Sending {
             ledger: Ledger::default(),
             partitions: Vec::new(),
             latencies: Latencies::default(),
+            first: Duration::ZERO,
             elapsed: Duration::ZERO,
             rejected: 0,
         };
@@ -106,32 +112,77 @@ impl Sending {
         }
         drop(senders);
         producer.flush().await;
-        for waiter in waiters {
-            let waited = waiter
-                .await
-                .map_err(|error| Failure::Failed(error.to_string()))?;
-            sent.latencies.merge(&waited?);
-        }
+        let answers = Answers::of_all(waiters).await?;
         sent.elapsed = clock.now().mono.since(started);
+        sent.first = answers.first;
+        sent.latencies = answers.latencies();
         Ok(sent)
+    }
+}
+
+/// When the answers came.
+#[derive(Debug, Default)]
+struct Answers {
+    /// The longest time to a partition's first answer.
+    first: Duration,
+    /// Of what was sent before its partition's first answer.
+    early: Latencies,
+    /// Of all that was sent later.
+    later: Latencies,
+}
+
+impl Answers {
+    async fn of_all(waiters: Vec<JoinHandle<Result<Self, ClientError>>>) -> Result<Self, Failure> {
+        let mut answers = Self::default();
+        for waiter in waiters {
+            let waited = waiter.await;
+            answers.merge(&waited.map_err(Failure::failed)??);
+        }
+        Ok(answers)
+    }
+
+    /// Of all that was sent later, if there is anything.
+    fn latencies(self) -> Latencies {
+        if self.later.is_empty() {
+            self.early
+        } else {
+            self.later
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.first = self.first.max(other.first);
+        self.early.merge(&other.early);
+        self.later.merge(&other.later);
     }
 }
 
 async fn await_answers(
     mut deliveries: Receiver<(Mono, Delivery)>,
     clock: Arc<dyn Clock>,
-) -> Result<Latencies, ClientError> {
-    let mut latencies = Latencies::default();
+) -> Result<Answers, ClientError> {
+    let mut answers = Answers::default();
+    let mut first_at = None;
     while let Some((sent_at, delivery)) = deliveries.recv().await {
         delivery.await?;
-        latencies.add(clock.now().mono.since(sent_at));
+        let now = clock.now().mono;
+        let latency = now.since(sent_at);
+        if first_at.is_none() {
+            first_at = Some(now);
+            answers.first = latency;
+        }
+        if first_at > Some(sent_at) {
+            answers.early.add(latency);
+        } else {
+            answers.later.add(latency);
+        }
     }
-    Ok(latencies)
+    Ok(answers)
 }
 
 /// Uncompressed bytes of a batch.
 const BATCH_BYTES: usize = 64 * 1024;
 /// Bytes on their way: enough to keep the disk busy, little enough that no record waits long.
-const BUFFER_BYTES: usize = 4 << 20;
+const BUFFER_BYTES: usize = 2 << 20;
 /// Records of one partition on their way; the bytes are the tighter limit.
 const UNANSWERED_MAX: usize = 64 * 1024;
