@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::driver::{self, INPUT_TIME_MAX, Inputs};
-use super::{TARGETS, Target};
+use crate::targets::driver::{self, Inputs};
+use crate::targets::{TARGETS, Target};
 
 /// What the command line asks for.
 struct Plan {
@@ -147,3 +147,6 @@ fn dump(target: &Target, dir: &Path) -> Result<(), String> {
     };
     write().map_err(|error| format!("{}: {error}", dir.display()))
 }
+
+/// An input that takes longer is a finding.
+const INPUT_TIME_MAX: Duration = Duration::from_secs(1);

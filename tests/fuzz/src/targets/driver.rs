@@ -5,7 +5,6 @@
 //! - No input is longer than [`INPUT_BYTES_MAX`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use highwater_proto::kafka::{ApiKey, Request};
 use highwater_tests::rng::Rng;
@@ -14,9 +13,6 @@ use super::Target;
 
 /// The longest input in bytes.
 pub const INPUT_BYTES_MAX: usize = 16 << 10;
-/// An input that takes longer is a finding.
-pub const INPUT_TIME_MAX: Duration = Duration::from_secs(1);
-
 /// The inputs of a target, without end.
 #[derive(Clone, Debug)]
 pub struct Inputs {
@@ -188,6 +184,6 @@ pub fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// `target hex`, a line each: bytes of reference implementations, and what once broke something.
-const SEEDS: &str = include_str!("../seeds.txt");
+const SEEDS: &str = include_str!("../../seeds.txt");
 /// A message of every API, direction and version.
-const GOLDEN: &str = include_str!("../../../proto/src/kafka/tests/golden.txt");
+const GOLDEN: &str = include_str!("../../../../proto/src/kafka/tests/golden.txt");

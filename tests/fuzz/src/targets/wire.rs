@@ -37,7 +37,7 @@ fn check_refusal(error: FrameError, announced: i32) {
         FrameError::TooSmall { size } => assert!(size == announced && size < 8),
         FrameError::TooLarge { size, bytes_max } => {
             assert!(size == announced && bytes_max == FRAME_BYTES_MAX);
-            assert!(usize::try_from(size).unwrap() > FRAME_BYTES_MAX);
+            assert!(usize::try_from(size).is_ok_and(|size| size > FRAME_BYTES_MAX));
         }
         FrameError::Foreign(hint) => {
             let [first, second, ..] = announced.to_be_bytes();
@@ -170,8 +170,8 @@ pub fn t11_primitives(data: &[u8]) {
         let mut reader = Reader::new(bytes.clone());
         let mut writer = Writer::new();
         let read = std::iter::from_fn(|| {
-            let step = copy_one(&mut reader, &mut writer, version).ok()?;
-            (reader.remaining() > 0).then_some(step)
+            copy_one(&mut reader, &mut writer, version).ok()?;
+            (reader.remaining() > 0).then_some(())
         });
         let count = read.count();
         assert!(count <= data.len());
