@@ -189,7 +189,7 @@ fn fetch_call(topic: &str, fetch_offset: Offset) -> FetchCall {
     FetchCall {
         max_wait_ms: 0,
         min_bytes: 1,
-        max_bytes: READ_BYTES as i32,
+        max_bytes: READ_BYTES_I32,
         isolation: Isolation::ReadUncommitted,
         partitions: vec![FetchPartition {
             topic: TopicRef::Name(topic.to_owned()),
@@ -197,7 +197,7 @@ fn fetch_call(topic: &str, fetch_offset: Offset) -> FetchCall {
             current_leader_epoch: -1,
             last_fetched_epoch: -1,
             fetch_offset,
-            max_bytes: READ_BYTES as i32,
+            max_bytes: READ_BYTES_I32,
         }],
     }
 }
@@ -282,3 +282,4 @@ fn against_pread(
 
 /// What a consumer asks for by default.
 const READ_BYTES: usize = 1 << 20;
+const READ_BYTES_I32: i32 = 1 << 20;

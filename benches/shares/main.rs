@@ -15,6 +15,7 @@ mod commit;
 mod kit;
 mod limits;
 mod startup;
+mod wire;
 
 use std::error::Error;
 
@@ -22,10 +23,11 @@ use kit::run::Run;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut run = Run::from_args()?;
-    let groups: [(&str, Group); 4] = [
+    let groups: [(&str, Group); 5] = [
         ("limits", limits::measure),
         ("append", append::measure),
         ("commit", commit::measure),
+        ("wire", wire::measure),
         ("startup", startup::measure),
     ];
     for (name, measure) in groups {

@@ -53,11 +53,16 @@ pub(crate) fn target_dir() -> Result<PathBuf, Box<dyn Error>> {
     Ok(target.to_owned())
 }
 
-/// The file system and its device, for the head of the table.
+/// What the figures depend on beside the program, for the head of the table.
 pub(crate) fn describe(path: &Path) -> Result<String, Box<dyn Error>> {
     let (kind, options) = file_system(path)?;
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Ok(format!("Linux {}, {kind} ({options})", kernel.trim()))
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
+    let (cores, kernel) = (std::thread::available_parallelism()?, kernel.trim());
+    Ok(format!(
+        "{cores} cores, Linux {kernel}, {kind} ({options}), load {load} at the start"
+    ))
 }
 
 /// Kind and options of the file system that holds a path: the mount with the longest path.

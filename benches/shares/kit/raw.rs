@@ -69,11 +69,11 @@ pub(crate) fn stream(run: &Run, piece_bytes: usize, count: usize) -> io::Result<
             let reader = scope.spawn(move || drain(far, piece_bytes, total));
             let piece = vec![7; piece_bytes];
             let sent = (0..count).try_for_each(|_| near.write_all(&piece));
-            sent.and(
+            sent.and_then(|()| {
                 reader
                     .join()
-                    .unwrap_or_else(|_| Err(io::ErrorKind::Other.into())),
-            )
+                    .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+            })
         })
     });
     sent?;

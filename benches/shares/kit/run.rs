@@ -16,6 +16,8 @@ pub(crate) struct Run {
     group: &'static str,
     rows: Vec<Row>,
     root: PathBuf,
+    /// The machine as it was at the start.
+    machine: String,
 }
 
 /// A line of the table.
@@ -75,13 +77,15 @@ impl Run {
             .filter(|word| !word.starts_with("--"))
             .cloned()
             .collect();
+        let root = disk::target_dir()?;
         Ok(Self {
             is_smoke: words.iter().any(|word| word == "--test"),
             filters,
             clock: SystemClock::new(),
             group: "",
             rows: Vec::new(),
-            root: disk::target_dir()?,
+            machine: disk::describe(&root)?,
+            root,
         })
     }
 
@@ -197,17 +201,10 @@ impl Run {
 
     /// Prints the table and writes `target/bench/GROUP.json`, a row a line.
     pub(crate) fn finish(self) -> Result<(), Box<dyn Error>> {
-        let place = disk::describe(&self.root)?;
-        let cores = std::thread::available_parallelism()?;
-        println!(
-            "\n{cores} cores, {place}, {} turns{}",
-            TURNS,
-            if self.is_smoke {
-                "; a try with little data: the figures mean nothing"
-            } else {
-                ""
-            }
-        );
+        println!("\n{}, {TURNS} turns", self.machine);
+        if self.is_smoke {
+            println!("a try with little data: the figures mean nothing");
+        }
         println!(
             "{:8} {:52} {:>10}  {:34} {:>6} {:>7}",
             "group", "what", "value", "limit", "ratio", "target"
@@ -336,4 +333,4 @@ pub(crate) fn rate(bytes: usize, seconds: f64) -> f64 {
 }
 
 /// Turns of figure and limit; odd, so that one of them is in the middle.
-const TURNS: usize = 7;
+const TURNS: usize = 11;

@@ -1,0 +1,219 @@
+//! Produce over loopback, 1 KiB records, one partition at `page-cache`: against what the limits
+//! of the same turn allow when client and broker share the cores.
+//!
+//! The bound is the smallest of three, in bytes a second, from the cost of each step per byte:
+//! - all cores over the sum of what both sides do;
+//! - one core over what the broker's connection does: receive, checksum, write;
+//! - one core over what the client does: build the batch (its checksum included), send.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use bytes::Bytes;
+use highwater::{Broker, Client, NewTopic, ProducerConfig, Record};
+use highwater_proto::cursor::Str;
+use highwater_proto::kafka::messages::produce::{ProducePartition, ProduceRequest, ProduceTopic};
+use highwater_proto::kafka::{self, ApiKey, Request, Response};
+use tokio::runtime::Runtime;
+
+use super::kit::load::{self, RECORD_BYTES};
+use super::kit::raw;
+use super::kit::run::{Run, Target, Unit, rate};
+use super::limits::{PIECE_BYTES, crc_rate};
+
+type Failure = Box<dyn Error>;
+
+pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
+    let folder = run.folder("wire")?;
+    let raw_folder = run.folder("wire-raw")?;
+    let rig = Rig::new(folder.path())?;
+    let count = run.scale(4096, 32);
+    let batch = load::batch(PIECE_BYTES)?;
+    let path = raw_folder.path().join("written");
+    let target = Target::AtLeast(0.6);
+    let bound = |run: &Run| bound(run, &path, &batch, count);
+    let turns = run.turns(|| rig.send_frames(run, &batch, count), || bound(run))?;
+    run.share(
+        "produce over loopback, frames made ahead",
+        Unit::Rate,
+        turns,
+        BOUND,
+        target,
+    );
+    let records = count * (PIECE_BYTES / RECORD_BYTES - 1);
+    for (batch_bytes, what) in [
+        (
+            PIECE_BYTES,
+            "produce over loopback, our client, batch.size 32 KiB",
+        ),
+        (256 << 10, "the same, batch.size 256 KiB"),
+    ] {
+        let turns = run.turns(
+            || rig.send_records(run, records, batch_bytes),
+            || bound(run),
+        )?;
+        run.share(what, Unit::Rate, turns, BOUND, target);
+    }
+    Ok(())
+}
+
+/// What the machine allows right now.
+fn bound(run: &Run, path: &std::path::Path, batch: &[u8], count: usize) -> Result<f64, Failure> {
+    let cores = std::thread::available_parallelism()?.get() as f64;
+    let stream = raw::stream(run, PIECE_BYTES, count)?;
+    let broker =
+        1.0 / stream + 1.0 / crc_rate(run) + 1.0 / raw::write_loop(run, path, batch, count)?;
+    let client = 1.0 / stream + 1.0 / build_rate(run, count)?;
+    Ok((cores / (broker + client))
+        .min(1.0 / broker)
+        .min(1.0 / client))
+}
+
+/// Bytes a second of batches built of records.
+fn build_rate(run: &Run, count: usize) -> Result<f64, Failure> {
+    let (seconds, bytes) = run.seconds(|| {
+        (0..count).try_fold(0, |bytes, _| {
+            Ok::<_, Failure>(bytes + load::batch(PIECE_BYTES)?.len())
+        })
+    });
+    Ok(rate(bytes?, seconds))
+}
+
+/// A broker that listens, and a client's runtime beside it.
+struct Rig {
+    // The client goes first: it holds connections to the broker.
+    client: Client,
+    runtime: Runtime,
+    broker: Broker,
+}
+
+impl Rig {
+    fn new(dir: &std::path::Path) -> Result<Self, Failure> {
+        let broker = Broker::open(dir)?;
+        broker.listen_kafka("127.0.0.1:0")?;
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build()?;
+        let client = runtime.block_on(Client::connect(&broker.bootstrap_servers()))?;
+        Ok(Self {
+            client,
+            runtime,
+            broker,
+        })
+    }
+
+    /// A new topic, for as long as `work` takes.
+    fn with_topic(&self, work: impl FnOnce() -> Result<f64, Failure>) -> Result<f64, Failure> {
+        let admin = self.client.admin();
+        let topic = NewTopic {
+            name: TOPIC.to_owned(),
+            partitions: Some(1),
+            configs: [("durability".to_owned(), "page-cache".to_owned())].into(),
+        };
+        self.runtime.block_on(admin.create_topic(&topic))?;
+        let worked = work();
+        self.runtime.block_on(admin.delete_topic(TOPIC))?;
+        worked
+    }
+
+    /// Sends as many requests of one batch each over one connection, without waiting for answers;
+    /// gives the bytes a second until the last one is there.
+    fn send_frames(&self, run: &Run, batch: &Bytes, count: usize) -> Result<f64, Failure> {
+        let frame = frame(batch)?;
+        self.with_topic(|| {
+            let mut near = TcpStream::connect(self.broker.bootstrap_servers())?;
+            near.set_nodelay(true)?;
+            let mut answers = near.try_clone()?;
+            let (seconds, sent) = run.seconds(|| {
+                std::thread::scope(|scope| {
+                    let reader = scope.spawn(move || read_answers(&mut answers, count));
+                    let sent = (0..count).try_for_each(|_| near.write_all(&frame));
+                    sent.and_then(|()| {
+                        reader
+                            .join()
+                            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+                    })
+                })
+            });
+            sent?;
+            Ok(rate(count * batch.len(), seconds))
+        })
+    }
+
+    /// Sends records of 1 KiB; gives their bytes a second until the last one is acknowledged.
+    fn send_records(&self, run: &Run, count: usize, batch_bytes: usize) -> Result<f64, Failure> {
+        let value = Bytes::from(vec![7; RECORD_BYTES]);
+        let config = ProducerConfig {
+            batch_size: batch_bytes,
+            ..ProducerConfig::default()
+        };
+        self.with_topic(|| {
+            self.runtime.block_on(async {
+                let producer = self.client.producer(config)?;
+                let start = run.now().mono;
+                let mut last = None;
+                for _ in 0..count {
+                    last = Some(
+                        producer
+                            .send(Record::to(TOPIC).value(value.clone()))
+                            .await?,
+                    );
+                }
+                producer.flush().await;
+                let seconds = run.now().mono.since(start).as_secs_f64();
+                let last = last.ok_or("there was no record")?.await?;
+                if last.offset + 1 != i64::try_from(count)? {
+                    return Err(format!("the last of {count} records is {}", last.offset).into());
+                }
+                Ok(rate(count * RECORD_BYTES, seconds))
+            })
+        })
+    }
+}
+
+fn frame(batch: &Bytes) -> Result<Bytes, Failure> {
+    let partitions = vec![ProducePartition {
+        index: 0,
+        records: Some(batch.clone()),
+    }];
+    let topics = vec![ProduceTopic {
+        name: Str::from_static(TOPIC),
+        partitions,
+    }];
+    let request = ProduceRequest {
+        acks: -1,
+        timeout_ms: 30_000,
+        topics,
+        ..Default::default()
+    };
+    Ok(Request::from(request)
+        .encode_frame(PRODUCE_VERSION, 1, None)?
+        .into_bytes())
+}
+
+fn read_answers(stream: &mut TcpStream, count: usize) -> io::Result<()> {
+    for _ in 0..count {
+        let mut prefix = [0; kafka::SIZE_BYTES];
+        stream.read_exact(&mut prefix)?;
+        let bytes = kafka::response_size(prefix, ANSWER_BYTES_MAX).map_err(io::Error::other)?;
+        let mut frame = vec![0; bytes];
+        stream.read_exact(&mut frame)?;
+        let answer = Response::decode_frame(ApiKey::Produce, PRODUCE_VERSION, frame.into());
+        let (_, answer) = answer.map_err(io::Error::other)?;
+        let Response::Produce(answer) = answer else {
+            return Err(io::Error::other("the answer is of another API"));
+        };
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        if let Some(refused) = partitions.find(|partition| partition.error_code != 0) {
+            return Err(io::Error::other(format!(
+                "a batch was refused: {refused:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+const BOUND: &str = "bound of both sides";
+const TOPIC: &str = "wire";
+const PRODUCE_VERSION: i16 = 9;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
