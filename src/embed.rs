@@ -1,6 +1,4 @@
 //! A client of a broker in the same process.
-//!
-//! Floor 0 of highwater.
 
 use highwater_broker::Broker;
 use highwater_client::Client;

@@ -1,6 +1,4 @@
 //! The `highwater` binary: everything stands in [`cli`].
-//!
-//! Floor 3 of highwater.
 
 mod cli;
 

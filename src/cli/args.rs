@@ -1,6 +1,6 @@
 //! The words of the command line.
 //!
-//! Floor 1 of highwater.
+//! Floor 1 of cli.
 //!
 //! Invariants
 //! - A flag that sets what Kafka has a name for is that name with dashes.
@@ -11,7 +11,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use highwater_broker::KafkaListener;
 use highwater_client::{Acks, Codec};
 
-use super::moment::From;
+use crate::cli::moment::From;
 
 /// An event log that you embed, with the Kafka wire.
 #[derive(Debug, Parser)]

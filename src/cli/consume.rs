@@ -1,6 +1,6 @@
 //! `highwater consume`: prints records.
 //!
-//! Floor 5 of highwater.
+//! Floor 6 of cli.
 //!
 //! Invariants
 //! - Without `--follow` it ends at the ends of the partitions as they were at its start.
@@ -14,13 +14,13 @@ use highwater_client::{
 };
 use serde::Serialize;
 
-use super::args::ConsumeArgs;
-use super::failure::Failure;
-use super::moment::From;
-use super::output::Output;
-use super::printed::Data;
-use super::target::Missing;
-use super::topic::named;
+use crate::cli::args::ConsumeArgs;
+use crate::cli::failure::Failure;
+use crate::cli::moment::From;
+use crate::cli::output::Output;
+use crate::cli::printed::Data;
+use crate::cli::target::Missing;
+use crate::cli::topic::named;
 
 /// Runs the command.
 pub(crate) fn run(args: ConsumeArgs) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Why a command was not done: a sentence and an exit code.
 //!
-//! Floor 0 of highwater.
+//! Floor 0 of cli.
 
 use std::io;
 

@@ -1,6 +1,6 @@
 //! The files and folders of the command line: inputs, settings, temporary data.
 //!
-//! Floor 1 of highwater.
+//! Floor 2 of cli.
 //!
 //! Invariants
 //! - Only here does the command line touch the disk itself; a broker's data goes through `Fs`.
@@ -13,8 +13,8 @@ use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 use tempfile::TempDir;
 
-use super::failure::Failure;
-use super::output;
+use crate::cli::failure::Failure;
+use crate::cli::output;
 
 /// Bytes to be read, and the bar that shows how far that is.
 pub(crate) struct Input {

@@ -1,6 +1,6 @@
 //! An input as a stream of records, read beside whoever sends them.
 //!
-//! Floor 3 of highwater.
+//! Floor 3 of cli.
 //!
 //! Invariants
 //! - A few chunks wait at most; a slow sender stops the reading.
@@ -8,9 +8,9 @@
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::failure::Failure;
-use super::files::Input;
-use super::lines::{Line, Lines, key_of};
+use crate::cli::failure::Failure;
+use crate::cli::files::Input;
+use crate::cli::lines::{Line, Lines, key_of};
 
 /// Records to be, each from its line.
 pub(crate) struct Intake {

@@ -1,6 +1,6 @@
 //! Lines of an input, and the key that a field of a JSON line gives.
 //!
-//! Floor 2 of highwater.
+//! Floor 0 of cli.
 //!
 //! Invariants
 //! - A line's bytes are exactly those of the input, without its line feed.

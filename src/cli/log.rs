@@ -1,6 +1,6 @@
 //! `highwater log`: what stands in a data directory, and whether it is right.
 //!
-//! Floor 2 of highwater.
+//! Floor 2 of cli.
 //!
 //! Invariants
 //! - Nothing is changed.
@@ -17,12 +17,12 @@ use highwater_proto::batch::BatchHeader;
 use highwater_proto::record::RecordIter;
 use serde::Serialize;
 
-use super::args::{LogArgs, LogCommand};
-use super::failure::Failure;
-use super::numbers::{bytes, count};
-use super::output::{self, Output};
-use super::printed::Data;
-use super::segments::segments;
+use crate::cli::args::{LogArgs, LogCommand};
+use crate::cli::failure::Failure;
+use crate::cli::numbers::{bytes, count};
+use crate::cli::output::{self, Output};
+use crate::cli::printed::Data;
+use crate::cli::segments::segments;
 
 /// Runs the command.
 pub(crate) fn run(args: LogArgs) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! What the broker and the client log, as lines on the standard error.
 //!
-//! Floor 1 of highwater.
+//! Floor 1 of cli.
 
 use std::io::{self, IsTerminal};
 
@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 
 /// Starts it, once. The flag wins over RUST_LOG; without both a broker tells what an operator
 /// must know, and other commands only what went wrong.

@@ -1,6 +1,6 @@
 //! The command line: what was asked for is read, done, and answered with an exit code.
 //!
-//! Floor 2 of highwater.
+//! Above the floors of the command line.
 //!
 //! Invariants
 //! - Exit code 0: done. 1: not done, or not all of it. 2: what was asked for makes no sense.

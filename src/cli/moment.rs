@@ -1,6 +1,6 @@
 //! Where to begin to read, as it is written.
 //!
-//! Floor 0 of highwater.
+//! Floor 0 of cli.
 
 use std::str::FromStr;
 

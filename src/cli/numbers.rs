@@ -1,6 +1,6 @@
 //! Numbers for people.
 //!
-//! Floor 0 of highwater.
+//! Floor 0 of cli.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The standard output: whole and flushed, or a failure that says so.
 //!
-//! Floor 1 of highwater.
+//! Floor 1 of cli.
 //!
 //! Invariants
 //! - A reader that has gone (`| head`) ends the command without a complaint.
@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 
 /// Prints a text.
 pub(crate) fn text(text: &str) -> Result<(), Failure> {

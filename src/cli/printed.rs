@@ -1,6 +1,6 @@
 //! Bytes of a key or a value as JSON: a text, null, or `{"base64": ".."}` where they are no UTF-8.
 //!
-//! Floor 0 of highwater.
+//! Floor 0 of cli.
 
 use std::fmt;
 

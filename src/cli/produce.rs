@@ -1,6 +1,6 @@
 //! `highwater produce`: each line of the input becomes a record.
 //!
-//! Floor 5 of highwater.
+//! Floor 6 of cli.
 //!
 //! Invariants
 //! - Every line is either acknowledged or told as rejected, with its number and the reason.
@@ -15,14 +15,14 @@ use highwater_proto::clock::Clock;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::args::ProduceArgs;
-use super::failure::Failure;
-use super::files::Input;
-use super::intake::{Entry, Intake};
-use super::numbers::{bytes, count, duration, rate};
-use super::signals::Signals;
-use super::target::Missing;
-use super::topic::named;
+use crate::cli::args::ProduceArgs;
+use crate::cli::failure::Failure;
+use crate::cli::files::Input;
+use crate::cli::intake::{Entry, Intake};
+use crate::cli::numbers::{bytes, count, duration, rate};
+use crate::cli::signals::Signals;
+use crate::cli::target::Missing;
+use crate::cli::topic::named;
 
 /// Runs the command.
 pub(crate) fn run(args: ProduceArgs) -> Result<(), Failure> {

@@ -1,13 +1,13 @@
 //! The segments below a folder.
 //!
-//! Floor 1 of highwater.
+//! Floor 1 of cli.
 
 use std::path::{Path, PathBuf};
 
 use highwater_log::error::LogError;
 use highwater_log::fs::Fs;
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 
 /// The `.log` files of a data directory, of one log, or the one file itself; in the order of
 /// their names.

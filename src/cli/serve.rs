@@ -1,6 +1,6 @@
 //! `highwater serve`: a broker as a process of its own.
 //!
-//! Floor 5 of highwater.
+//! Floor 5 of cli.
 //!
 //! Invariants
 //! - It never listens beyond this machine unless that was asked for.
@@ -11,12 +11,13 @@ use std::path::Path;
 
 use highwater_broker::{Broker, Builder, KafkaListener};
 
-use super::args::ServeArgs;
-use super::failure::Failure;
-use super::settings::Settings;
-use super::signals::Signals;
-use super::target::shut_down;
-use super::{files, output};
+use crate::cli::args::ServeArgs;
+use crate::cli::failure::Failure;
+use crate::cli::files;
+use crate::cli::output;
+use crate::cli::settings::Settings;
+use crate::cli::signals::Signals;
+use crate::cli::target::shut_down;
 
 /// Runs the command.
 pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {

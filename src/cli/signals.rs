@@ -1,8 +1,8 @@
 //! The signals that ask a process to end.
 //!
-//! Floor 1 of highwater.
+//! Floor 1 of cli.
 
-use super::failure::Failure;
+use crate::cli::failure::Failure;
 
 /// Ctrl-C, and on Unix SIGTERM.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Tables for people: columns as wide as their widest cell.
 //!
-//! Floor 0 of highwater.
+//! Floor 0 of cli.
 
 use std::fmt;
 

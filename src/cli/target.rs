@@ -1,6 +1,6 @@
 //! The broker that a command works on: one that runs, or one of its own over a data directory.
 //!
-//! Floor 4 of highwater.
+//! Floor 4 of cli.
 //!
 //! Invariants
 //! - A command that only reads never makes a data directory.
@@ -13,10 +13,10 @@ use highwater_broker::Broker;
 use highwater_client::Client;
 use tokio::runtime::Runtime;
 
-use super::args::TargetArgs;
-use super::failure::Failure;
-use super::settings::Settings;
-use super::signals::Signals;
+use crate::cli::args::TargetArgs;
+use crate::cli::failure::Failure;
+use crate::cli::settings::Settings;
+use crate::cli::signals::Signals;
 
 /// Whether the command may make a data directory that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `highwater topic`: what topics there are, and changes of them.
 //!
-//! Floor 5 of highwater.
+//! Floor 5 of cli.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use highwater_client::{
 };
 use serde::Serialize;
 
-use super::args::{TopicArgs, TopicCommand};
-use super::failure::Failure;
-use super::numbers::count;
-use super::output;
-use super::table::{Side, Table};
-use super::target::Missing;
+use crate::cli::args::{TopicArgs, TopicCommand};
+use crate::cli::failure::Failure;
+use crate::cli::numbers::count;
+use crate::cli::output;
+use crate::cli::table::{Side, Table};
+use crate::cli::target::Missing;
 
 /// Runs the command.
 pub(crate) fn run(args: TopicArgs) -> Result<(), Failure> {

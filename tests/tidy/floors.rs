@@ -97,23 +97,38 @@ pub(crate) fn upward_crates() -> Vec<String> {
     found
 }
 
+/// The files of all crates, and those of the command line, which has floors of its own below
+/// `crate::cli`.
 fn sources() -> Vec<Source> {
-    let in_a_crate = |path: &str| {
-        CRATES
-            .iter()
-            .flat_map(|r| r.iter())
-            .any(|(d, _)| path.starts_with(&format!("{d}/src/")))
+    let has_floor = |path: &str| {
+        let crates = CRATES.iter().flat_map(|row| row.iter());
+        let mut roots = crates.map(|(dir, _)| format!("{dir}/src/"));
+        roots.any(|root| path.starts_with(&root))
+            || (path.starts_with(CLI) && path != "src/cli/mod.rs")
     };
     tree::files("rs")
         .into_iter()
         .filter(|s| {
-            in_a_crate(&s.path) && !s.path.ends_with("tests.rs") && !s.path.contains("/tests/")
+            has_floor(&s.path) && !s.path.ends_with("tests.rs") && !s.path.contains("/tests/")
+        })
+        .map(|source| match source.path.starts_with(CLI) {
+            true => Source {
+                text: source.text.replace("crate::cli::", "crate::"),
+                ..source
+            },
+            false => source,
         })
         .collect()
 }
 
-/// The crate's folder and the top-level module of a file.
+const CLI: &str = "src/cli/";
+
+/// The crate's folder, or `cli`, and the top-level module of a file.
 fn place(path: &str) -> (String, String) {
+    if let Some(rest) = path.strip_prefix(CLI) {
+        let module = rest.split('/').next().unwrap_or(rest);
+        return ("cli".to_owned(), module.trim_end_matches(".rs").to_owned());
+    }
     let (krate, rest) = path.split_once("/src/").expect("a source file lies in src");
     let module = rest
         .split('/')

@@ -1,6 +1,6 @@
 //! `highwater demo`: real records through an embedded broker, in seconds, and every one checked.
 //!
-//! Floor 5 of highwater.
+//! Floor 5 of cli.
 //!
 //! Invariants
 //! - Nothing is left behind: the folder is its own and removed, unless it was asked for by name.
@@ -22,13 +22,13 @@ use highwater_broker::clock::SystemClock;
 use highwater_client::{Client, NewTopic};
 use highwater_proto::clock::Clock;
 
-use super::args::DemoArgs;
-use super::failure::Failure;
-use super::files::{self, Input};
-use super::intake::Intake;
-use super::output;
-use super::signals::Signals;
-use super::target::{runtime, shut_down};
+use crate::cli::args::DemoArgs;
+use crate::cli::failure::Failure;
+use crate::cli::files::{self, Input};
+use crate::cli::intake::Intake;
+use crate::cli::output;
+use crate::cli::signals::Signals;
+use crate::cli::target::{runtime, shut_down};
 use ledger::Ledger;
 use read::Reading;
 use report::{PartitionReport, Phase, Report};

@@ -1,6 +1,6 @@
 //! The reading half of the demo: several consumers side by side.
 //!
-//! Floor 4 of highwater.
+//! Floor 5 of cli.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use highwater_client::{Client, Consumer, ConsumerConfig, StartAt};
 use highwater_proto::clock::Clock;
 
-use super::super::failure::Failure;
-use super::super::output;
 use super::ledger::Ledger;
+use crate::cli::failure::Failure;
+use crate::cli::output;
 
 /// What is to be read.
 pub(super) struct Reading {

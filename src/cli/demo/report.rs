@@ -1,14 +1,14 @@
 //! What happened in the demo: as tables, and as JSON.
 //!
-//! Floor 4 of highwater.
+//! Floor 5 of cli.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::numbers::{bytes, count, duration, rate};
-use super::super::table::{Side, Table};
+use crate::cli::numbers::{bytes, count, duration, rate};
+use crate::cli::table::{Side, Table};
 
 /// Everything that was measured and checked.
 #[derive(Debug, Serialize)]

@@ -1,6 +1,6 @@
 //! The sending half of the demo.
 //!
-//! Floor 4 of highwater.
+//! Floor 5 of cli.
 //!
 //! Invariants
 //! - A latency ends when the answer is there, whatever other partitions do meanwhile: each
@@ -16,10 +16,10 @@ use highwater_proto::clock::{Clock, Mono};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
-use super::super::failure::Failure;
-use super::super::intake::Intake;
 use super::latencies::Latencies;
 use super::ledger::Ledger;
+use crate::cli::failure::Failure;
+use crate::cli::intake::Intake;
 
 /// What is to be sent where.
 pub(super) struct Sending {

@@ -1,6 +1,6 @@
 //! What the demo left on the disk, by partition.
 //!
-//! Floor 5 of highwater.
+//! Floor 5 of cli.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use highwater_log::fs::os::OsFs;
 use highwater_log::inspect::{Stretch, dump};
 use highwater_log::types::LogId;
 
-use super::super::failure::Failure;
-use super::super::segments::segments;
 use super::report::Report;
+use crate::cli::failure::Failure;
+use crate::cli::segments::segments;
 
 /// Counts the batches of each partition and their bytes.
 pub(super) fn count(dir: &Path, topic: TopicId, report: &mut Report) -> Result<(), Failure> {

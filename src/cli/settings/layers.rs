@@ -1,6 +1,6 @@
 //! The places that settings come from, each read into the same form.
 //!
-//! Floor 3 of highwater.
+//! Floor 3 of cli.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use highwater_broker::config::BrokerConfig;
 use toml::Value;
 
-use super::super::args::ServeArgs;
-use super::super::failure::Failure;
-use super::super::files;
 use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, KAFKA, OWN, PROFILE, Profile};
+use crate::cli::args::ServeArgs;
+use crate::cli::failure::Failure;
+use crate::cli::files;
 
 /// What one place says.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The settings of `serve`: flags over the environment over the file over the defaults.
 //!
-//! Floor 3 of highwater.
+//! Floor 3 of cli.
 //!
 //! Invariants
 //! - A name that is no setting is refused, in a file and in a flag; a stray variable of the
@@ -17,8 +17,8 @@ use highwater_broker::config::BrokerConfig;
 use highwater_broker::error::InvalidConfig;
 use highwater_broker::{Address, KafkaListener};
 
-use super::args::ServeArgs;
-use super::failure::Failure;
+use crate::cli::args::ServeArgs;
+use crate::cli::failure::Failure;
 use layers::{Layer, Source};
 
 /// Everything that a broker of this process is started with.

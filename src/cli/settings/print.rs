@@ -1,6 +1,6 @@
 //! The settings as TOML that can be read back.
 //!
-//! Floor 3 of highwater.
+//! Floor 3 of cli.
 
 use std::fmt::Write;
 
