@@ -60,7 +60,7 @@ fn memory(run: &mut Run) {
 fn disk(run: &mut Run) -> Result<(), Box<dyn Error>> {
     let folder = run.folder("limits")?;
     let piece = vec![7_u8; PIECE_BYTES];
-    let count = run.scale(4096, 16);
+    let count = run.scale(4096, 32);
     let path = folder.path().join("written");
     let write = middle(run, |run| raw::write_loop(run, &path, &piece, count))?;
     run.row("write(), 32 KiB, one growing file", write, Unit::Rate);
