@@ -1,5 +1,5 @@
-//! Produce over loopback, 1 KiB records, one partition at `page-cache`: against what the limits
-//! of the same turn allow when client and broker share the cores.
+//! Produce over loopback, 1 KiB records at `page-cache`: against what the limits of the same turn
+//! allow when client and broker share the cores.
 //!
 //! The bound is the smallest of three, in bytes a second, from the cost of each step per byte:
 //! - all cores over the sum of what both sides do;
@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use bytes::Bytes;
-use highwater::{Broker, Client, NewTopic, ProducerConfig, Record};
+use highwater::{Broker, Client, NewTopic, OffsetSpec, ProducerConfig, Record};
 use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::produce::{ProducePartition, ProduceRequest, ProduceTopic};
 use highwater_proto::kafka::{self, ApiKey, Request, Response};
@@ -42,15 +42,17 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         target,
     );
     let records = count * (PIECE_BYTES / RECORD_BYTES - 1);
-    for (batch_bytes, what) in [
+    for (partitions, batch_bytes, what) in [
         (
+            1,
             PIECE_BYTES,
             "produce over loopback, our client, batch.size 32 KiB",
         ),
-        (256 << 10, "the same, batch.size 256 KiB"),
+        (12, PIECE_BYTES, "the same, twelve partitions"),
+        (1, 256 << 10, "one partition, batch.size 256 KiB"),
     ] {
         let turns = run.turns(
-            || rig.send_records(run, records, batch_bytes),
+            || rig.send_records(run, records, partitions, batch_bytes),
             || bound(run),
         )?;
         run.share(what, Unit::Rate, turns, BOUND, target);
@@ -103,11 +105,15 @@ impl Rig {
     }
 
     /// A new topic, for as long as `work` takes.
-    fn with_topic(&self, work: impl FnOnce() -> Result<f64, Failure>) -> Result<f64, Failure> {
+    fn with_topic(
+        &self,
+        partitions: i32,
+        work: impl FnOnce() -> Result<f64, Failure>,
+    ) -> Result<f64, Failure> {
         let admin = self.client.admin();
         let topic = NewTopic {
             name: TOPIC.to_owned(),
-            partitions: Some(1),
+            partitions: Some(partitions),
             configs: [("durability".to_owned(), "page-cache".to_owned())].into(),
         };
         self.runtime.block_on(admin.create_topic(&topic))?;
@@ -120,7 +126,7 @@ impl Rig {
     /// gives the bytes a second until the last one is there.
     fn send_frames(&self, run: &Run, batch: &Bytes, count: usize) -> Result<f64, Failure> {
         let frame = frame(batch)?;
-        self.with_topic(|| {
+        self.with_topic(1, || {
             let mut near = TcpStream::connect(self.broker.bootstrap_servers())?;
             near.set_nodelay(true)?;
             let mut answers = near.try_clone()?;
@@ -140,34 +146,48 @@ impl Rig {
         })
     }
 
-    /// Sends records of 1 KiB; gives their bytes a second until the last one is acknowledged.
-    fn send_records(&self, run: &Run, count: usize, batch_bytes: usize) -> Result<f64, Failure> {
+    /// Sends records of 1 KiB without a key; gives their bytes a second until all of them are
+    /// acknowledged.
+    fn send_records(
+        &self,
+        run: &Run,
+        count: usize,
+        partitions: i32,
+        batch_bytes: usize,
+    ) -> Result<f64, Failure> {
         let value = Bytes::from(vec![7; RECORD_BYTES]);
         let config = ProducerConfig {
             batch_size: batch_bytes,
             ..ProducerConfig::default()
         };
-        self.with_topic(|| {
-            self.runtime.block_on(async {
-                let producer = self.client.producer(config)?;
-                let start = run.now().mono;
-                let mut last = None;
-                for _ in 0..count {
-                    last = Some(
-                        producer
-                            .send(Record::to(TOPIC).value(value.clone()))
-                            .await?,
-                    );
-                }
-                producer.flush().await;
-                let seconds = run.now().mono.since(start).as_secs_f64();
-                let last = last.ok_or("there was no record")?.await?;
-                if last.offset + 1 != i64::try_from(count)? {
-                    return Err(format!("the last of {count} records is {}", last.offset).into());
-                }
-                Ok(rate(count * RECORD_BYTES, seconds))
-            })
-        })
+        let work = async {
+            let producer = self.client.producer(config)?;
+            let start = run.now().mono;
+            for _ in 0..count {
+                producer
+                    .send(Record::to(TOPIC).value(value.clone()))
+                    .await?;
+            }
+            producer.flush().await;
+            let seconds = run.now().mono.since(start).as_secs_f64();
+            self.expect_stored(partitions, count).await?;
+            Ok(rate(count * RECORD_BYTES, seconds))
+        };
+        self.with_topic(partitions, || self.runtime.block_on(work))
+    }
+
+    async fn expect_stored(&self, partitions: i32, count: usize) -> Result<(), Failure> {
+        let admin = self.client.admin();
+        let mut stored = 0;
+        for partition in 0..partitions {
+            let end = admin.offset(TOPIC, partition, OffsetSpec::Latest).await?;
+            stored += end.unwrap_or_default();
+        }
+        if stored == i64::try_from(count)? {
+            Ok(())
+        } else {
+            Err(format!("{stored} of {count} records are stored").into())
+        }
     }
 }
 
