@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! - A frame's size is judged before anything is allocated for it; the buffer grows with what
-//!   came, never with what was announced.
+//!   came, in this frame or the one before it, never with what was announced.
 //! - Beyond 64 KiB of a frame nothing is read before its size is reserved from the budget of all
 //!   connections, which is given in the order of asking.
 //! - While a place or the budget is waited for, the socket is not read and no clock runs.
@@ -37,6 +37,8 @@ pub(super) struct Reader<'a> {
     session: &'a Session,
     activity: &'a Activity,
     buffer: BytesMut,
+    /// The size of the last frame: the next one is likely to be alike.
+    last_bytes: usize,
     timer: Timer,
     pace: Pace,
     /// Requests that may be under way.
@@ -61,6 +63,7 @@ impl<'a> Reader<'a> {
             session,
             activity,
             buffer: BytesMut::new(),
+            last_bytes: 0,
             timer: Timer::new(server.service.clock()),
             pace: Pace::new(config.socket_receive_min_bytes_per_second, window),
             places: Arc::new(Semaphore::new(config.connection_requests_max)),
@@ -92,6 +95,7 @@ impl<'a> Reader<'a> {
         let size = request_size(prefix, bytes_max)?;
         let held = self.hold(size).await?;
         self.fill(SIZE_BYTES + size).await?;
+        self.last_bytes = SIZE_BYTES + size;
         self.buffer.advance(SIZE_BYTES);
         Ok((self.buffer.split_to(size).freeze(), held))
     }
@@ -182,8 +186,9 @@ impl<'a> Reader<'a> {
             return missing;
         }
         if self.buffer.capacity() == len {
+            let likely = len.max(self.last_bytes);
             self.buffer
-                .reserve(len.clamp(READ_BYTES_MIN, UNRESERVED_BYTES_MAX));
+                .reserve(likely.clamp(READ_BYTES_MIN, UNRESERVED_BYTES_MAX));
         }
         UNRESERVED_BYTES_MAX.saturating_sub(len).max(1)
     }
