@@ -186,7 +186,8 @@ impl<'a> Reader<'a> {
             return missing;
         }
         if self.buffer.capacity() == len {
-            let likely = len.max(self.last_bytes);
+            // Room for two: what a client has sent ahead is read, and answered, together.
+            let likely = len.max(2 * self.last_bytes);
             self.buffer
                 .reserve(likely.clamp(READ_BYTES_MIN, UNRESERVED_BYTES_MAX));
         }
