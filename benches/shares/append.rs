@@ -25,7 +25,7 @@ use super::limits::PIECE_BYTES;
 type Failure = Box<dyn Error>;
 
 pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
-    let count = run.scale(4096, 32);
+    let count = run.scale(4096, 64);
     let (bytes, turns) = shard_append(run, count)?;
     run.share(
         &format!("append, {bytes} B batches, page-cache, log-core"),
@@ -47,7 +47,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         "read, 1 MiB, cached, log-core",
         Unit::Rate,
         turns,
-        "pread of the same",
+        "pread, 1 MiB each",
         Target::AtLeast(0.7),
     );
     let turns = service_read(run, count)?;
@@ -56,7 +56,7 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         what,
         Unit::Rate,
         turns,
-        "pread of the same",
+        "pread, 1 MiB each",
         Target::AtLeast(0.7),
     );
     Ok(())
@@ -261,8 +261,7 @@ fn service_read(run: &Run, count: usize) -> Result<Turns, Failure> {
     })
 }
 
-/// Turns against a loop of reads of as many whole batches each, at the same positions, from a
-/// file that was just written: how fast the kernel copies depends on where a read begins.
+/// Turns against a loop of page-aligned reads of as much each, from a file that was just written.
 fn against_pread(
     run: &Run,
     name: &str,
@@ -273,15 +272,8 @@ fn against_pread(
     let folder = run.folder(name)?;
     let mut file = raw::create(&folder.path().join("read"))?;
     (0..count).try_for_each(|_| file.write_all(batch))?;
-    let batches = READ_BYTES / batch.len();
-    let limit = || {
-        Ok(raw::pread_loop(
-            run,
-            &file,
-            batches * batch.len(),
-            count / batches,
-        )?)
-    };
+    let pieces = count * batch.len() / READ_BYTES;
+    let limit = || Ok(raw::pread_loop(run, &file, READ_BYTES, pieces)?);
     run.turns(figure, limit)
 }
 

@@ -90,7 +90,7 @@ impl Default for LogConfig {
             index_interval_bytes: 32 << 10,
             durability: Durability::default(),
             flush_ms: 100,
-            flush_bytes: 1 << 20,
+            flush_bytes: 64 << 20,
             timestamp_type: TimestampType::default(),
             producer_id_expiration_ms: DAY_MS,
             fetch_verify: Verify::default(),

@@ -100,3 +100,17 @@ pub(crate) fn memory(pid: u32, field: &str) -> Result<u64, Box<dyn Error>> {
         .ok_or("no such line")?;
     Ok(kib.parse::<u64>()? << 10)
 }
+
+/// The CPU time that a process or a thread has taken, in user and in kernel mode, in seconds: what
+/// `getrusage` tells. It is `PID`, `self` or `thread-self`.
+pub(crate) fn cpu(whose: &str) -> Result<f64, Box<dyn Error>> {
+    let stat = fs::read_to_string(format!("/proc/{whose}/stat"))?;
+    // The name before it may hold anything, spaces and parentheses included.
+    let (_, fields) = stat.rsplit_once(')').ok_or("the line holds no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// Of the numbers in `/proc`, on every architecture that Linux has today.
+const TICKS_PER_SECOND: f64 = 100.0;

@@ -46,6 +46,8 @@ pub(crate) enum Unit {
     Time,
     /// Bytes.
     Size,
+    /// Times a second.
+    PerSecond,
 }
 
 /// What a ratio must be.
@@ -287,6 +289,7 @@ impl Unit {
             Self::Time if value >= 1e-3 => format!("{:.2} ms", value * 1e3),
             Self::Time => format!("{:.1} us", value * 1e6),
             Self::Size => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::PerSecond => format!("{value:.0} /s"),
         }
     }
 
@@ -295,6 +298,7 @@ impl Unit {
             Self::Rate => "B/s",
             Self::Time => "s",
             Self::Size => "B",
+            Self::PerSecond => "1/s",
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use std::io::{self, IoSlice};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use highwater_proto::cursor::Encoded;
 use highwater_proto::exchange::ExchangeError;
 use highwater_proto::kafka::{self, ApiKey, Response, SIZE_BYTES};
@@ -89,30 +89,40 @@ async fn write_all(
     queued: &mut mpsc::Receiver<Outgoing>,
     written: mpsc::Sender<Waiting>,
 ) -> io::Result<()> {
-    while let Some(request) = queued.recv().await {
-        let Outgoing {
-            frame,
-            key,
-            version,
-            correlation_id,
-            expects_response,
-            answer,
-        } = request;
-        if expects_response {
+    let mut together = Vec::new();
+    while queued.recv_many(&mut together, TOGETHER_MAX).await > 0 {
+        let (mut parts, mut unanswered) = (Vec::new(), Vec::new());
+        let mut requests = together.drain(..);
+        while let Some(request) = requests.next() {
+            let Outgoing {
+                frame,
+                key,
+                version,
+                correlation_id,
+                expects_response,
+                answer,
+            } = request;
+            parts.extend(frame.into_parts());
+            if !expects_response {
+                unanswered.push(answer);
+                continue;
+            }
             let waiting = Waiting {
                 key,
                 version,
                 correlation_id,
                 answer,
             };
-            // The reader is gone when the broker hung up, and this request is not written.
+            // The reader is gone when the broker hung up, and these requests are not written.
             if let Err(mpsc::error::SendError(waiting)) = written.send(waiting).await {
-                refuse(waiting.answer);
+                let rest = requests.map(|request| request.answer);
+                let refused = unanswered.into_iter().chain([waiting.answer]).chain(rest);
+                refused.for_each(refuse);
                 return Ok(());
             }
-            write_parts(&mut socket, frame.into_parts()).await?;
-        } else {
-            write_parts(&mut socket, frame.into_parts()).await?;
+        }
+        write_parts(&mut socket, parts).await?;
+        for answer in unanswered {
             // The asker may have lost interest, which is no error.
             let _ = answer.send(Ok(None));
         }
@@ -139,14 +149,15 @@ async fn read_all(
     mut waiting: mpsc::Receiver<Waiting>,
     response_bytes_max: usize,
 ) -> io::Result<()> {
-    while let Some(next) = next_waiting(&mut socket, &mut waiting).await? {
+    let mut arrived = BytesMut::new();
+    while let Some(next) = next_waiting(&mut socket, &mut arrived, &mut waiting).await? {
         let Waiting {
             key,
             version,
             correlation_id,
             answer,
         } = next;
-        let read = read_frame(&mut socket, response_bytes_max).await;
+        let read = read_frame(&mut socket, &mut arrived, response_bytes_max).await;
         let response = read.and_then(|frame| decode(key, version, correlation_id, frame));
         match response {
             Ok(response) => {
@@ -167,36 +178,60 @@ async fn read_all(
 /// hung up is known before the next request is written to nobody.
 async fn next_waiting(
     socket: &mut OwnedReadHalf,
+    arrived: &mut BytesMut,
     waiting: &mut mpsc::Receiver<Waiting>,
 ) -> io::Result<Option<Waiting>> {
+    match waiting.try_recv() {
+        Ok(next) => return Ok(Some(next)),
+        Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
+        Err(mpsc::error::TryRecvError::Empty) if arrived.is_empty() => {}
+        // A request is noted before it is written, so its answer cannot come first.
+        Err(mpsc::error::TryRecvError::Empty) => return Err(unasked()),
+    }
+    // An idle connection holds no buffer.
+    *arrived = BytesMut::new();
     let mut first = [0];
     tokio::select! {
         biased;
         next = waiting.recv() => Ok(next),
         peeked = socket.peek(&mut first) => match peeked? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            // A request is noted before it is written, so its answer cannot come first.
-            _ => match waiting.try_recv() {
-                Ok(next) => Ok(Some(next)),
-                Err(_) => Err(invalid("an answer came that nobody has asked for")),
-            },
+            _ => waiting.try_recv().map(Some).map_err(|_| unasked()),
         },
     }
 }
 
-async fn read_frame(socket: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<Bytes> {
-    let mut prefix = [0; SIZE_BYTES];
-    socket.read_exact(&mut prefix).await?;
+fn unasked() -> io::Error {
+    invalid("an answer came that nobody has asked for")
+}
+
+/// The next frame, without its size; what came behind it stays in `arrived`.
+async fn read_frame(
+    socket: &mut OwnedReadHalf,
+    arrived: &mut BytesMut,
+    bytes_max: usize,
+) -> io::Result<Bytes> {
+    fill(socket, arrived, SIZE_BYTES).await?;
+    let prefix = *arrived.first_chunk().unwrap_or(&[0; SIZE_BYTES]);
     let size = kafka::response_size(prefix, bytes_max).map_err(invalid)?;
-    // The buffer grows with what arrives, not with what is announced.
-    let mut frame = BytesMut::with_capacity(size.min(READ_AHEAD_BYTES));
-    let mut socket = socket.take(size as u64);
-    while frame.len() < size {
-        if socket.read_buf(&mut frame).await? == 0 {
+    fill(socket, arrived, SIZE_BYTES + size).await?;
+    arrived.advance(SIZE_BYTES);
+    Ok(arrived.split_to(size).freeze())
+}
+
+/// Reads until so many bytes are there, or more: small answers that came together cost one read.
+async fn fill(socket: &mut OwnedReadHalf, arrived: &mut BytesMut, target: usize) -> io::Result<()> {
+    while arrived.len() < target {
+        if arrived.capacity() == arrived.len() {
+            // The buffer grows with what arrives, not with what is announced.
+            let missing = target - arrived.len();
+            arrived.reserve(missing.clamp(READ_BYTES_MIN, arrived.len().max(READ_AHEAD_BYTES)));
+        }
+        if socket.read_buf(arrived).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(frame.freeze())
+    Ok(())
 }
 
 fn decode(key: ApiKey, version: i16, expected: i32, frame: Bytes) -> io::Result<Response> {
@@ -225,5 +260,11 @@ fn invalid(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 
-/// What is allocated before the first byte of an answer came.
+/// Requests that are written together at most.
+const TOGETHER_MAX: usize = 32;
+
+/// The first read of an answer.
+const READ_BYTES_MIN: usize = 4 * 1024;
+
+/// What is allocated at most before as much of an answer came.
 const READ_AHEAD_BYTES: usize = 64 * 1024;

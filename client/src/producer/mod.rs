@@ -168,11 +168,19 @@ impl Shared {
     async fn wait_for_room(&self, permits: u32) -> Result<SemaphorePermit<'_>, ClientError> {
         let waiting = Waiting::new(&self.waiting);
         self.work.notify_one();
-        let permit = self.room.acquire_many(permits).await;
+        // Woken for every batch that is answered, a caller would cost a wake-up each.
+        let some = self.config.buffer_memory / ROOM_SHARE;
+        let wanted = permits.max(u32::try_from(some).unwrap_or(u32::MAX));
+        let permit = self.room.acquire_many(wanted).await;
         drop(waiting);
-        permit.map_err(|_| ClientError::Closed)
+        let mut permit = permit.map_err(|_| ClientError::Closed)?;
+        drop(permit.split((wanted - permits) as usize));
+        Ok(permit)
     }
 }
+
+/// Who has to wait for room waits until this part of `buffer.memory` is free.
+const ROOM_SHARE: usize = 16;
 
 /// Counts a caller for as long as it waits, also if it gives up.
 struct Waiting<'a> {

@@ -109,6 +109,10 @@ impl Fs for FinalSync {
         self.below.free_bytes(dir)
     }
 
+    fn total_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.below.total_bytes(dir)
+    }
+
     fn parallel_syncs(&self) -> usize {
         self.below.parallel_syncs()
     }

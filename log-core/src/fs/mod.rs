@@ -51,6 +51,12 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// Bytes that this process may still write on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 
+    /// The size of the file system of `dir`, in bytes; `None` where there is no such size.
+    fn total_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let _ = dir;
+        Ok(None)
+    }
+
     /// How many syncs of different files are worth running at the same time. One for a disk whose
     /// calls must come in a fixed order.
     fn parallel_syncs(&self) -> usize {

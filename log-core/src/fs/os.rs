@@ -103,11 +103,18 @@ mod sys {
         Ok(())
     }
 
-    #[expect(
-        clippy::unnecessary_cast,
-        reason = "the fields are narrower on other systems"
-    )]
     pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
+        let stat = statvfs(dir)?;
+        // The fields are narrower on other systems.
+        Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+    }
+
+    pub(super) fn total_bytes(dir: &Path) -> io::Result<u64> {
+        let stat = statvfs(dir)?;
+        Ok((stat.f_blocks as u64).saturating_mul(stat.f_frsize as u64))
+    }
+
+    fn statvfs(dir: &Path) -> io::Result<libc::statvfs> {
         let path = std::ffi::CString::new(dir.as_os_str().as_bytes())?;
         let mut stat = MaybeUninit::<libc::statvfs>::uninit();
         // SAFETY: the path ends in a zero byte and the kernel writes one `statvfs` at most.
@@ -115,8 +122,7 @@ mod sys {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the call succeeded, so it filled every field.
-        let stat = unsafe { stat.assume_init() };
-        Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+        Ok(unsafe { stat.assume_init() })
     }
 
     /// A data directory that others may change, or that is only a link, is refused.
@@ -223,14 +229,25 @@ mod sys {
     }
 
     pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
+        space(dir).map(|(free, _)| free)
+    }
+
+    pub(super) fn total_bytes(dir: &Path) -> io::Result<u64> {
+        space(dir).map(|(_, total)| total)
+    }
+
+    /// What is free for this user, and what the disk has in all.
+    fn space(dir: &Path) -> io::Result<(u64, u64)> {
         let path: Vec<u16> = dir.as_os_str().encode_wide().chain([0]).collect();
-        let mut free = 0;
+        let (mut free, mut total) = (0, 0);
         let null = std::ptr::null_mut();
-        // SAFETY: the path ends in a zero, `free` lives through the call, and null pointers mean
-        // that the other answers are not wanted.
-        match unsafe { GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, null, null) } {
+        // SAFETY: the path ends in a zero, both numbers live through the call, and the null
+        // pointer means that the last answer is not wanted.
+        let found =
+            unsafe { GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, &raw mut total, null) };
+        match found {
             0 => Err(io::Error::last_os_error()),
-            _ => Ok(free),
+            _ => Ok((free, total)),
         }
     }
 

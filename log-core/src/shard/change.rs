@@ -155,7 +155,7 @@ impl Shard {
     }
 
     /// Spreads the poison of one log to the shard.
-    fn poisoning<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+    pub(super) fn poisoning<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
         if let Err(why @ LogError::Poisoned { .. }) = &result {
             self.poison(why);
         }

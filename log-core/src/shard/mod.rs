@@ -19,6 +19,7 @@ mod commit;
 #[cfg(test)]
 #[cfg(loom)]
 mod models;
+mod on_demand;
 mod open;
 mod poison;
 mod space;

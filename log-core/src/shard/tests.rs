@@ -6,6 +6,7 @@ mod acks;
 mod changes;
 mod failures;
 mod full_disk;
+mod on_demand;
 mod parallel;
 mod probe_fs;
 mod replay;
@@ -105,6 +106,7 @@ fn config_of(id: LogId) -> LogConfig {
         Durability::Fsync
     };
     LogConfig {
+        flush_bytes: 1 << 20,
         durability,
         ..LogConfig::default()
     }

@@ -264,6 +264,12 @@ impl Outcome {
 
 /// The group, log by log in the order of their first batches; a log's batches stay in order.
 fn by_log(group: Vec<Append>) -> Vec<(LogId, Vec<Append>)> {
+    // The common case, without a map: one log, of one caller.
+    if let Some(first) = group.first().map(|append| append.log)
+        && group.iter().all(|append| append.log == first)
+    {
+        return vec![(first, group)];
+    }
     let mut logs: Vec<(LogId, Vec<Append>)> = Vec::new();
     let mut index = HashMap::new();
     for append in group {

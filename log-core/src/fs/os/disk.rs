@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::sys;
 use crate::fs::{DirLock, File, Fs, LOCK_FILE, OpenMode};
@@ -136,6 +136,10 @@ impl Fs for OsFs {
         sys::free_bytes(dir)
     }
 
+    fn total_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        sys::total_bytes(dir).map(Some)
+    }
+
     fn parallel_syncs(&self) -> usize {
         PARALLEL_SYNCS
     }
@@ -150,6 +154,26 @@ const LOCK_TEXT_BYTES_MAX: u64 = 64;
 
 /// Reads up to this size are allocated without asking how much the file holds.
 const BLIND_READ_BYTES_MAX: usize = 4096;
+
+/// Reads from this size on go to memory that lies on its page as the bytes lie on theirs.
+const ALIGNED_READ_BYTES_MIN: usize = 64 << 10;
+
+/// The unit in which the kernel caches files; with larger pages less is gained and nothing lost.
+const PAGE_BYTES: usize = 4096;
+
+/// An empty vector for so many bytes of a file, or one that begins with a pad which is not part of
+/// them: a cached read is a copy page by page, and the kernel copies whole pages a third faster
+/// when source and destination are aligned alike.
+fn room_for(position: u64, len: usize) -> Vec<u8> {
+    if len < ALIGNED_READ_BYTES_MIN {
+        return Vec::with_capacity(len);
+    }
+    let mut room: Vec<u8> = Vec::with_capacity(len + PAGE_BYTES - 1);
+    let wanted = usize::try_from(position % PAGE_BYTES as u64).unwrap_or(0);
+    let pad = (PAGE_BYTES + wanted - room.as_ptr().addr() % PAGE_BYTES) % PAGE_BYTES;
+    room.resize(pad, 0);
+    room
+}
 
 fn is_dir(path: &Path) -> io::Result<bool> {
     Ok(fs::symlink_metadata(path)?.is_dir())
@@ -188,17 +212,20 @@ impl File for OsFile {
             let left = self.len()?.saturating_sub(position);
             len = usize::try_from(left).map_or(len, |left| left.min(len));
         }
-        let mut bytes = Vec::with_capacity(len);
-        while bytes.len() < len {
-            let at = position + bytes.len() as u64;
-            match sys::read_some_at(&self.0, at, len - bytes.len(), &mut bytes) {
+        let mut bytes = room_for(position, len);
+        let pad = bytes.len();
+        while bytes.len() - pad < len {
+            let read = bytes.len() - pad;
+            match sys::read_some_at(&self.0, position + read as u64, len - read, &mut bytes) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(bytes.into())
+        let mut bytes = Bytes::from(bytes);
+        bytes.advance(pad);
+        Ok(bytes)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -211,5 +238,29 @@ impl File for OsFile {
     fn sync(&self) -> io::Result<()> {
         // fdatasync on Linux, F_FULLFSYNC on macOS, FlushFileBuffers on Windows.
         self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_reads_lie_on_their_page_as_the_bytes_lie_on_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsFs::new().create(&dir.path().join("f")).unwrap();
+        let bytes: Vec<u8> = (0..=250).cycle().take(300_000).collect();
+        file.write_at(0, &[IoSlice::new(&bytes)]).unwrap();
+        for position in [0, 1, 16, 4095, 4096, 32_084, 200_001] {
+            for len in [0, 100, 65_535, 65_536, 99_999, 400_000] {
+                let read = file.read_at(position as u64, len).unwrap();
+                let end = bytes.len().min(position + len);
+                assert_eq!(read, bytes[position..end], "{len} bytes at {position}");
+                if read.len() >= ALIGNED_READ_BYTES_MIN {
+                    let page = |at: usize| at % PAGE_BYTES;
+                    assert_eq!(page(read.as_ptr().addr()), page(position));
+                }
+            }
+        }
     }
 }

@@ -290,7 +290,6 @@ impl ActiveWriter {
     pub(crate) fn save_index(&mut self, fs: &dyn Fs, entries_min: usize) {
         let base = self.base();
         for slot in 0..self.index_files.len() {
-            let path = self.path(file_of(self.index_files[slot].kind));
             let target = &mut self.index_files[slot];
             let new = {
                 let index = self
@@ -313,6 +312,7 @@ impl ActiveWriter {
                 target.entries = count;
                 frame(target.kind, &bytes)
             };
+            let path = file_of(target.kind).path(&self.shared.dir, base);
             if let Err(error) = target.append(fs, &path, &new) {
                 target.is_lost = true;
                 tracing::warn!(%error, segment = %base, "an index could not be saved");
