@@ -13,7 +13,8 @@
 //! - 2: the layout of a record, and the primitives of the Kafka wire (`cursor`);
 //! - 3: [`batch`], and the records of the metadata log (`meta`);
 //! - 4: [`record`], [`batch_builder`], and the Kafka messages (`kafka`);
-//! - 5: the seam between a client and a broker (`exchange`).
+//! - 5: the seam between a client and a broker (`exchange`), the log of consumer groups
+//!   (`group_log`), and what members of a group tell each other (`consumer_protocol`).
 //!
 //! Features: `kafka` (the wire), `meta` (records of the metadata log), and one for each codec:
 //! `lz4`, `gzip`, `snappy`, `zstd`. Without its feature a codec is known by name and by number,
@@ -36,10 +37,14 @@ pub mod clock;
 pub mod code;
 pub mod compress;
 #[cfg(feature = "kafka")]
+pub mod consumer_protocol;
+#[cfg(feature = "kafka")]
 pub mod cursor;
 pub mod error;
 #[cfg(feature = "kafka")]
 pub mod exchange;
+#[cfg(feature = "kafka")]
+pub mod group_log;
 #[cfg(test)]
 mod hex;
 #[cfg(feature = "kafka")]

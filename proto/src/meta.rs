@@ -83,6 +83,13 @@ pub enum MetaRecord {
         /// How many such starts there were; the leader epochs follow from it.
         number: u32,
     },
+    /// What is set on a broker while it runs is this, and nothing else.
+    BrokerConfigsChanged {
+        /// The broker; `None` for what every broker has unless its own configs say otherwise.
+        node_id: Option<i32>,
+        /// Everything that is set.
+        configs: Configs,
+    },
     /// Everything before this record is void: those that follow in its batch are the whole state.
     SnapshotStart,
 }
@@ -167,6 +174,9 @@ mod tests {
             any::<[u8; 16]>().prop_map(|id| MetaRecord::TopicDeleted { id }),
             any::<i64>().prop_map(|next_id| MetaRecord::ProducerIdsReserved { next_id }),
             any::<u32>().prop_map(|number| MetaRecord::UncleanStart { number }),
+            (any::<Option<i32>>(), configs()).prop_map(|(node_id, configs)| {
+                MetaRecord::BrokerConfigsChanged { node_id, configs }
+            }),
             Just(MetaRecord::SnapshotStart),
         ]
     }
@@ -183,7 +193,11 @@ mod tests {
             configs,
             created_ms: 5,
         };
-        let golden: [(MetaRecord, &[u8]); 4] = [
+        let changed = |node_id| MetaRecord::BrokerConfigsChanged {
+            node_id,
+            configs: Configs::from([("a".to_owned(), "1".to_owned())]),
+        };
+        let golden: [(MetaRecord, &[u8]); 6] = [
             (
                 created,
                 b"\x12\x2c\x0a\x100123456789abcdef\x12\x01t\x18\x03\
@@ -195,6 +209,11 @@ mod tests {
             ),
             (MetaRecord::UncleanStart { number: 2 }, b"\x42\x02\x08\x02"),
             (MetaRecord::SnapshotStart, b"\x4a\x00"),
+            (
+                changed(Some(0)),
+                b"\x52\x0a\x08\x00\x12\x06\x0a\x01a\x12\x011",
+            ),
+            (changed(None), b"\x52\x08\x12\x06\x0a\x01a\x12\x011"),
         ];
         for (record, bytes) in golden {
             assert_eq!(record.encode(), bytes, "{record:?}");

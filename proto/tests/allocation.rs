@@ -10,6 +10,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
+use highwater_proto::consumer_protocol::{Assignment, Subscription};
+use highwater_proto::group_log::GroupRecord;
 use highwater_proto::kafka::{APIS, ApiKey, Request, Response};
 use highwater_proto::varint;
 use proptest::collection::vec;
@@ -188,10 +190,53 @@ fn nested_counts_do_not_add_up() {
     }
 }
 
+/// Decodes as everything that members and the log of groups say; fails if that breaks the law.
+fn check_groups(bytes: &[u8]) {
+    let allowed = 64 * bytes.len() + 4096;
+    let offset_key = b"\0\x01\0\x01g\0\x01t\0\0\0\0";
+    let peaks = [
+        peak_of(|| Subscription::decode(bytes).is_ok()).0,
+        peak_of(|| Subscription::decode_topics(bytes).is_ok()).0,
+        peak_of(|| Assignment::decode(bytes).is_ok()).0,
+        peak_of(|| GroupRecord::decode(bytes, None).is_ok()).0,
+        peak_of(|| GroupRecord::decode(offset_key, Some(bytes)).is_ok()).0,
+        peak_of(|| GroupRecord::decode(b"\0\x02\0\x01g", Some(bytes)).is_ok()).0,
+    ];
+    for peak in peaks {
+        assert!(peak <= allowed, "{peak} > {allowed} for {bytes:02x?}");
+    }
+}
+
+/// Arrays of the smallest elements, as long as the input allows: topics, partitions, members.
+#[test]
+fn what_groups_say_obeys_the_law() {
+    for elements in [0_u32, 1, 100, 3000, 10_000] {
+        for version in 0..=4 {
+            let topics = [&[0, version][..], &elements.to_be_bytes(), &vec![0; 30_000]].concat();
+            check_groups(&topics);
+            let head: &[u8] = match version {
+                4 => &[1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                2 | 3 => &[
+                    0, 0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
+                ],
+                _ => &[0, 0, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff],
+            };
+            let mut count = elements.to_be_bytes().to_vec();
+            if version == 4 {
+                count.clear();
+                varint::put_u32(&mut count, elements);
+            }
+            let members = [&[0, version], head, &count, &vec![1; 30_000]].concat();
+            check_groups(&members);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn random_messages_obey_the_law(body in vec(any::<u8>(), 0..2000)) {
         let body = Bytes::from(body);
+        check_groups(&body);
         for_every_layout(|key, is_request, version| {
             check(key, is_request, version, &body);
         });

@@ -85,6 +85,11 @@ impl Reader {
         self.array().map(i16::from_be_bytes)
     }
 
+    /// A 16-bit integer without sign, big-endian.
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     /// A 32-bit integer, big-endian.
     #[inline]
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
@@ -95,6 +100,17 @@ impl Reader {
     #[inline]
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_be_bytes)
+    }
+
+    /// A 64-bit float, big-endian. One that is not a number is refused: it does not equal itself,
+    /// and no quota is one.
+    pub fn f64(&mut self) -> Result<f64, DecodeError> {
+        let start = self.position;
+        let value = self.array().map(f64::from_be_bytes)?;
+        if value.is_nan() {
+            return Err(DecodeError::new("a float that is not a number", start));
+        }
+        Ok(value)
     }
 
     /// Sixteen raw bytes.
@@ -313,6 +329,13 @@ mod tests {
     fn a_string_that_is_not_utf8_is_refused_where_it_starts() {
         let error = reader(b"\x00\x02\xc3\x28").str(OLD).unwrap_err();
         assert_eq!(error, DecodeError::at(2, DecodeErrorKind::BadUtf8));
+    }
+
+    #[test]
+    fn a_float_is_a_number() {
+        assert_eq!(reader(b"\xbf\xf8\0\0\0\0\0\0").f64(), Ok(-1.5));
+        let error = reader(b"\x7f\xf8\0\0\0\0\0\0").f64().unwrap_err();
+        assert_eq!(error, DecodeError::new("a float that is not a number", 0));
     }
 
     #[test]

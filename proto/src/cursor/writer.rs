@@ -109,6 +109,11 @@ impl Writer {
         self.own.put_i16(value);
     }
 
+    /// A 16-bit integer without sign, big-endian.
+    pub fn put_u16(&mut self, value: u16) {
+        self.own.put_u16(value);
+    }
+
     /// A 32-bit integer, big-endian.
     pub fn put_i32(&mut self, value: i32) {
         self.own.put_i32(value);
@@ -117,6 +122,11 @@ impl Writer {
     /// A 64-bit integer, big-endian.
     pub fn put_i64(&mut self, value: i64) {
         self.own.put_i64(value);
+    }
+
+    /// A 64-bit float, big-endian.
+    pub fn put_f64(&mut self, value: f64) {
+        self.own.put_f64(value);
     }
 
     /// Sixteen raw bytes.
@@ -140,7 +150,20 @@ impl Writer {
         text: Option<&Str>,
         version: Version,
     ) -> Result<(), EncodeError> {
-        let length = text.map(|text| text.as_bytes().len());
+        self.put_utf8(text.map(|text| text.as_bytes().as_ref()), version)
+    }
+
+    /// A string or null, from text that is no slice of a frame.
+    pub fn put_nullable_text(
+        &mut self,
+        text: Option<&str>,
+        version: Version,
+    ) -> Result<(), EncodeError> {
+        self.put_utf8(text.map(str::as_bytes), version)
+    }
+
+    fn put_utf8(&mut self, text: Option<&[u8]>, version: Version) -> Result<(), EncodeError> {
+        let length = text.map(<[u8]>::len);
         if let Some(length) = length.filter(|&length| length > STR_BYTES_MAX) {
             return Err(EncodeError::TooLong { length });
         }
@@ -150,7 +173,7 @@ impl Writer {
             let length = length.and_then(|length| i16::try_from(length).ok());
             self.put_i16(length.unwrap_or(-1));
         }
-        self.own.put_slice(text.map_or(&[], |text| text.as_bytes()));
+        self.own.put_slice(text.unwrap_or_default());
         Ok(())
     }
 

@@ -3,15 +3,16 @@
 //! Floor 4 of proto; used once, by the table in `kafka/mod.rs`.
 //!
 //! Invariants
-//! - A row is number, name, implemented versions, advertised versions, first flexible version,
-//!   request and response; rows ascend by number.
+//! - A row is number, name, implemented versions, advertised versions, first flexible version (or
+//!   `never flexible`), request and response; rows ascend by number.
 
 /// Declares `ApiKey`, `APIS`, `Request` and `Response` where it is used.
 macro_rules! apis {
     ($(
         $number:literal $api:ident: $min:literal..=$max:literal,
         advertised $advertised_min:literal..=$advertised_max:literal,
-        flexible $flexible:literal, $request:ident => $response:ident;
+        $(flexible $flexible:literal)? $(never $never:ident)?,
+        $request:ident => $response:ident;
     )+) => {
         /// An API of the Kafka wire; its number is the key in the head of a request.
         ///
@@ -50,7 +51,7 @@ macro_rules! apis {
                         name: stringify!($api),
                         implemented: Versions { min: $min, max: $max },
                         advertised: Versions { min: $advertised_min, max: $advertised_max },
-                        flexible_from: $flexible,
+                        flexible_from: apis!(@flexible_from $($flexible)? $($never)?),
                     },)+
                 }
             }
@@ -113,6 +114,18 @@ macro_rules! apis {
                 }
             }
 
+            /// Calls `tell` with each error code of the response that is not 0.
+            pub fn error_codes(&self, mut tell: impl FnMut(i16)) {
+                let mut tell = |code| {
+                    if code != 0 {
+                        tell(code);
+                    }
+                };
+                match self {
+                    $(Self::$api(response) => response.error_codes(&mut tell),)+
+                }
+            }
+
             fn decode_body(
                 key: ApiKey,
                 reader: &mut Reader,
@@ -172,6 +185,8 @@ macro_rules! apis {
         #[cfg(test)]
         pub(crate) use for_each_api;
     };
+    (@flexible_from flexible) => { i16::MAX };
+    (@flexible_from $flexible:literal) => { $flexible };
 }
 
 pub(crate) use apis;

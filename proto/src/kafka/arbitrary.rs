@@ -45,6 +45,12 @@ impl Entropy {
             .map(|&number| T::from(number))
     }
 
+    /// Whether something that may be null is there. Null is not what exhausted entropy gives: some
+    /// fields must not be null.
+    pub(crate) fn present(&mut self) -> bool {
+        self.below(4) != 1
+    }
+
     fn text(&mut self) -> Str {
         let length = self.below(5);
         let alphabet = ['a', '-', 'Z', '\u{e9}', '\u{20ac}', '\u{1f980}'];
@@ -106,8 +112,10 @@ arbitrary! {
     bool: |entropy, _version| entropy.below(2) == 1;
     i8: |entropy, _version| entropy.small().unwrap_or_else(|| i8::from_be_bytes(entropy.array()));
     i16: |entropy, _version| entropy.small().unwrap_or_else(|| i16::from_be_bytes(entropy.array()));
+    u16: |entropy, _version| u16::from_be_bytes(entropy.array());
     i32: |entropy, _version| entropy.small().unwrap_or_else(|| i32::from_be_bytes(entropy.array()));
     i64: |entropy, _version| entropy.small().unwrap_or_else(|| i64::from_be_bytes(entropy.array()));
+    f64: |entropy, _version| f64::from(i32::from_be_bytes(entropy.array())) / 8.0;
     Uuid: |entropy, _version| Uuid(entropy.array());
     Str: |entropy, _version| entropy.text();
     Records: |entropy, _version| match entropy.below(3) {
@@ -115,9 +123,9 @@ arbitrary! {
         1 => Self::from(entropy.bytes()),
         _ => Self::from(vec![entropy.bytes(), entropy.bytes()]),
     };
-    // Null is not what exhausted entropy gives: some fields must not be null.
-    Option<Str>: |entropy, _version| (entropy.below(4) != 1).then(|| entropy.text());
-    Option<Bytes>: |entropy, _version| (entropy.below(4) != 1).then(|| entropy.bytes());
+    Option<Str>: |entropy, _version| entropy.present().then(|| entropy.text());
+    Bytes: |entropy, _version| entropy.bytes();
+    Option<Bytes>: |entropy, _version| entropy.present().then(|| entropy.bytes());
 }
 
 impl<T: Arbitrary> Arbitrary for Vec<T> {
@@ -130,6 +138,6 @@ impl<T: Arbitrary> Arbitrary for Vec<T> {
 
 impl<T: Arbitrary> Arbitrary for Option<Vec<T>> {
     fn arbitrary(entropy: &mut Entropy, version: Version) -> Self {
-        (entropy.below(4) != 1).then(|| Vec::arbitrary(entropy, version))
+        entropy.present().then(|| Vec::arbitrary(entropy, version))
     }
 }

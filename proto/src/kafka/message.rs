@@ -242,6 +242,12 @@ macro_rules! message {
                     .finish(writer);
                 Ok(())
             }
+
+            #[inline]
+            fn error_codes(&self, tell: &mut dyn FnMut(i16)) {
+                $(message!(@error_codes $field, &self.$field, tell);)*
+                $(message!(@error_codes $tagged, &self.$tagged, tell);)*
+            }
         }
 
         #[cfg(test)]
@@ -261,6 +267,12 @@ macro_rules! message {
             }
         }
     )+ };
+
+    // The name says what the number is.
+    (@error_codes error_code, $code:expr, $tell:ident) => { $tell(*$code) };
+    (@error_codes $field:ident, $value:expr, $tell:ident) => {
+        $crate::kafka::wire::Wire::error_codes($value, $tell)
+    };
 
     (@default) => { ::std::default::Default::default() };
     (@default $default:expr) => { $default };

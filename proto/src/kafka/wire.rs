@@ -28,6 +28,10 @@ pub trait Wire: Sized {
     fn is_null(&self) -> bool {
         false
     }
+
+    /// Calls `tell` with each error code in it, 0 included.
+    #[inline]
+    fn error_codes(&self, _tell: &mut dyn FnMut(i16)) {}
 }
 
 /// A primitive whose reader and writer calls need no version.
@@ -57,8 +61,10 @@ fixed! {
     bool: 1, bool, put_bool;
     i8: 1, i8, put_i8;
     i16: 2, i16, put_i16;
+    u16: 2, u16, put_u16;
     i32: 4, i32, put_i32;
     i64: 8, i64, put_i64;
+    f64: 8, f64, put_f64;
     Uuid: 16, uuid, put_uuid;
 }
 
@@ -141,6 +147,23 @@ impl Wire for Option<Bytes> {
     }
 }
 
+impl Wire for Bytes {
+    #[inline]
+    fn bytes_min(version: Version) -> usize {
+        length_bytes_min(version)
+    }
+
+    fn decode(reader: &mut Reader, version: Version) -> Result<Self, DecodeError> {
+        reader
+            .nullable_bytes(version)?
+            .ok_or_else(|| reader.error("null where bytes must stand"))
+    }
+
+    fn encode(&self, writer: &mut Writer, version: Version) -> Result<(), EncodeError> {
+        writer.put_nullable_bytes(Some(self), version)
+    }
+}
+
 impl<T: Wire> Wire for Vec<T> {
     #[inline]
     fn bytes_min(version: Version) -> usize {
@@ -156,6 +179,11 @@ impl<T: Wire> Wire for Vec<T> {
         writer.put_count(Some(self.len()), version)?;
         self.iter()
             .try_for_each(|element| element.encode(writer, version))
+    }
+
+    #[inline]
+    fn error_codes(&self, tell: &mut dyn FnMut(i16)) {
+        self.iter().for_each(|element| element.error_codes(tell));
     }
 }
 
@@ -185,6 +213,11 @@ impl<T: Wire> Wire for Option<Vec<T>> {
     fn is_null(&self) -> bool {
         self.is_none()
     }
+
+    #[inline]
+    fn error_codes(&self, tell: &mut dyn FnMut(i16)) {
+        self.iter().for_each(|elements| elements.error_codes(tell));
+    }
 }
 
 /// The least that the length of a byte string or the count of an array takes.
@@ -192,3 +225,65 @@ impl<T: Wire> Wire for Option<Vec<T>> {
 const fn length_bytes_min(version: Version) -> usize {
     if version.flexible { 1 } else { 4 }
 }
+
+/// Makes `Option` of a struct of `message!` a field: a byte before it says whether it is there.
+macro_rules! nullable {
+    ($name:ident) => {
+        impl $crate::kafka::wire::Wire for Option<$name> {
+            fn bytes_min(_: $crate::cursor::Version) -> usize {
+                1
+            }
+
+            fn decode(
+                reader: &mut $crate::cursor::Reader,
+                version: $crate::cursor::Version,
+            ) -> Result<Self, $crate::error::DecodeError> {
+                match reader.i8()? {
+                    $crate::kafka::wire::NULL => Ok(None),
+                    $crate::kafka::wire::PRESENT => $name::decode(reader, version).map(Some),
+                    _ => Err(reader.error("neither -1 nor 1 before a struct that may be null")),
+                }
+            }
+
+            fn encode(
+                &self,
+                writer: &mut $crate::cursor::Writer,
+                version: $crate::cursor::Version,
+            ) -> Result<(), $crate::cursor::EncodeError> {
+                match self {
+                    Some(value) => {
+                        writer.put_i8($crate::kafka::wire::PRESENT);
+                        value.encode(writer, version)
+                    }
+                    None => {
+                        writer.put_i8($crate::kafka::wire::NULL);
+                        Ok(())
+                    }
+                }
+            }
+
+            fn is_null(&self) -> bool {
+                self.is_none()
+            }
+        }
+
+        #[cfg(test)]
+        impl $crate::kafka::arbitrary::Arbitrary for Option<$name> {
+            fn arbitrary(
+                entropy: &mut $crate::kafka::arbitrary::Entropy,
+                version: $crate::cursor::Version,
+            ) -> Self {
+                entropy
+                    .present()
+                    .then(|| $name::arbitrary(entropy, version))
+            }
+        }
+    };
+}
+
+pub(crate) use nullable;
+
+/// What stands before a struct that is null.
+pub(crate) const NULL: i8 = -1;
+/// What stands before a struct that might be null and is not.
+pub(crate) const PRESENT: i8 = 1;

@@ -11,7 +11,7 @@ use super::{Configs, MetaError, MetaRecord};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Envelope {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub(super) kind: Option<Kind>,
 }
 
@@ -35,6 +35,8 @@ pub(super) enum Kind {
     UncleanStart(UncleanStart),
     #[prost(message, tag = "9")]
     SnapshotStart(SnapshotStart),
+    #[prost(message, tag = "10")]
+    BrokerConfigsChanged(BrokerConfigsChanged),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -96,6 +98,14 @@ pub(super) struct UncleanStart {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SnapshotStart {}
 
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BrokerConfigsChanged {
+    #[prost(int32, optional, tag = "1")]
+    node_id: Option<i32>,
+    #[prost(btree_map = "string, string", tag = "2")]
+    configs: Configs,
+}
+
 impl From<MetaRecord> for Kind {
     fn from(record: MetaRecord) -> Self {
         match record {
@@ -145,6 +155,9 @@ impl From<MetaRecord> for Kind {
             }
             MetaRecord::UncleanStart { number } => Self::UncleanStart(UncleanStart { number }),
             MetaRecord::SnapshotStart => Self::SnapshotStart(SnapshotStart {}),
+            MetaRecord::BrokerConfigsChanged { node_id, configs } => {
+                Self::BrokerConfigsChanged(BrokerConfigsChanged { node_id, configs })
+            }
         }
     }
 }
@@ -197,6 +210,9 @@ impl TryFrom<Kind> for MetaRecord {
             }
             Kind::UncleanStart(UncleanStart { number }) => Self::UncleanStart { number },
             Kind::SnapshotStart(SnapshotStart {}) => Self::SnapshotStart,
+            Kind::BrokerConfigsChanged(BrokerConfigsChanged { node_id, configs }) => {
+                Self::BrokerConfigsChanged { node_id, configs }
+            }
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Fetch (key 1), v4 to v16.
+//! Fetch (key 1), v4 to v17.
 //!
 //! Floor 4 of proto.
 //!
@@ -7,7 +7,8 @@
 //!   never copied.
 //!
 //! v7 sessions; v9 leader epochs; v12 flexible; v13 topic ids instead of names; v15 moves the
-//! replica id into a tagged field; v16 tells where a new leader can be reached.
+//! replica id into a tagged field; v16 tells where a new leader can be reached; v17 tells a
+//! follower's directory.
 
 use crate::cursor::{Records, Str, Uuid};
 use crate::kafka::message::message;
@@ -51,6 +52,7 @@ message! {
         last_fetched_epoch: i32 [12..] = -1,
         log_start_offset: i64 [5..] ignorable = -1,
         max_bytes: i32,
+        @tag 0 replica_directory_id: Uuid [17..] ignorable,
     }
 
     /// Partitions that leave the session.

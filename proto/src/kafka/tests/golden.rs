@@ -83,6 +83,24 @@ fn an_api_versions_request_of_librdkafka() {
     assert_eq!(Request::decode(18, 3, body), Ok(request));
 }
 
+/// It writes the count of no topics in four bytes, where the version has one.
+#[test]
+fn a_metadata_request_of_librdkafka_for_all_topics() {
+    let all = Request::from(MetadataRequest {
+        topics: None,
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    });
+    for version in [9, 12] {
+        let body = if version == 9 {
+            "00 00 00 00 00 00 00 00"
+        } else {
+            "00 00 00 00 01 00 00"
+        };
+        assert_eq!(Request::decode(3, version, unhex(body)), Ok(all.clone()));
+    }
+}
+
 fn only_api_versions(error_code: i16) -> Response {
     let api = ApiKey::ApiVersions.info();
     let range = api_versions::ApiVersionsRange {

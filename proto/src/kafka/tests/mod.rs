@@ -216,6 +216,44 @@ fn null_is_refused_in_the_versions_that_do_not_have_it() {
 }
 
 #[test]
+fn before_a_struct_that_may_be_null_stands_minus_1_or_1_and_nothing_else() {
+    let request = |marker: &[u8]| {
+        let body = [&b"\x01\x00\x00\x07\xd0"[..], marker, b"\x00"].concat();
+        Request::decode(75, 0, body.into())
+    };
+    let asked = |cursor| {
+        Ok(Request::from(DescribeTopicPartitionsRequest {
+            cursor,
+            ..Default::default()
+        }))
+    };
+    assert_eq!(request(b"\xff"), asked(None));
+    let cursor = describe_topic_partitions::DescribeTopicPartitionsCursor {
+        topic_name: Str::from_static("t"),
+        partition_index: 3,
+    };
+    assert_eq!(request(b"\x01\x02t\0\0\0\x03\0"), asked(Some(cursor)));
+    for marker in [
+        &b"\x00\x02t\0\0\0\x03\0"[..],
+        b"\x02\x02t\0\0\0\x03\0",
+        b"\xfe",
+    ] {
+        assert!(request(marker).is_err(), "{marker:?}");
+    }
+}
+
+#[test]
+fn a_member_has_no_null_metadata_and_no_null_assignment() {
+    // SyncGroup v0 of group "g", generation 0, member "m": one assignment, its bytes null.
+    let body = b"\0\x01g\0\0\0\0\0\x01m\0\0\0\x01\0\x01m\xff\xff\xff\xff";
+    let error = Request::decode(14, 0, Bytes::from_static(body)).unwrap_err();
+    assert!(
+        error.to_string().contains("null where bytes must stand"),
+        "{error}"
+    );
+}
+
+#[test]
 fn empty_records_of_a_fetch_are_of_length_0_and_null_ones_are_read_as_empty() {
     let partition = fetch::FetchPartitionResponse::default();
     for (version, empty, null) in [

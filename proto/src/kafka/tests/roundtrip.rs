@@ -102,3 +102,32 @@ fn many_empty_names_are_within_the_allowance() {
         Ok(message)
     );
 }
+
+#[test]
+fn every_error_code_of_a_response_is_told_and_no_other_number() {
+    use messages::metadata::{MetadataPartition, MetadataTopicResponse};
+    let partition = |error_code| MetadataPartition {
+        error_code,
+        index: 7,
+        leader_id: 8,
+        ..MetadataPartition::default()
+    };
+    let topics = vec![
+        MetadataTopicResponse {
+            error_code: 3,
+            ..MetadataTopicResponse::default()
+        },
+        MetadataTopicResponse {
+            partitions: vec![partition(0), partition(5), partition(-1)],
+            ..MetadataTopicResponse::default()
+        },
+    ];
+    let response = Response::from(MetadataResponse {
+        controller_id: 9,
+        topics,
+        ..MetadataResponse::default()
+    });
+    let mut told = Vec::new();
+    response.error_codes(|code| told.push(code));
+    assert_eq!(told, [3, 5, -1]);
+}

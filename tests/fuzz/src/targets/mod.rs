@@ -6,10 +6,12 @@
 
 mod codecs;
 pub mod driver;
+mod groups;
 mod records;
 mod wire;
 
 pub use codecs::{t7_gzip, t8_snappy, t9_lz4, t10_zstd};
+pub use groups::{t12_group_log, t13_consumer_protocol};
 pub use records::{t5_batch, t6_legacy};
 pub use wire::{t1_frames, t2_request_header, t3_requests, t4_responses, t11_primitives};
 
@@ -67,5 +69,13 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "t11_primitives",
         run: t11_primitives,
+    },
+    Target {
+        name: "t12_group_log",
+        run: t12_group_log,
+    },
+    Target {
+        name: "t13_consumer_protocol",
+        run: t13_consumer_protocol,
     },
 ];
