@@ -8,6 +8,8 @@
 //! - The data directory is free again when `shutdown` or `drop` returns.
 
 mod builder;
+#[cfg(feature = "http")]
+mod http;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -18,9 +20,10 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::error::BrokerError;
-use crate::kafka::{Address, KafkaListener, Server};
+use crate::kafka::{KafkaListener, Server};
 use crate::service::Service;
 use crate::shard::Shard;
+use crate::sockets::Address;
 
 pub use builder::Builder;
 
@@ -46,6 +49,8 @@ pub struct Broker {
 struct Parts {
     service: Service,
     kafka: Arc<Server>,
+    #[cfg(feature = "http")]
+    http: crate::http::HttpServer,
     shard: Arc<Shard>,
     handle: Handle,
     grace: Duration,
@@ -179,6 +184,8 @@ impl Parts {
         self.kafka.stop_accepting().await;
         self.service.begin_closing();
         self.kafka.finish(self.grace).await;
+        #[cfg(feature = "http")]
+        self.http.close().await;
         let shard = Arc::clone(&self.shard);
         let closed = self.handle.spawn_blocking(move || shard.close()).await;
         closed
@@ -190,6 +197,8 @@ impl Parts {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.parts.kafka.abandon();
+        #[cfg(feature = "http")]
+        self.parts.http.abandon();
         self.parts.service.begin_closing();
         if let Err(error) = self.parts.shard.close() {
             tracing::error!(%error, "the broker was not closed cleanly");

@@ -9,6 +9,7 @@
 //! - A decision that was begun is finished, also when its caller is gone.
 //! - No decision is written while the whole state is: a snapshot misses nothing.
 
+mod batch;
 mod replay;
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
@@ -19,17 +20,15 @@ use highwater_log::error::LogError;
 use highwater_log::log::Appended;
 use highwater_log::shard::AckAt;
 use highwater_log::types::LogId;
-use highwater_proto::batch::{ProduceLimits, ProducedBatch, validate_produced};
-use highwater_proto::batch_builder::BatchBuilder;
 use highwater_proto::clock::Clock;
-use highwater_proto::compress::Codec;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::machine::{Effects, Machine};
 use crate::shard::Shard;
 
-pub use replay::{ReplayError, Replayed, replay};
+pub use batch::batch_of;
+pub use replay::{ReplayError, Replayed, replay, replay_records};
 
 /// A machine and its log.
 #[derive(Debug)]
@@ -190,7 +189,10 @@ where
 
     /// Appends records as one batch; returns when they are durable.
     async fn append(&self, records: &[M::Record]) -> Result<Appended, LogError> {
-        let batch = self.batch(records)?;
+        let encoded = records
+            .iter()
+            .map(|record| (None::<Vec<u8>>, Some(record.encode())));
+        let batch = batch_of(self.clock.now().wall, encoded)?;
         let bytes = batch.bytes().len() as u64;
         let pending = self
             .shard
@@ -200,25 +202,6 @@ where
         let appended = pending.await?;
         self.log_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(appended)
-    }
-
-    fn batch(&self, records: &[M::Record]) -> Result<ProducedBatch, LogError> {
-        let now = self.clock.now().wall;
-        let too_large = || LogError::LargerThanSegment {
-            bytes: i32::MAX as usize,
-            segment_bytes: i32::MAX as u64,
-        };
-        let mut builder = BatchBuilder::new(Codec::None);
-        for record in records {
-            let appended = builder.append(now.0, None, Some(&record.encode()), &[]);
-            appended.map_err(|_| too_large())?;
-        }
-        let bytes = builder.build().map_err(|_| too_large())?;
-        let limits = ProduceLimits {
-            batch_bytes_max: usize::MAX,
-            ..ProduceLimits::default()
-        };
-        Ok(validate_produced(&bytes, &limits)?)
     }
 }
 

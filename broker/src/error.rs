@@ -6,12 +6,18 @@
 //! - No wire code stands here; a listener's `errors.rs` maps each variant by a `match`.
 //! - `Display` is a sentence that the caller of the operation can act on.
 
+mod fetch_session;
+mod group;
+mod placement;
 mod start;
 
 use highwater_log::error::{LogError, ProducerError};
 use highwater_log::types::Offset;
 use thiserror::Error;
 
+pub use fetch_session::FetchSessionError;
+pub use group::GroupError;
+pub use placement::PlacementError;
 pub use start::BrokerError;
 
 /// A partition's records were not appended. Nothing of the batch was stored.
@@ -243,6 +249,9 @@ pub enum OffsetsError {
     /// The topic or the partition does not exist.
     #[error("the topic or partition does not exist")]
     UnknownTopicOrPartition,
+    /// The request names the partition more than once.
+    #[error("the request names the partition more than once")]
+    NamedTwice,
     /// The leader epoch of the request is not the current one.
     #[error(transparent)]
     Epoch(#[from] EpochError),

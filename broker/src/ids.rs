@@ -81,6 +81,27 @@ impl fmt::Display for ClusterId {
     }
 }
 
+/// A number of a fetch session that nobody can guess; never 0, which means "none" on the wire.
+pub fn random_session_id() -> Result<i32, NoRandomness> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok((i32::from_le_bytes(bytes) & i32::MAX).max(1))
+}
+
+/// An id for a member of a group: this and a random UUID, as Kafka writes it.
+pub fn member_id(prefix: &str) -> Result<String, NoRandomness> {
+    let uuid = u128::from_be_bytes(random_uuid()?);
+    let part = |shift: u32, digits: u32| uuid >> shift & ((1 << (digits * 4)) - 1);
+    Ok(format!(
+        "{prefix}-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        part(96, 8),
+        part(80, 4),
+        part(64, 4),
+        part(48, 4),
+        part(0, 12)
+    ))
+}
+
 /// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the operating system gave no random bytes for an id")]
@@ -98,6 +119,16 @@ fn random_uuid() -> Result<[u8; 16], NoRandomness> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_has_its_prefix_and_a_uuid_of_its_own() {
+        let (one, two) = (member_id("a-b").unwrap(), member_id("a-b").unwrap());
+        assert_ne!(one, two);
+        let uuid = one.strip_prefix("a-b-").unwrap();
+        let parts: Vec<usize> = uuid.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12], "{uuid}");
+        assert_eq!(uuid.as_bytes()[14], b'4', "{uuid}");
+    }
 
     #[test]
     fn fresh_ids_differ_and_are_version_4() {

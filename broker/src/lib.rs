@@ -6,6 +6,9 @@ pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+pub mod group;
+#[cfg(feature = "http")]
+mod http;
 pub mod ids;
 mod kafka;
 pub mod machine;
@@ -14,7 +17,9 @@ pub mod metrics;
 pub mod partition;
 pub mod service;
 pub mod shard;
+mod sockets;
 pub mod waiting;
 
 pub use broker::{Broker, Builder};
-pub use kafka::{Address, KafkaListener};
+pub use kafka::KafkaListener;
+pub use sockets::Address;

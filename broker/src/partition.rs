@@ -73,6 +73,12 @@ impl Partition {
         self.reader.as_ref().map_or(Offset::ZERO, LogReader::end)
     }
 
+    /// The bytes of its segments.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.reader.as_ref().map_or(0, LogReader::size_bytes)
+    }
+
     /// Whole batches from the one that contains `from`, below the high watermark.
     pub fn read(
         &self,
@@ -113,13 +119,14 @@ impl Partition {
         }
     }
 
-    /// The epoch of the record at an offset; -1 if there is none.
+    /// The epoch of the record at an offset, or of the one that will be written there; -1 if none
+    /// is known.
     #[must_use]
     pub fn epoch_at(&self, offset: Offset) -> i32 {
-        let known = self
-            .reader
-            .as_ref()
-            .and_then(|reader| reader.epoch_at(offset));
+        let known = match &self.reader {
+            Some(reader) => reader.epoch_at(offset),
+            None => Some(self.epoch),
+        };
         known.map_or(-1, |epoch| epoch.0)
     }
 

@@ -16,12 +16,13 @@ mod upkeep;
 mod waiters;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use highwater_log::config::LogConfig;
 use highwater_log::error::LogError;
+use highwater_log::fs::Fs;
 use highwater_log::reader::LogReader;
 use highwater_log::shard::Shard as Core;
 use highwater_log::types::{LeaderEpoch, LogId, Offset};
@@ -33,10 +34,21 @@ pub use append::{Enqueuer, PendingAppend};
 pub use open::{OpenedShard, ShardOptions};
 pub use waiters::{Parked, Waiters};
 
+/// The room on a disk, in bytes; `None` where the disk does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What it has in all.
+    pub total_bytes: Option<u64>,
+    /// What this process may still write.
+    pub free_bytes: Option<u64>,
+}
+
 /// All logs of a broker, for asynchronous callers.
 #[derive(Debug)]
 pub struct Shard {
     core: Arc<Core>,
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
     clock: Arc<dyn Clock>,
     runtime: Handle,
     room: Arc<Semaphore>,
@@ -135,6 +147,17 @@ impl Shard {
         .await
     }
 
+    /// Syncs logs up to an offset each, so that what is made durable next may point there.
+    pub async fn sync_up_to(&self, ends: Vec<(LogId, Offset)>) -> Result<(), LogError> {
+        self.blocking(move |core| core.sync_up_to(&ends)).await
+    }
+
+    /// Begins a new segment of a log; answers its first offset.
+    pub async fn roll(&self, id: LogId) -> Result<Offset, LogError> {
+        let now = self.clock.now();
+        self.blocking(move |core| core.roll(id, now)).await
+    }
+
     /// Removes what the policies of the logs no longer keep, and wakes their readers: what they
     /// wait for may be gone.
     pub async fn apply_retention(&self) -> Result<(), LogError> {
@@ -152,6 +175,27 @@ impl Shard {
     /// Moves the logs that are not known to `lost+found`; answers where they went.
     pub async fn move_aside(&self, known: BTreeSet<LogId>) -> Result<Vec<PathBuf>, LogError> {
         self.blocking(move |core| core.move_aside(&known)).await
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The room on the disk of the data directory.
+    pub async fn disk_space(&self) -> Result<DiskSpace, LogError> {
+        let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
+        let space = self.blocking(move |_| {
+            // Where there is no end to the disk, nobody can be told how much of it is left.
+            let total_bytes = fs.total_bytes(&dir).ok().flatten();
+            let free_bytes = total_bytes.and_then(|_| fs.free_bytes(&dir).ok());
+            Ok(DiskSpace {
+                total_bytes,
+                free_bytes,
+            })
+        });
+        space.await
     }
 
     /// Lets a log be written when the disk is full: without it nothing could be deleted.

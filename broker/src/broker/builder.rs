@@ -47,6 +47,8 @@ pub struct Builder {
     config: BrokerConfig,
     clock: Arc<dyn Clock>,
     listeners: Vec<KafkaListener>,
+    #[cfg(feature = "http")]
+    pub(super) http: Vec<crate::Address>,
 }
 
 impl Builder {
@@ -58,6 +60,8 @@ impl Builder {
             config: BrokerConfig::default(),
             clock: Arc::new(SystemClock::new()),
             listeners: Vec::new(),
+            #[cfg(feature = "http")]
+            http: Vec::new(),
         }
     }
 
@@ -157,10 +161,8 @@ impl Builder {
                     runtime,
                 })
             };
-            handle
-                .spawn_blocking(open)
-                .await
-                .map_err(|_| BrokerError::Closed)??
+            let opened = handle.spawn_blocking(open).await;
+            opened.map_err(|_| BrokerError::Closed)??
         };
         let shard = Arc::clone(&opened.shard);
         let grace = std::time::Duration::from_millis(config.shutdown_grace_ms);
@@ -182,8 +184,15 @@ impl Builder {
             }
         };
         let kafka = Server::new(service.clone(), handle.clone());
-        if let Err(error) = listen(&kafka, &self.listeners) {
+        #[cfg(feature = "http")]
+        let http = crate::http::HttpServer::new(service.clone(), handle.clone());
+        let listening = listen(&kafka, &self.listeners);
+        #[cfg(feature = "http")]
+        let listening = listening.and_then(|()| http.listen_all(&self.http));
+        if let Err(error) = listening {
             kafka.abandon();
+            #[cfg(feature = "http")]
+            http.abandon();
             service.begin_closing();
             // Everything was recovered: a port that is taken makes no stop unclean.
             let closed = handle.spawn_blocking(move || shard.close()).await;
@@ -193,9 +202,12 @@ impl Builder {
         handle.spawn(Arc::clone(&shard).upkeep());
         handle.spawn(service.clone().housekeeping());
         log_settings(service.config());
+        service.log_dynamic_configs();
         Ok(Parts {
             service,
             kafka,
+            #[cfg(feature = "http")]
+            http,
             shard,
             handle,
             grace,
@@ -240,6 +252,7 @@ const MEMORY_DIR: &str = "/highwater";
 /// Defaults that people meet.
 const SURPRISING: &[&str] = &[
     "auto.create.topics.enable",
+    "group.initial.rebalance.delay.ms",
     "num.partitions",
     "replication.factor.clamp",
     "log.durability",

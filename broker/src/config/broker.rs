@@ -8,6 +8,7 @@
 
 use highwater_log::config::Verify;
 
+use crate::config::dynamic::{Dynamic, kept_entries};
 use crate::config::setting::{Any, Setting, SettingValue, settings};
 use crate::config::topic::{Layers, TopicConfig, TopicConfigs, TopicSettings};
 use crate::config::value::{Check, ConfigEntry, ConfigSource, ConfigSynonym, ConfigType};
@@ -44,6 +45,9 @@ settings! {
     "broker.partitions.max" broker_partitions_max: usize = 10_000, 1..=1_000_000;
     /// Topics in one request.
     "request.topics.max" request_topics_max: usize = 2_000, 1..=1_000_000;
+    /// Partitions in one answer to DescribeTopicPartitions; it is continued in the next one.
+    "max.request.partition.size.limit" max_request_partition_size_limit: i32
+        = 2_000, 1..=i64::from(i32::MAX);
     /// Partitions in one request.
     "request.partitions.max" request_partitions_max: usize = 20_000, 1..=1_000_000;
     /// The largest request, in bytes.
@@ -76,6 +80,12 @@ settings! {
     "fetch.max.bytes" fetch_max_bytes: usize = 57_671_680, 1024..=i64::from(i32::MAX);
     /// Fetches that wait for records at once; further ones are answered at once.
     "fetch.parked.max" fetch_parked_max: usize = 20_000, 0..=10_000_000;
+    /// Fetch sessions at once; one that is idle for two minutes gives way to a new one.
+    "max.incremental.fetch.session.cache.slots" fetch_session_slots_max: usize
+        = 1_000, 0..=1_000_000;
+    /// Partitions of all fetch sessions together; readers beyond them fetch without a session.
+    "fetch.session.partitions.max" fetch_session_partitions_max: usize
+        = 100_000, 0..=100_000_000;
     /// When a read checks the checksums of what it returns: first, always or never.
     "fetch.verify" fetch_verify: Verify = Verify::First, Any;
     /// How far a batch is checked before it is stored: shallow (its header and checksum, and the
@@ -100,6 +110,37 @@ settings! {
     /// Bytes of the metadata log after which its whole state is written anew.
     "metadata.log.max.record.bytes.between.snapshots" metadata_snapshot_bytes: u64
         = MIB as u64, 1024..=1 << 40;
+    /// The shortest `session.timeout.ms` that a member of a group may ask for, in milliseconds.
+    "group.min.session.timeout.ms" group_min_session_timeout_ms: i32
+        = 6_000, 1..=i64::from(i32::MAX);
+    /// The longest `session.timeout.ms` that a member of a group may ask for, in milliseconds.
+    "group.max.session.timeout.ms" group_max_session_timeout_ms: i32
+        = 1_800_000, 1..=i64::from(i32::MAX);
+    /// How long an empty group waits for more members, in milliseconds; 0 for a broker within a
+    /// program of tests, where nobody wants to wait.
+    "group.initial.rebalance.delay.ms" group_initial_rebalance_delay_ms: i32 = 0, 0..=3_600_000;
+    /// Members of one group.
+    "group.max.size" group_max_size: i32 = i32::MAX, 1..=i64::from(i32::MAX);
+    /// The longest id of a group, a member or an instance, in bytes.
+    "group.id.max.bytes" group_id_max_bytes: usize = 1_024, 1..=16_384;
+    /// What one member may say of itself beside its protocols, and what it may be assigned, in
+    /// bytes.
+    "group.member.max.bytes" group_member_max_bytes: usize = 4 * MIB, 1..=i64::from(i32::MAX);
+    /// Groups, those without members included.
+    "groups.max" groups_max: usize = 100_000, 1..=10_000_000;
+    /// Partitions of __consumer_offsets, when it is made.
+    "offsets.topic.num.partitions" offsets_topic_num_partitions: i32 = 1, 1..=10_000;
+    /// The size of a segment of __consumer_offsets, when it is made, in bytes: a log of it takes
+    /// at most twice what its groups hold, and one segment.
+    "offsets.topic.segment.bytes" offsets_topic_segment_bytes: i32
+        = 16 << 20, 64 * 1024..=i64::from(i32::MAX);
+    /// How long the offsets of a group without members are kept, in minutes.
+    "offsets.retention.minutes" offsets_retention_minutes: i32 = 10_080, 1..=i64::from(i32::MAX);
+    /// The time between two searches for offsets that are no longer kept, in milliseconds.
+    "offsets.retention.check.interval.ms" offsets_retention_check_interval_ms: u64
+        = 600_000, 1..=i64::MAX;
+    /// The longest text that a client may leave beside an offset, in bytes.
+    "offset.metadata.max.bytes" offset_metadata_max_bytes: i32 = 4_096, 0..=i64::from(i32::MAX);
     /// Threads that serve connections and requests.
     "num.network.threads" num_network_threads: usize = 2, 1..=1024;
     /// How long a shutdown waits for requests under way, in milliseconds.
@@ -107,13 +148,17 @@ settings! {
 }
 
 impl BrokerConfig {
-    /// For a machine with room: the defaults.
+    /// For a broker that serves others, on a machine with room. [`Self::default`] is that of a
+    /// broker within another program: it differs by `group.initial.rebalance.delay.ms` alone.
     #[must_use]
     pub fn server() -> Self {
-        Self::default()
+        Self {
+            group_initial_rebalance_delay_ms: 3_000,
+            ..Self::default()
+        }
     }
 
-    /// For two cores and little memory: smaller frames, queues and journal.
+    /// For two cores and little memory: smaller frames, queues, journal and segments of groups.
     #[must_use]
     pub fn edge() -> Self {
         Self {
@@ -123,8 +168,10 @@ impl BrokerConfig {
             connection_requests_max_bytes: 4 * MIB,
             max_connections: 1_000,
             fetch_max_bytes: 8 * MIB,
+            fetch_session_partitions_max: 10_000,
             log_journal_bytes: 16 * MIB as u64,
-            ..Self::default()
+            offsets_topic_segment_bytes: 4 << 20,
+            ..Self::server()
         }
     }
 
@@ -156,51 +203,51 @@ impl BrokerConfig {
                 "is below socket.request.max.bytes, so that the largest request never fits",
             ));
         }
+        if self.group_max_session_timeout_ms < self.group_min_session_timeout_ms {
+            return Err(InvalidConfig::new(
+                "group.max.session.timeout.ms",
+                "is below group.min.session.timeout.ms, so that no member could join",
+            ));
+        }
         Ok(())
     }
 
     /// What the broker acts on for a topic with these overrides.
     #[must_use]
-    pub fn topic_settings(&self, topic: &TopicConfigs) -> TopicSettings {
-        let mut settings = Layers::new(topic, &self.topic_defaults).settings();
+    pub fn topic_settings(&self, dynamic: Dynamic<'_>, topic: &TopicConfigs) -> TopicSettings {
+        let mut settings = self.layers(dynamic, topic).settings();
         settings.log.producer_id_expiration_ms = self.producer_id_expiration_ms;
         settings.log.fetch_verify = self.fetch_verify;
         settings
     }
 
-    /// The effective value of one config of a topic with these overrides.
+    /// A topic's overrides over what is set on the broker.
     #[must_use]
-    pub fn topic_value<'a>(&'a self, topic: &'a TopicConfigs, row: &TopicConfig) -> &'a str {
-        Layers::new(topic, &self.topic_defaults).value(row)
+    pub fn layers<'a>(&'a self, dynamic: Dynamic<'a>, topic: &'a TopicConfigs) -> Layers<'a> {
+        Layers::new(topic, dynamic, &self.topic_defaults)
     }
 
-    /// Everything that DescribeConfigs tells of a topic with these overrides.
-    #[must_use]
-    pub fn topic_entries(&self, topic: &TopicConfigs) -> Vec<ConfigEntry> {
-        Layers::new(topic, &self.topic_defaults).entries()
-    }
-
-    /// Every setting with its value, for DescribeConfigs and for printing at the start.
+    /// Every setting with its value at the start, for printing it then.
     #[must_use]
     pub fn entries(&self) -> Vec<ConfigEntry> {
-        let default = Self::default();
+        self.settings_over(Dynamic::default())
+    }
+
+    /// Every config of the broker, for DescribeConfigs.
+    #[must_use]
+    pub fn entries_while_running(&self, dynamic: Dynamic<'_>) -> Vec<ConfigEntry> {
+        let mut entries = self.settings_over(dynamic);
+        entries.extend(kept_entries(dynamic));
+        entries
+    }
+
+    fn settings_over(&self, dynamic: Dynamic<'_>) -> Vec<ConfigEntry> {
+        // As in Kafka, so that tools see as set what differs from it.
+        let default = Self::server();
         let own = SETTINGS.iter().map(|setting| self.entry(setting, &default));
-        let no_topic = TopicConfigs::default();
-        let topics = Layers::new(&no_topic, &self.topic_defaults)
-            .entries()
-            .into_iter()
-            .map(|entry| {
-                let name = entry
-                    .synonyms
-                    .last()
-                    .map_or(entry.name, |synonym| synonym.name);
-                ConfigEntry {
-                    name,
-                    read_only: true,
-                    ..entry
-                }
-            });
-        own.chain(topics).collect()
+        let no_topic = TopicConfigs::new();
+        let topics = self.layers(dynamic, &no_topic);
+        own.chain(topics.broker_entries()).collect()
     }
 
     fn entry(&self, setting: &Setting, default: &Self) -> ConfigEntry {
@@ -279,7 +326,7 @@ mod tests {
             copy.set(entry.name, &entry.value).unwrap();
         }
         let topic_values = |c: &BrokerConfig| {
-            Layers::new(&TopicConfigs::default(), &c.topic_defaults)
+            c.layers(Dynamic::default(), &TopicConfigs::default())
                 .entries()
                 .into_iter()
                 .map(|e| e.value)

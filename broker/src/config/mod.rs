@@ -6,6 +6,8 @@
 //! - One table for each; settings, descriptions, printing and documentation all come from it.
 
 mod broker;
+pub mod dynamic;
+pub mod overrides;
 mod setting;
 pub mod topic;
 mod topic_table;

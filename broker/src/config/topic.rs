@@ -4,15 +4,13 @@
 //!
 //! Invariants
 //! - Every name that is accepted has a row in `TOPIC_CONFIGS`.
-//! - Only checked values are kept, so that reading them back never fails.
-
-use std::collections::BTreeMap;
 
 use highwater_log::config::{Durability, LogConfig, TimestampType};
 
+use crate::config::dynamic::Dynamic;
+use crate::config::overrides::{Overrides, Table};
 use crate::config::topic_table::TOPIC_CONFIGS;
 use crate::config::value::{Check, ConfigEntry, ConfigSource, ConfigSynonym, ConfigType, list};
-use crate::error::InvalidConfig;
 
 /// One row: a config that a topic may have.
 #[derive(Debug)]
@@ -25,8 +23,8 @@ pub struct TopicConfig {
     pub check: Check,
     /// Its built-in default.
     pub default: &'static str,
-    /// The broker's setting that is the default of all topics.
-    pub synonym: &'static str,
+    /// The broker's setting that is the default of all topics, if there is one.
+    pub synonym: Option<&'static str>,
     /// What it means, in a sentence.
     pub documentation: &'static str,
 }
@@ -47,90 +45,55 @@ impl TopicConfig {
     /// The row whose broker setting has this name.
     #[must_use]
     pub fn by_synonym(synonym: &str) -> Option<&'static Self> {
-        TOPIC_CONFIGS.iter().find(|row| row.synonym == synonym)
-    }
-}
-
-/// Values that replace defaults, by the name of the topic config. Each value was checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TopicConfigs {
-    values: BTreeMap<&'static str, String>,
-}
-
-impl TopicConfigs {
-    /// Sets a config. A name of Kafka 3.x that has lost its meaning is accepted and ignored; then
-    /// the answer is `false`.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<bool, InvalidConfig> {
-        let Some(row) = TopicConfig::named(name) else {
-            return if TopicConfig::is_ignored(name) {
-                Ok(false)
-            } else {
-                Err(InvalidConfig::new(name, "no topic config has this name"))
-            };
-        };
-        let value = row
-            .check
-            .check(value)
-            .map_err(|why| InvalidConfig::new(name, why))?;
-        self.values.insert(row.name, value);
-        Ok(true)
-    }
-
-    /// The overrides that a metadata record holds; those that are not possible are left out.
-    #[must_use]
-    pub fn kept(stored: &BTreeMap<String, String>) -> Self {
-        let mut configs = Self::default();
-        for (name, value) in stored {
-            // A start refuses a record with such an override before it is applied.
-            drop(configs.set(name, value));
-        }
-        configs
-    }
-
-    /// The overrides as a metadata record holds them.
-    #[must_use]
-    pub fn to_stored(&self) -> BTreeMap<String, String> {
-        self.iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
-    }
-
-    /// Takes a config back to its default.
-    pub fn remove(&mut self, name: &str) -> Result<(), InvalidConfig> {
-        self.values.remove(name);
-        if TopicConfig::named(name).is_some() || TopicConfig::is_ignored(name) {
-            Ok(())
-        } else {
-            Err(InvalidConfig::new(name, "no topic config has this name"))
-        }
-    }
-
-    /// The value that was set.
-    #[must_use]
-    pub fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
-    }
-
-    /// Names and values, in the order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.values
+        TOPIC_CONFIGS
             .iter()
-            .map(|(name, value)| (*name, value.as_str()))
+            .find(|row| row.synonym == Some(synonym))
+    }
+
+    /// Whether a description tells the built-in default under the broker's name, as in Kafka.
+    fn names_default(&self) -> bool {
+        self.synonym.is_some() && !DEFAULT_ELSEWHERE.contains(&self.name)
     }
 }
 
-/// A topic's configs over the broker's defaults over the built-in ones.
+/// What is set on a topic, or on a broker for all of its topics, by the topic configs' names.
+pub type TopicConfigs = Overrides<TopicTable>;
+
+/// The table of topic configs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicTable;
+
+impl Table for TopicTable {
+    fn find(name: &str) -> Option<(&'static str, Check)> {
+        TopicConfig::named(name).map(|row| (row.name, row.check))
+    }
+
+    fn is_ignored(name: &str) -> bool {
+        TopicConfig::is_ignored(name)
+    }
+
+    const UNKNOWN: &'static str = "no topic config has this name";
+}
+
+/// A topic's configs over the broker's defaults, those that were set while it runs first, over the
+/// built-in ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Layers<'a> {
     topic: &'a TopicConfigs,
+    dynamic: Dynamic<'a>,
     broker: &'a TopicConfigs,
 }
 
 impl<'a> Layers<'a> {
-    /// What is set on the topic goes first, then what is set on the broker.
+    /// What is set on the topic goes first, then what was set on the broker while it runs, then
+    /// what was set at its start.
     #[must_use]
-    pub fn new(topic: &'a TopicConfigs, broker: &'a TopicConfigs) -> Self {
-        Self { topic, broker }
+    pub fn new(topic: &'a TopicConfigs, dynamic: Dynamic<'a>, broker: &'a TopicConfigs) -> Self {
+        Self {
+            topic,
+            dynamic,
+            broker,
+        }
     }
 
     /// The effective value of a row.
@@ -138,8 +101,15 @@ impl<'a> Layers<'a> {
     pub fn value(&self, row: &TopicConfig) -> &'a str {
         self.topic
             .value(row.name)
+            .or_else(|| self.dynamic_values(row).next().map(|(value, _)| value))
             .or_else(|| self.broker.value(row.name))
             .unwrap_or(row.default)
+    }
+
+    fn dynamic_values(&self, row: &TopicConfig) -> impl Iterator<Item = (&'a str, ConfigSource)> {
+        let dynamic = self.dynamic;
+        let synonym = row.synonym.into_iter();
+        synonym.flat_map(move |name| dynamic.values(name))
     }
 
     /// Everything that DescribeConfigs tells of the topic.
@@ -148,22 +118,35 @@ impl<'a> Layers<'a> {
         TOPIC_CONFIGS.iter().map(|row| self.entry(row)).collect()
     }
 
+    /// The same values as configs of the broker.
+    pub(super) fn broker_entries(&self) -> impl Iterator<Item = ConfigEntry> {
+        TOPIC_CONFIGS.iter().filter_map(|row| {
+            let name = row.synonym?;
+            let entry = self.entry(row);
+            Some(ConfigEntry { name, ..entry })
+        })
+    }
+
     fn entry(&self, row: &'static TopicConfig) -> ConfigEntry {
-        let synonym = |name, value: &str, source| ConfigSynonym {
-            name,
-            value: value.into(),
-            source,
-        };
         let topic = self.topic.value(row.name);
+        let topic = topic.map(|value| (row.name, value, ConfigSource::Topic));
+        let name = row.synonym.unwrap_or(row.name);
+        let dynamic = self.dynamic_values(row);
+        let dynamic = dynamic.map(|(value, source)| (name, value, source));
         let broker = self.broker.value(row.name);
-        let synonyms: Vec<ConfigSynonym> = [
-            topic.map(|value| synonym(row.name, value, ConfigSource::Topic)),
-            broker.map(|value| synonym(row.synonym, value, ConfigSource::StaticBroker)),
-            Some(synonym(row.synonym, row.default, ConfigSource::Default)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let broker = broker.map(|value| (name, value, ConfigSource::StaticBroker));
+        let built_in = row
+            .names_default()
+            .then_some((name, row.default, ConfigSource::Default));
+        let set = topic.into_iter().chain(dynamic).chain(broker);
+        let synonyms: Vec<ConfigSynonym> = set
+            .chain(built_in)
+            .map(|(name, value, source)| ConfigSynonym {
+                name,
+                value: value.to_owned(),
+                source,
+            })
+            .collect();
         ConfigEntry {
             name: row.name,
             value: self.value(row).to_owned(),
@@ -248,12 +231,15 @@ const IGNORED: &[&str] = &[
     "message.timestamp.difference.max.ms",
 ];
 
+/// Their defaults come from settings in hours in Kafka, which do not exist here.
+const DEFAULT_ELSEWHERE: &[&str] = &["retention.ms", "segment.jitter.ms", "segment.ms"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn layers_of(topic: &TopicConfigs, broker: &TopicConfigs) -> Vec<ConfigEntry> {
-        Layers::new(topic, broker).entries()
+        Layers::new(topic, Dynamic::default(), broker).entries()
     }
 
     #[test]
@@ -270,7 +256,7 @@ mod tests {
             assert!(
                 later
                     .iter()
-                    .all(|o| o.name > row.name && o.synonym != row.synonym)
+                    .all(|o| o.name > row.name && (o.synonym.is_none() || o.synonym != row.synonym))
             );
             assert_eq!(
                 row.kind == ConfigType::List,
@@ -286,7 +272,10 @@ mod tests {
     fn no_checked_value_makes_an_unusable_log() {
         let no_topic = TopicConfigs::default();
         assert_eq!(
-            Layers::new(&no_topic, &no_topic).settings().log.validate(),
+            Layers::new(&no_topic, Dynamic::default(), &no_topic)
+                .settings()
+                .log
+                .validate(),
             Ok(())
         );
         for row in TOPIC_CONFIGS {
@@ -296,7 +285,7 @@ mod tests {
             for value in [min, max] {
                 let mut configs = TopicConfigs::default();
                 configs.set(row.name, &value.to_string()).unwrap();
-                let settings = Layers::new(&configs, &no_topic).settings();
+                let settings = Layers::new(&configs, Dynamic::default(), &no_topic).settings();
                 assert_eq!(settings.log.validate(), Ok(()), "{} = {value}", row.name);
             }
         }
@@ -329,7 +318,6 @@ mod tests {
             [
                 ("retention.ms", "7", ConfigSource::Topic),
                 ("log.retention.ms", "5", ConfigSource::StaticBroker),
-                ("log.retention.ms", "604800000", ConfigSource::Default),
             ]
         );
     }
@@ -354,7 +342,8 @@ mod tests {
         ] {
             assert_eq!(configs.set(name, value), Ok(true));
         }
-        let settings = Layers::new(&configs, &TopicConfigs::default()).settings();
+        let settings =
+            Layers::new(&configs, Dynamic::default(), &TopicConfigs::default()).settings();
         let log = LogConfig {
             segment_bytes: 300,
             segment_ms: 13,

@@ -15,7 +15,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::List,
         check: Check::SomeOf(&["delete", "compact"]),
         default: "delete",
-        synonym: "log.cleanup.policy",
+        synonym: Some("log.cleanup.policy"),
         documentation: "What happens to old records: delete (by age and size), compact (the last \
             one of each key is kept; nothing is removed by age or size), or both.",
     },
@@ -24,7 +24,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(-1, 9),
         default: "-1",
-        synonym: "compression.gzip.level",
+        synonym: Some("compression.gzip.level"),
         documentation: "Kept for tools; batches are stored as their producer compressed them.",
     },
     TopicConfig {
@@ -32,7 +32,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(1, 17),
         default: "9",
-        synonym: "compression.lz4.level",
+        synonym: Some("compression.lz4.level"),
         documentation: "Kept for tools; batches are stored as their producer compressed them.",
     },
     TopicConfig {
@@ -40,7 +40,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::String,
         check: Check::OneOf(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
         default: "producer",
-        synonym: "compression.type",
+        synonym: Some("compression.type"),
         documentation: "Kept for tools; batches are stored as their producer compressed them, \
             whatever the value.",
     },
@@ -49,7 +49,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(-131_072, 22),
         default: "3",
-        synonym: "compression.zstd.level",
+        synonym: Some("compression.zstd.level"),
         documentation: "Kept for tools; batches are stored as their producer compressed them.",
     },
     TopicConfig {
@@ -57,7 +57,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
         default: "86400000",
-        synonym: "log.cleaner.delete.retention.ms",
+        synonym: Some("log.cleaner.delete.retention.ms"),
         documentation: "How long a deletion marker of a compacted topic is kept, in milliseconds.",
     },
     TopicConfig {
@@ -65,7 +65,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::String,
         check: Check::OneOf(&["fsync", "page-cache"]),
         default: "fsync",
-        synonym: "log.durability",
+        synonym: Some("log.durability"),
         documentation: "When a batch is durable: fsync (on the disk, before it is acknowledged and \
             read) or page-cache (written; synced in the background).",
     },
@@ -74,15 +74,15 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
         default: "60000",
-        synonym: "log.segment.delete.delay.ms",
+        synonym: Some("log.segment.delete.delay.ms"),
         documentation: "Kept for tools; files are removed at once, readers keep what they hold.",
     },
     TopicConfig {
         name: "flush.bytes",
         kind: ConfigType::Long,
         check: Check::Whole(1, i64::MAX),
-        default: "1048576",
-        synonym: "log.flush.interval.bytes",
+        default: "67108864",
+        synonym: Some("log.flush.interval.bytes"),
         documentation: "Unsynced bytes at which a page-cache topic is synced in the background.",
     },
     TopicConfig {
@@ -90,7 +90,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(1, i64::MAX),
         default: "9223372036854775807",
-        synonym: "log.flush.interval.messages",
+        synonym: Some("log.flush.interval.messages"),
         documentation: "Kept for tools; durability, flush.ms and flush.bytes decide when a log is \
             synced.",
     },
@@ -99,7 +99,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(1, i64::MAX),
         default: "100",
-        synonym: "log.flush.interval.ms",
+        synonym: Some("log.flush.interval.ms"),
         documentation: "Age of the oldest unsynced byte at which a page-cache topic is synced, in \
             milliseconds.",
     },
@@ -108,7 +108,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::List,
         check: Check::AnyList,
         default: "",
-        synonym: "follower.replication.throttled.replicas",
+        synonym: None,
         documentation: "Kept for tools; there are no followers.",
     },
     TopicConfig {
@@ -116,7 +116,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(0, i32::MAX as i64),
         default: "32768",
-        synonym: "log.index.interval.bytes",
+        synonym: Some("log.index.interval.bytes"),
         documentation: "Bytes of the log between two entries of its index.",
     },
     TopicConfig {
@@ -124,7 +124,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::List,
         check: Check::AnyList,
         default: "",
-        synonym: "leader.replication.throttled.replicas",
+        synonym: None,
         documentation: "Kept for tools; there are no followers.",
     },
     TopicConfig {
@@ -132,7 +132,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(-2, i64::MAX),
         default: "-2",
-        synonym: "log.local.retention.bytes",
+        synonym: Some("log.local.retention.bytes"),
         documentation: "Kept for tools; nothing is tiered.",
     },
     TopicConfig {
@@ -140,7 +140,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(-2, i64::MAX),
         default: "-2",
-        synonym: "log.local.retention.ms",
+        synonym: Some("log.local.retention.ms"),
         documentation: "Kept for tools; nothing is tiered.",
     },
     TopicConfig {
@@ -148,7 +148,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(1, i64::MAX),
         default: "9223372036854775807",
-        synonym: "log.cleaner.max.compaction.lag.ms",
+        synonym: Some("log.cleaner.max.compaction.lag.ms"),
         documentation: "The longest time that a record of a compacted topic stays uncompacted, in \
             milliseconds.",
     },
@@ -157,7 +157,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(0, i32::MAX as i64),
         default: "1048588",
-        synonym: "message.max.bytes",
+        synonym: Some("message.max.bytes"),
         documentation: "The largest batch that is accepted, in bytes.",
     },
     TopicConfig {
@@ -165,7 +165,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
         default: "3600000",
-        synonym: "log.message.timestamp.after.max.ms",
+        synonym: Some("log.message.timestamp.after.max.ms"),
         documentation: "How far the time of a record may lie in the future, in milliseconds.",
     },
     TopicConfig {
@@ -173,7 +173,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
         default: "9223372036854775807",
-        synonym: "log.message.timestamp.before.max.ms",
+        synonym: Some("log.message.timestamp.before.max.ms"),
         documentation: "How far the time of a record may lie in the past, in milliseconds.",
     },
     TopicConfig {
@@ -181,7 +181,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::String,
         check: Check::OneOf(&["CreateTime", "LogAppendTime"]),
         default: "CreateTime",
-        synonym: "log.message.timestamp.type",
+        synonym: Some("log.message.timestamp.type"),
         documentation: "Whose clock stamps the records: the producer's (CreateTime) or the \
             broker's (LogAppendTime).",
     },
@@ -190,7 +190,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Double,
         check: Check::Number(0.0, 1.0),
         default: "0.5",
-        synonym: "log.cleaner.min.cleanable.ratio",
+        synonym: Some("log.cleaner.min.cleanable.ratio"),
         documentation: "The uncompacted share of a compacted topic at which compaction starts.",
     },
     TopicConfig {
@@ -198,7 +198,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
         default: "0",
-        synonym: "log.cleaner.min.compaction.lag.ms",
+        synonym: Some("log.cleaner.min.compaction.lag.ms"),
         documentation: "The shortest time that a record of a compacted topic stays uncompacted, in \
             milliseconds.",
     },
@@ -207,7 +207,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(1, i32::MAX as i64),
         default: "1",
-        synonym: "min.insync.replicas",
+        synonym: Some("min.insync.replicas"),
         documentation: "Kept for tools; the one copy is always in sync.",
     },
     TopicConfig {
@@ -215,7 +215,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Bool,
         check: Check::Bool,
         default: "false",
-        synonym: "log.preallocate",
+        synonym: Some("log.preallocate"),
         documentation: "Kept for tools; nothing is allocated ahead of its data.",
     },
     TopicConfig {
@@ -223,7 +223,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Bool,
         check: Check::Bool,
         default: "false",
-        synonym: "remote.log.copy.disable",
+        synonym: None,
         documentation: "Kept for tools; nothing is tiered.",
     },
     TopicConfig {
@@ -231,7 +231,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Bool,
         check: Check::Bool,
         default: "false",
-        synonym: "remote.log.delete.on.disable",
+        synonym: None,
         documentation: "Kept for tools; nothing is tiered.",
     },
     TopicConfig {
@@ -239,7 +239,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Bool,
         check: Check::OnlyFalse("tiered storage does not exist here; leave it false"),
         default: "false",
-        synonym: "remote.storage.enable",
+        synonym: None,
         documentation: "Always false: nothing is tiered.",
     },
     TopicConfig {
@@ -247,7 +247,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(-1, i64::MAX),
         default: "-1",
-        synonym: "log.retention.bytes",
+        synonym: Some("log.retention.bytes"),
         documentation: "The size of a partition above which its oldest segments are removed; -1 \
             for no limit.",
     },
@@ -256,7 +256,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(-1, i64::MAX),
         default: "604800000",
-        synonym: "log.retention.ms",
+        synonym: Some("log.retention.ms"),
         documentation: "The age at which a segment is removed, in milliseconds from its newest \
             record or its sealing, whichever is later; -1 for no limit.",
     },
@@ -265,7 +265,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(256, i32::MAX as i64),
         default: "1073741824",
-        synonym: "log.segment.bytes",
+        synonym: Some("log.segment.bytes"),
         documentation: "The size at which a segment is sealed and the next one begins.",
     },
     TopicConfig {
@@ -273,7 +273,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Int,
         check: Check::Whole(4, i32::MAX as i64),
         default: "10485760",
-        synonym: "log.index.size.max.bytes",
+        synonym: Some("log.index.size.max.bytes"),
         documentation: "Kept for tools; an index grows with its segment.",
     },
     TopicConfig {
@@ -281,7 +281,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
         default: "0",
-        synonym: "log.roll.jitter.ms",
+        synonym: Some("log.roll.jitter.ms"),
         documentation: "Kept for tools; one disk has no herd to scatter.",
     },
     TopicConfig {
@@ -289,7 +289,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Long,
         check: Check::Whole(1, i64::MAX),
         default: "604800000",
-        synonym: "log.roll.ms",
+        synonym: Some("log.roll.ms"),
         documentation: "The age at which a segment is sealed though it is not full, in \
             milliseconds.",
     },
@@ -298,7 +298,7 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         kind: ConfigType::Bool,
         check: Check::Bool,
         default: "false",
-        synonym: "unclean.leader.election.enable",
+        synonym: Some("unclean.leader.election.enable"),
         documentation: "Kept for tools; there are no elections.",
     },
 ];

@@ -31,6 +31,10 @@ pub enum ConfigType {
 pub enum ConfigSource {
     /// Set on the topic.
     Topic,
+    /// Set on the broker while it runs.
+    DynamicBroker,
+    /// Set on every broker while they run.
+    DynamicDefault,
     /// Set at the start of the broker.
     StaticBroker,
     /// Built in.

@@ -1,4 +1,4 @@
-//! Recovery of a machine: every record of its log, in order.
+//! Recovery: every record of an internal log, in order.
 //!
 //! Floor 3 of broker.
 //!
@@ -39,6 +39,22 @@ pub fn replay<M: Machine>(mut machine: M, log: &LogReader) -> Result<Replayed<M>
 where
     M::Record: Encode,
 {
+    let bytes = replay_records(log, |record| {
+        let value = record.value.unwrap_or_default();
+        let record = M::Record::decode(&value)?;
+        machine.check(&record)?;
+        machine.apply(&record);
+        Ok(())
+    })?;
+    Ok(Replayed { machine, bytes })
+}
+
+/// Gives `each` every record of a log, in order, until it refuses one; answers the bytes of the
+/// log. Blocks.
+pub fn replay_records(
+    log: &LogReader,
+    mut each: impl FnMut(Record) -> Result<(), String>,
+) -> Result<u64, ReplayError> {
     let (mut next, mut bytes) = (log.start(), 0);
     while next < log.end() {
         let failed = |why: String| ReplayError { offset: next, why };
@@ -51,28 +67,26 @@ where
         let (from, to) = (next, slice.next_offset);
         bytes += slice.bytes as u64;
         for batch in batches(&slice).map_err(failed)? {
-            apply_batch(&mut machine, batch, from)?;
+            replay_batch(batch, from, &mut each)?;
         }
         next = to;
     }
-    Ok(Replayed { machine, bytes })
+    Ok(bytes)
 }
 
-/// Applies the records of one batch that are not below `from`.
-fn apply_batch<M: Machine>(machine: &mut M, batch: Bytes, from: Offset) -> Result<(), ReplayError>
-where
-    M::Record: Encode,
-{
+/// Gives the records of one batch that are not below `from`.
+fn replay_batch(
+    batch: Bytes,
+    from: Offset,
+    each: &mut impl FnMut(Record) -> Result<(), String>,
+) -> Result<(), ReplayError> {
     let failed = |offset, why| ReplayError { offset, why };
     let records = RecordIter::new(batch, usize::MAX)
         .and_then(Iterator::collect::<Result<Vec<Record>, _>>)
         .map_err(|error| failed(from, error.to_string()))?;
     for record in records.into_iter().filter(|record| record.offset >= from.0) {
         let offset = Offset(record.offset);
-        let value = record.value.unwrap_or_default();
-        let record = M::Record::decode(&value).map_err(|why| failed(offset, why))?;
-        machine.check(&record).map_err(|why| failed(offset, why))?;
-        machine.apply(&record);
+        each(record).map_err(|why| failed(offset, why))?;
     }
     Ok(())
 }

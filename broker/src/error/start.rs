@@ -58,6 +58,18 @@ pub enum BrokerError {
         /// What is wrong with it.
         why: String,
     },
+    /// The log of groups holds a record that this version cannot read.
+    #[error(
+        "__consumer_offsets-{partition} cannot be read at offset {offset}: {why}; no data was changed"
+    )]
+    Groups {
+        /// The partition of the log.
+        partition: i32,
+        /// The offset of the record.
+        offset: Offset,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The first records of the metadata log could not be written.
     #[error("the metadata log cannot be written: {why}")]
     MetaWrite {

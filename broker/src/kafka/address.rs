@@ -6,10 +6,10 @@
 //! - What is printed is read back as the same listener.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 use crate::error::InvalidConfig;
+use crate::sockets::Address;
 
 /// Where clients of the Kafka wire connect, and what they are told about it.
 ///
@@ -33,15 +33,6 @@ pub struct KafkaListener {
     pub advertise: Option<Address>,
 }
 
-/// A host, or an IP address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// Without the brackets of an IPv6 address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
 impl FromStr for KafkaListener {
     type Err = InvalidConfig;
 
@@ -59,13 +50,13 @@ fn parse(text: &str) -> Result<KafkaListener, String> {
     };
     let mut listener = KafkaListener {
         name,
-        bind: address(bind)?,
+        bind: Address::parse(bind)?,
         advertise: None,
     };
     for part in parts {
         match part.split_once('=') {
             Some(("advertise", text)) if listener.advertise.is_none() => {
-                listener.advertise = Some(address(text)?);
+                listener.advertise = Some(Address::parse(text)?);
             }
             _ => return Err(format!("{part:?} is not advertise=HOST:PORT")),
         }
@@ -83,46 +74,6 @@ fn listener_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn address(text: &str) -> Result<Address, String> {
-    let wrong = || format!("{text:?} is not HOST:PORT");
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let host = match bare {
-        Some(address) => address,
-        None if host.contains(':') => return Err(wrong()),
-        None => host,
-    };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
-    if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.chars().all(is_plain) {
-        return Err(wrong());
-    }
-    let port = port.parse().map_err(|_| wrong())?;
-    Ok(Address {
-        host: host.to_owned(),
-        port,
-    })
-}
-
-impl FromStr for Address {
-    type Err = InvalidConfig;
-
-    fn from_str(text: &str) -> Result<Self, InvalidConfig> {
-        address(text).map_err(|why| InvalidConfig::new("listeners", why))
-    }
-}
-
-/// An IPv4 address in IPv6's clothes is IPv4.
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Self {
-        Self {
-            host: address.ip().to_canonical().to_string(),
-            port: address.port(),
-        }
-    }
-}
-
 impl fmt::Display for KafkaListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.name {
@@ -136,19 +87,7 @@ impl fmt::Display for KafkaListener {
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
 const NAME_BYTES_MAX: usize = 64;
-/// The longest name of a host.
-const HOST_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
@@ -181,13 +120,5 @@ mod tests {
         ] {
             assert!(text.parse::<KafkaListener>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_mapped_address_is_told_as_ipv4() {
-        let mapped: SocketAddr = "[::ffff:127.0.0.1]:9092".parse().unwrap();
-        assert_eq!(Address::from(mapped).to_string(), "127.0.0.1:9092");
-        let real: SocketAddr = "[::1]:9092".parse().unwrap();
-        assert_eq!(Address::from(real).to_string(), "[::1]:9092");
     }
 }

@@ -11,8 +11,8 @@ use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 
 use crate::error::{
-    ConfigError, DeleteRecordsError, EpochError, FetchError, OffsetsError, ProduceError,
-    ProducerIdError, TopicError,
+    ConfigError, DeleteRecordsError, EpochError, FetchError, FetchSessionError, GroupError,
+    OffsetsError, PlacementError, ProduceError, ProducerIdError, TopicError,
 };
 
 /// An error that has a code on the wire.
@@ -74,6 +74,16 @@ impl WireError for FetchError {
     }
 }
 
+impl WireError for FetchSessionError {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown => ErrorCode::FetchSessionIdNotFound,
+            Self::WrongEpoch { .. } => ErrorCode::InvalidFetchSessionEpoch,
+            Self::OtherNaming => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
+}
+
 impl WireError for EpochError {
     fn error_code(&self) -> ErrorCode {
         match self {
@@ -87,6 +97,7 @@ impl WireError for OffsetsError {
     fn error_code(&self) -> ErrorCode {
         match self {
             Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+            Self::NamedTwice => ErrorCode::InvalidRequest,
             Self::Epoch(error) => error.error_code(),
             Self::Corrupt { .. } => ErrorCode::CorruptMessage,
             Self::Storage { .. } => ErrorCode::KafkaStorageError,
@@ -125,6 +136,19 @@ impl WireError for TopicError {
     }
 }
 
+impl WireError for PlacementError {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+            Self::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+            Self::NoReassignment => ErrorCode::NoReassignmentInProgress,
+            Self::OtherReplicas { .. } => ErrorCode::InvalidReplicaAssignment,
+            Self::UnknownLogDir { .. } => ErrorCode::LogDirNotFound,
+            Self::Storage { .. } => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
 impl WireError for ConfigError {
     fn error_code(&self) -> ErrorCode {
         match self {
@@ -143,6 +167,35 @@ impl WireError for ProducerIdError {
             Self::TransactionsUnsupported => ErrorCode::UnsupportedVersion,
             Self::HalfGiven { .. } => ErrorCode::InvalidRequest,
             Self::Storage { .. } => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+/// What depends on the version of the request is decided by its handler.
+impl WireError for GroupError {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::IllegalGeneration { .. } | Self::GenerationOfUnknownGroup { .. } => {
+                ErrorCode::IllegalGeneration
+            }
+            Self::InconsistentProtocol { .. } => ErrorCode::InconsistentGroupProtocol,
+            Self::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+            Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
+            Self::FencedInstance => ErrorCode::FencedInstanceId,
+            // Kafka has no limit of groups: a member of the group that is one too many is told
+            // what one member too many is told, which is final and visible.
+            Self::GroupFull { .. } | Self::TooManyGroups { .. } => ErrorCode::GroupMaxSizeReached,
+            Self::NonEmpty => ErrorCode::NonEmptyGroup,
+            Self::UnknownGroup => ErrorCode::GroupIdNotFound,
+            Self::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+            Self::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+            Self::InvalidRequest { .. } => ErrorCode::InvalidRequest,
+            // Clients look for the coordinator again, and try again there.
+            Self::Unavailable { .. } => ErrorCode::NotCoordinator,
         }
     }
 }

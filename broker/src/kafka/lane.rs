@@ -6,15 +6,21 @@
 //! - Requests take effect in the order in which they came. Produce requests that follow each other
 //!   are enqueued at once and share a commit; any other request is executed when all before it are
 //!   answered, and nothing after it begins before it is answered.
-//! - Answers that are ready together leave together.
+//! - Answers that are ready together leave together, but for large requests: the client shall send
+//!   the next ones while the rest of them are executed.
 //! - An answer waits for nobody once all before it are out.
+//! - What waits for records or for other members (Fetch, JoinGroup, SyncGroup) delays its own
+//!   session only, and waits no longer than somebody wants its answer.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
+use bytes::Bytes;
+use highwater_proto::clock::Mono;
 use highwater_proto::exchange::BoxFuture;
-use highwater_proto::kafka::{Request, Response};
+use highwater_proto::kafka::messages::produce::ProduceRequest;
+use highwater_proto::kafka::{ApiKey, Request, Response};
 use tokio::sync::{Notify, mpsc};
 
 use super::api::{Call, produce};
@@ -31,6 +37,8 @@ pub(super) struct Job<T> {
     pub(super) tag: T,
     /// The version of the request.
     pub(super) version: i16,
+    /// When it came.
+    pub(super) at: Mono,
     pub(super) work: Work,
 }
 
@@ -48,9 +56,16 @@ pub(super) trait Outlet: Send {
     /// What belongs to a request and is needed for its answer.
     type Tag: Send;
 
-    /// Takes an answer; an error ends the lane.
-    fn put(&mut self, tag: Self::Tag, answer: Result<Option<Response>, Refusal>)
-    -> Result<(), End>;
+    /// Takes an answer that is there now; an error ends the lane.
+    fn put(
+        &mut self,
+        now: Mono,
+        tag: Self::Tag,
+        answer: Result<Option<Response>, Refusal>,
+    ) -> Result<(), End>;
+
+    /// Waits until nobody wants this answer any more, if that can be known.
+    fn abandoned(tag: &mut Self::Tag) -> impl Future<Output = ()> + Send;
 
     /// Hands over everything that was put.
     fn flush(&mut self) -> impl Future<Output = Result<(), End>> + Send;
@@ -60,17 +75,27 @@ pub(super) trait Outlet: Send {
 pub(super) struct Lane<'a, O: Outlet> {
     service: &'a Service,
     session: &'a Session,
-    /// Told when nobody waits for answers any more: no fetch waits for records then.
+    /// Told when nobody waits for answers any more: no request waits for others then.
     gone: &'a Notify,
     outlet: O,
     /// Produce requests that are enqueued and not yet answered.
     under_way: VecDeque<Begun<'a, O::Tag>>,
+    /// Bytes of records that came since ready answers were last handed over.
+    unanswered_bytes: usize,
 }
 
 /// A request that has taken effect and is not yet answered.
 struct Begun<'a, T> {
     tag: T,
+    asked: Asked,
     answer: BoxFuture<'a, Result<Option<Response>, Refusal>>,
+}
+
+/// What was asked, and when.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    api: ApiKey,
+    at: Mono,
 }
 
 impl<'a, O: Outlet> Lane<'a, O> {
@@ -86,6 +111,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
             gone,
             outlet,
             under_way: VecDeque::new(),
+            unanswered_bytes: 0,
         }
     }
 
@@ -97,6 +123,9 @@ impl<'a, O: Outlet> Lane<'a, O> {
         loop {
             while let Ok(job) = jobs.try_recv() {
                 self.take(*job).await?;
+                if self.unanswered_bytes >= ANSWER_AFTER_BYTES {
+                    self.put_ready().await?;
+                }
             }
             self.put_ready().await?;
             let has_head = !self.under_way.is_empty();
@@ -111,8 +140,20 @@ impl<'a, O: Outlet> Lane<'a, O> {
         }
     }
 
-    async fn take(&mut self, Job { tag, version, work }: Job<O::Tag>) -> Result<(), End> {
+    async fn take(
+        &mut self,
+        Job {
+            mut tag,
+            version,
+            at,
+            work,
+        }: Job<O::Tag>,
+    ) -> Result<(), End> {
         let (service, session) = (self.service, self.session);
+        let asked = Asked {
+            api: work.api(),
+            at,
+        };
         let call = Call {
             service,
             session,
@@ -126,14 +167,16 @@ impl<'a, O: Outlet> Lane<'a, O> {
             Work::Execute(request) => match fan_out::check(&request, service.config()) {
                 Ok(()) => match request {
                     Request::Produce(request) => {
+                        self.unanswered_bytes += records_bytes(&request);
                         let begun = Box::pin(produce::begin(call, request)).await;
                         let answer = Box::pin(begun.answer());
-                        self.under_way.push_back(Begun { tag, answer });
+                        self.under_way.push_back(Begun { tag, asked, answer });
                         return Ok(());
                     }
                     request => {
                         self.drain().await?;
-                        execute(call, request, self.gone).await
+                        let abandoned = O::abandoned(&mut tag);
+                        execute(call, request, self.gone, abandoned).await
                     }
                 },
                 Err(refusal) => {
@@ -142,7 +185,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 }
             },
         };
-        self.put(tag, answer).await?;
+        self.put(tag, asked, answer).await?;
         self.outlet.flush().await
     }
 
@@ -160,6 +203,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
 
     /// Puts what is answered already, and hands it over.
     async fn put_ready(&mut self) -> Result<(), End> {
+        self.unanswered_bytes = 0;
         while !self.under_way.is_empty() {
             let ready = poll_fn(|context| {
                 let mut head = std::pin::pin!(head(&mut self.under_way));
@@ -178,7 +222,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
 
     async fn put_head(&mut self, answer: Result<Option<Response>, Refusal>) -> Result<(), End> {
         match self.under_way.pop_front() {
-            Some(begun) => self.put(begun.tag, answer).await,
+            Some(begun) => self.put(begun.tag, begun.asked, answer).await,
             None => Ok(()),
         }
     }
@@ -186,14 +230,34 @@ impl<'a, O: Outlet> Lane<'a, O> {
     async fn put(
         &mut self,
         tag: O::Tag,
+        asked: Asked,
         answer: Result<Option<Response>, Refusal>,
     ) -> Result<(), End> {
-        let put = self.outlet.put(tag, answer);
+        let now = self.service.clock().now().mono;
+        self.count(now, asked, &answer);
+        let put = self.outlet.put(now, tag, answer);
         if put.is_err() {
             // The end is no reason to keep back what came before it.
             self.outlet.flush().await?;
         }
         put
+    }
+
+    fn count(&self, now: Mono, asked: Asked, answer: &Result<Option<Response>, Refusal>) {
+        let requests = &self.service.metrics().requests;
+        requests.observe(asked.api, now.since(asked.at));
+        if let Ok(Some(response)) = answer {
+            response.error_codes(|code| requests.failed(asked.api, code));
+        }
+    }
+}
+
+impl Work {
+    fn api(&self) -> ApiKey {
+        match self {
+            Self::Execute(request) => request.key(),
+            Self::Answered(response) => response.key(),
+        }
     }
 }
 
@@ -201,21 +265,39 @@ async fn execute(
     call: Call<'_>,
     request: Request,
     gone: &Notify,
+    abandoned: impl Future<Output = ()>,
 ) -> Result<Option<Response>, Refusal> {
-    let is_wait = matches!(request, Request::Fetch(_));
+    let is_wait = matches!(
+        request,
+        Request::Fetch(_) | Request::JoinGroup(_) | Request::SyncGroup(_)
+    );
     let answer = dispatch::answer(call, request);
     if !is_wait {
         return answer.await;
     }
     tokio::select! {
+        // First, so that a request takes effect also when nobody waits for its answer.
+        biased;
         answer = answer => answer,
+        () = abandoned => Ok(None),
         () = gone.notified() => {
-            // For the next fetch of this session, too.
+            // For the next wait of this session, too.
             gone.notify_one();
             Ok(None)
         }
     }
 }
+
+fn records_bytes(request: &ProduceRequest) -> usize {
+    let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions
+        .filter_map(|partition| partition.records.as_ref())
+        .map(Bytes::len)
+        .sum()
+}
+
+/// Executing so much takes longer than telling the client of it.
+const ANSWER_AFTER_BYTES: usize = 32 << 10;
 
 /// The answer of the first request that is under way; it stays in its place.
 async fn head<T>(under_way: &mut VecDeque<Begun<'_, T>>) -> Result<Option<Response>, Refusal> {

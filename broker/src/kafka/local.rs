@@ -4,25 +4,28 @@
 //!
 //! Invariants
 //! - The order is that of a connection: the lane is the same.
-//! - A request that was handed over takes effect, also when its future is dropped.
+//! - A request that was handed over takes effect, also when its future is dropped; but the session
+//!   does not wait any longer then for what it waited for.
 
 use std::sync::Arc;
 
+use highwater_proto::clock::{Clock, Mono};
 use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
 use highwater_proto::kafka::{ApiKey, Request, Response};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::address::Address;
 use super::dispatch::Refusal;
 use super::end::End;
 use super::lane::{Job, Lane, Outlet, Work};
 use super::server::{Phase, Server};
 use super::session::{Peer, Session};
+use crate::sockets::Address;
 
 /// The client's end of a session.
 #[derive(Debug)]
 pub(super) struct Local {
     jobs: mpsc::Sender<Box<Job<Reply>>>,
+    clock: Arc<dyn Clock>,
     /// A place for each request that may be under way.
     places: Arc<Semaphore>,
     places_count: usize,
@@ -43,6 +46,7 @@ impl Local {
         server.runtime.spawn(serve(Arc::clone(server), received));
         Self {
             jobs,
+            clock: Arc::clone(server.service.clock()),
             places: Arc::new(Semaphore::new(places_count)),
             places_count,
         }
@@ -71,6 +75,7 @@ impl Local {
                 _place: place,
             },
             version,
+            at: self.clock.now().mono,
             work: Work::Execute(request),
         };
         // There is room for every place; so it fails only when the other end is gone.
@@ -146,7 +151,12 @@ struct Replies;
 impl Outlet for Replies {
     type Tag = Reply;
 
-    fn put(&mut self, reply: Reply, answer: Result<Option<Response>, Refusal>) -> Result<(), End> {
+    fn put(
+        &mut self,
+        _: Mono,
+        reply: Reply,
+        answer: Result<Option<Response>, Refusal>,
+    ) -> Result<(), End> {
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::Unanswered { why } => ExchangeError::Unknown { why },
             refusal @ Refusal::FanOut { .. } => ExchangeError::NotSent {
@@ -156,6 +166,10 @@ impl Outlet for Replies {
         // Whoever has dropped the future does not want to know.
         drop(reply.answer.send(answer));
         Ok(())
+    }
+
+    async fn abandoned(reply: &mut Reply) {
+        reply.answer.closed().await;
     }
 
     async fn flush(&mut self) -> Result<(), End> {

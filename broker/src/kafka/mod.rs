@@ -23,5 +23,5 @@ mod server;
 mod session;
 mod timer;
 
-pub use address::{Address, KafkaListener};
+pub use address::KafkaListener;
 pub(crate) use server::Server;

@@ -14,7 +14,7 @@ use highwater_proto::exchange::Exchange;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use super::address::{Address, KafkaListener};
+use super::address::KafkaListener;
 use super::complaints::{Complaints, Line};
 use super::end::{End, Tone};
 use super::gate::Gate;
@@ -23,6 +23,8 @@ use super::local::Local;
 use super::session::Session;
 use crate::error::BrokerError;
 use crate::service::Service;
+use crate::service::cluster::Listening;
+use crate::sockets::Address;
 
 /// The Kafka side of one broker.
 #[derive(Debug)]
@@ -83,6 +85,11 @@ impl Server {
         }
         let address = listener::open(self, listener)?;
         tracing::info!(%listener, %address, "Kafka clients are listened to");
+        let name = listener.name.as_deref().unwrap_or("PLAINTEXT");
+        self.service.announce(Listening {
+            bind: format!("{name}://{}", listener.bind),
+            advertised: format!("{name}://{address}"),
+        });
         self.addresses().push(address.clone());
         Ok(address)
     }

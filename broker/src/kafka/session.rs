@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use highwater_proto::cursor::Str;
 
-use super::address::Address;
+use crate::sockets::Address;
 
 /// One connection, or one session of an embedded client.
 #[derive(Debug)]
@@ -58,6 +58,20 @@ impl Session {
     /// Where this client reaches the broker.
     pub(super) fn advertised(&self) -> &Address {
         &self.advertised
+    }
+
+    /// What the client calls itself; empty if it has said nothing.
+    pub(super) fn client_id(&self) -> String {
+        let id = self.client().id.clone();
+        id.map(String::from).unwrap_or_default()
+    }
+
+    /// Where the client is, as tools show it.
+    pub(super) fn client_host(&self) -> String {
+        match self.peer {
+            Peer::Tcp(address) => format!("/{}", address.ip().to_canonical()),
+            Peer::Local => "/in-process".to_owned(),
+        }
     }
 
     /// Keeps the client id of a request.
@@ -122,7 +136,10 @@ mod tests {
             session.to_string(),
             "127.0.0.1:5 client.id=a\\nb software=kcat 1.7"
         );
+        assert_eq!(session.client_id(), "a\nb");
+        assert_eq!(session.client_host(), "/127.0.0.1");
         session.set_client_id(None);
+        assert_eq!(session.client_id(), "");
         assert_eq!(session.to_string(), "127.0.0.1:5 software=kcat 1.7");
     }
 }

@@ -56,6 +56,15 @@ pub struct ConfigChange {
     pub operation: ConfigOperation,
 }
 
+/// Where the changes of a topic's configs begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlterFrom {
+    /// From what is set now.
+    Current,
+    /// From nothing: what the changes do not name goes back to its default.
+    Defaults,
+}
+
 /// What to do to a config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigOperation {

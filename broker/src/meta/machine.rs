@@ -1,4 +1,4 @@
-//! The metadata machine: decides about topics and ids.
+//! The metadata machine: decides about topics, ids and configs.
 //!
 //! Floor 2 of broker.
 //!
@@ -13,10 +13,12 @@ use highwater_log::types::LeaderEpoch;
 use highwater_proto::clock::Wall;
 
 use crate::config::BrokerConfig;
-use crate::config::topic::TopicConfigs;
+use crate::config::dynamic::DynamicConfigs;
+use crate::config::topic::{Layers, TopicConfigs};
 use crate::error::{InvalidConfig, TopicError};
 use crate::ids::{ClusterId, TopicId, TopicRef};
 use crate::machine::{Effects, Machine};
+use crate::meta::internal::{refuse_internal, settings_of};
 use crate::meta::name::check;
 use crate::meta::plan::{Plan, duplicate};
 use crate::meta::{MetaRecord, MetaState, NewPartitions, NewTopic, NewTopicDescription, Topic};
@@ -42,6 +44,13 @@ impl MetaMachine {
     #[must_use]
     pub fn state(&self) -> &MetaState {
         &self.state
+    }
+
+    /// What a topic with these overrides has, and everything below them.
+    #[must_use]
+    pub fn layers<'a>(&'a self, topic: &'a TopicConfigs) -> Layers<'a> {
+        let dynamic = self.state.dynamic(self.config.node_id);
+        self.config.layers(dynamic, topic)
     }
 
     /// The first decision of every start: a cluster id, if there is none yet, and a higher leader
@@ -93,6 +102,7 @@ impl MetaMachine {
         plan.refuse_duplicate(&topic.name)?;
         check(&topic.name)?;
         plan.refuse_taken(&topic.name)?;
+        refuse_internal(&topic.name)?;
         let partition_count = self.partition_count(topic)?;
         self.check_replication_factor(topic)?;
         plan.refuse_too_many(partition_count, self.config.broker_partitions_max)?;
@@ -102,7 +112,7 @@ impl MetaMachine {
             id,
             partition_count,
             replication_factor: 1,
-            configs: self.config.topic_entries(&configs),
+            configs: self.layers(&configs).entries(),
         };
         plan.records.push(MetaRecord::TopicCreated {
             id: id.0,
@@ -182,6 +192,7 @@ impl MetaMachine {
                 TopicRef::Name(_) => TopicError::Unknown,
                 TopicRef::Id(_) => TopicError::UnknownId,
             })?;
+            refuse_internal(&topic.name)?;
             if !self.config.delete_topic_enable {
                 return Err(TopicError::DeletionDisabled);
             }
@@ -231,6 +242,7 @@ impl MetaMachine {
     fn add_partitions(&self, plan: &mut Plan<'_>, asked: &NewPartitions) -> Result<(), TopicError> {
         plan.refuse_duplicate(&asked.name)?;
         let topic = self.state.named(&asked.name).ok_or(TopicError::Unknown)?;
+        refuse_internal(&topic.name)?;
         let added = asked.total.saturating_sub(topic.partition_count);
         if added < 1 {
             let (now, total) = (topic.partition_count, asked.total);
@@ -276,15 +288,17 @@ impl Machine for MetaMachine {
     type Record = MetaRecord;
 
     fn check(&self, record: &MetaRecord) -> Result<(), String> {
-        let (MetaRecord::TopicCreated { configs, .. }
-        | MetaRecord::TopicConfigsChanged { configs, .. }) = record
-        else {
-            return Ok(());
+        let checked = match record {
+            MetaRecord::TopicCreated { configs, .. }
+            | MetaRecord::TopicConfigsChanged { configs, .. } => {
+                TopicConfigs::read(configs).map(drop)
+            }
+            MetaRecord::BrokerConfigsChanged { configs, .. } => {
+                DynamicConfigs::read(configs).map(drop)
+            }
+            _ => Ok(()),
         };
-        let mut target = TopicConfigs::default();
-        let mut set = configs.iter().map(|(name, value)| target.set(name, value));
-        set.find_map(Result::err)
-            .map_or(Ok(()), |error| Err(error.to_string()))
+        checked.map_err(|error| error.to_string())
     }
 
     fn apply(&mut self, record: &MetaRecord) {
@@ -309,11 +323,13 @@ impl Machine for MetaMachine {
                 created_ms,
             } => {
                 let configs = TopicConfigs::kept(configs);
+                let dynamic = state.dynamic(self.config.node_id);
+                let settings = settings_of(&self.config, dynamic, name, &configs);
                 state.insert(Topic {
                     id: TopicId(*id),
                     name: name.clone(),
                     partition_count: *partitions,
-                    settings: self.config.topic_settings(&configs),
+                    settings,
                     configs,
                     deleting: false,
                     created_ms: *created_ms,
@@ -329,10 +345,11 @@ impl Machine for MetaMachine {
             }
             MetaRecord::TopicConfigsChanged { id, configs } => {
                 let configs = TopicConfigs::kept(configs);
-                state.change(TopicId(*id), |topic| {
-                    topic.settings = self.config.topic_settings(&configs);
-                    topic.configs = configs;
-                });
+                state.set_topic_configs(&self.config, TopicId(*id), configs);
+            }
+            MetaRecord::BrokerConfigsChanged { node_id, configs } => {
+                let configs = DynamicConfigs::kept(configs);
+                state.set_broker_configs(&self.config, *node_id, configs);
             }
             MetaRecord::TopicDeleting { id } => {
                 state.change(TopicId(*id), |topic| topic.deleting = true);
@@ -360,6 +377,14 @@ impl Machine for MetaMachine {
                 next_id: state.next_producer_id,
             },
         ];
+        let brokers =
+            state
+                .brokers
+                .iter()
+                .map(|(node_id, configs)| MetaRecord::BrokerConfigsChanged {
+                    node_id: *node_id,
+                    configs: configs.to_stored(),
+                });
         let topics = state.topics.values().flat_map(|topic| {
             let id = topic.id.0;
             let created = MetaRecord::TopicCreated {
@@ -376,6 +401,7 @@ impl Machine for MetaMachine {
             .into_iter()
             .chain(cluster)
             .chain(numbers)
+            .chain(brokers)
             .chain(topics)
             .collect()
     }

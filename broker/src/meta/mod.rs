@@ -8,13 +8,18 @@
 
 mod configs;
 mod input;
+mod internal;
 mod machine;
 mod name;
 mod plan;
 mod state;
 
+pub(crate) use configs::unknown as unknown_topic;
 pub use highwater_proto::meta::MetaRecord;
-pub use input::{ConfigChange, ConfigOperation, NewPartitions, NewTopic, NewTopicDescription};
+pub use input::{
+    AlterFrom, ConfigChange, ConfigOperation, NewPartitions, NewTopic, NewTopicDescription,
+};
+pub use internal::OFFSETS_TOPIC;
 pub use machine::{LastStop, MetaMachine};
 pub use name::{check as check_name, is_reserved};
 pub use state::{MetaState, Topic};

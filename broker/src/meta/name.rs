@@ -7,7 +7,7 @@
 //!   systems would confuse them.
 
 use crate::error::TopicError;
-use crate::meta::META_TOPIC;
+use crate::meta::{META_TOPIC, OFFSETS_TOPIC};
 
 /// Checks the characters and the length of a topic's name, and that it is not reserved.
 pub fn check(name: &str) -> Result<(), TopicError> {
@@ -30,16 +30,19 @@ pub fn check(name: &str) -> Result<(), TopicError> {
     if name == "." || name == ".." {
         return refuse(format!("\"{name}\" is a directory in many systems"));
     }
-    if is_reserved(name) {
-        return refuse(format!("{META_TOPIC} is reserved for the broker"));
+    if is_reserved(name) && name != OFFSETS_TOPIC {
+        return refuse(format!(
+            "{META_TOPIC} and {OFFSETS_TOPIC} are reserved for the broker"
+        ));
     }
     Ok(())
 }
 
-/// Whether a name is, or collides with, that of the metadata log.
+/// Whether a name is, or collides with, that of the metadata log or of an internal topic.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    collision_key(name) == META_TOPIC
+    let key = collision_key(name);
+    key == META_TOPIC || key == OFFSETS_TOPIC
 }
 
 /// Names with the same key collide: those that differ only by case, or by `.` against `_`.
@@ -74,6 +77,8 @@ mod tests {
             "\u{e4}",
             "__meta",
             "..Meta",
+            "__consumer.offsets",
+            "__Consumer_Offsets",
         ] {
             assert!(
                 matches!(check(name), Err(TopicError::InvalidName { .. })),

@@ -1,18 +1,23 @@
-//! The durable state of the metadata machine: topics, ids, epochs.
+//! The durable state of the metadata machine: topics, ids, epochs, configs of brokers.
 //!
 //! Floor 2 of broker.
 //!
 //! Invariants
 //! - Changed by `MetaMachine::apply` alone.
-//! - `names`, `keys` and `partitions_count` agree with `topics`.
+//! - `names`, `keys` and `partitions_count` agree with `topics`; each topic's settings follow from
+//!   its configs and the broker's.
+//! - `brokers` has no entry without a config.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use highwater_log::types::{LeaderEpoch, LogId};
 
+use crate::config::BrokerConfig;
+use crate::config::dynamic::{Dynamic, DynamicConfigs};
 use crate::config::topic::{TopicConfigs, TopicSettings};
 use crate::ids::{ClusterId, TopicId, TopicRef};
+use crate::meta::internal::settings_of;
 use crate::meta::name::collision_key;
 
 /// One topic as it stands now.
@@ -59,6 +64,8 @@ pub struct MetaState {
     pub(super) cluster: Option<(ClusterId, i32)>,
     pub(super) leader_epoch: LeaderEpoch,
     pub(super) next_producer_id: i64,
+    /// What is set on brokers while they run; `None` is every broker.
+    pub(super) brokers: BTreeMap<Option<i32>, DynamicConfigs>,
     pub(super) topics: BTreeMap<TopicId, Arc<Topic>>,
     pub(super) names: HashMap<String, TopicId>,
     /// By collision key.
@@ -77,6 +84,12 @@ impl MetaState {
     #[must_use]
     pub fn leader_epoch(&self) -> LeaderEpoch {
         self.leader_epoch
+    }
+
+    /// What is set on this broker, and on every one, while they run.
+    #[must_use]
+    pub fn dynamic(&self, node_id: i32) -> Dynamic<'_> {
+        Dynamic::of(&self.brokers, node_id)
     }
 
     /// A topic that is not being deleted.
@@ -125,6 +138,40 @@ impl MetaState {
             self.partitions_count -= count(topic.partition_count);
             change(topic);
             self.partitions_count += count(topic.partition_count);
+        }
+    }
+
+    pub(super) fn set_topic_configs(
+        &mut self,
+        config: &BrokerConfig,
+        id: TopicId,
+        configs: TopicConfigs,
+    ) {
+        let dynamic = Dynamic::of(&self.brokers, config.node_id);
+        if let Some(topic) = self.topics.get_mut(&id) {
+            let topic = Arc::make_mut(topic);
+            topic.settings = settings_of(config, dynamic, &topic.name, &configs);
+            topic.configs = configs;
+        }
+    }
+
+    pub(super) fn set_broker_configs(
+        &mut self,
+        config: &BrokerConfig,
+        node_id: Option<i32>,
+        configs: DynamicConfigs,
+    ) {
+        if configs.is_empty() {
+            self.brokers.remove(&node_id);
+        } else {
+            self.brokers.insert(node_id, configs);
+        }
+        let dynamic = Dynamic::of(&self.brokers, config.node_id);
+        for topic in self.topics.values_mut() {
+            let settings = settings_of(config, dynamic, &topic.name, &topic.configs);
+            if settings != topic.settings {
+                Arc::make_mut(topic).settings = settings;
+            }
         }
     }
 

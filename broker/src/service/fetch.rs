@@ -9,15 +9,20 @@
 
 mod parked;
 mod round;
+pub(super) mod session;
+
+use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use highwater_log::types::Offset;
 
-use crate::error::FetchError;
-use crate::ids::TopicRef;
+use crate::error::{FetchError, FetchSessionError};
+use crate::ids::{TopicRef, random_session_id};
 use crate::service::Service;
 use parked::LongPoll;
 use round::Round;
+use session::Sessions;
+pub use session::{Naming, SessionStep};
 
 /// What to read, how much, and how long to wait for it.
 #[derive(Clone, Debug)]
@@ -94,6 +99,15 @@ impl Fetched {
     }
 }
 
+/// What a fetch within a session is answered.
+#[derive(Clone, Debug)]
+pub struct SessionFetched {
+    /// The session to go on with; 0 for none.
+    pub session_id: i32,
+    /// The partitions of which there is something to tell.
+    pub partitions: Vec<FetchedPartition>,
+}
+
 /// A leader epoch and where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochEnd {
@@ -106,16 +120,46 @@ pub struct EpochEnd {
 impl Service {
     /// Reads partitions; waits when there is too little to answer.
     pub async fn fetch(&self, call: FetchCall) -> Vec<FetchedPartition> {
-        let mut round = Round::read(self, &call);
-        if !round.answers(self, &call) {
+        self.read(&call).await
+    }
+
+    /// Reads the partitions of a session, or those of the call where it has none: then a session
+    /// is begun, if the step allows it and there is room. Only what the reader does not know yet
+    /// is answered; every partition of the session is waited for.
+    pub async fn fetch_in_session(
+        &self,
+        step: SessionStep,
+        call: FetchCall,
+    ) -> Result<SessionFetched, FetchSessionError> {
+        let now = self.clock().now().mono;
+        let (turn, partitions) = self.sessions().begin(now, step, call.partitions)?;
+        let call = FetchCall { partitions, ..call };
+        let fetched = self.read(&call).await;
+        let now = self.clock().now().mono;
+        // Without a number there is no session, which every reader can do without.
+        let fresh_id = random_session_id().unwrap_or(session::NONE);
+        let mut sessions = self.sessions();
+        sessions.finish(now, turn, fresh_id, call.partitions, fetched)
+    }
+
+    async fn read(&self, call: &FetchCall) -> Vec<FetchedPartition> {
+        let mut round = Round::read(self, call);
+        if !round.answers(self, call) {
             self.inner.metrics.parked_fetches.increment();
             // What was read is let go while the fetch waits.
             drop(round);
-            LongPoll::new(self, &call).enough().await;
-            round = Round::read(self, &call);
+            LongPoll::new(self, call).enough().await;
+            round = Round::read(self, call);
         }
         self.inner.metrics.fetches.increment();
         self.inner.metrics.fetched_bytes.add(round.bytes as u64);
+        self.inner.metrics.fetched_records.add(round.records);
         round.partitions
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        // A step that panicked has lost its own session at most.
+        let sessions = self.inner.fetch_sessions.lock();
+        sessions.unwrap_or_else(PoisonError::into_inner)
     }
 }

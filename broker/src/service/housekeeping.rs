@@ -1,9 +1,10 @@
-//! What happens without being asked: retention, and the end of deletions that were interrupted.
+//! What happens without being asked: retention, the timers of groups, and the end of deletions that
+//! were interrupted.
 //!
 //! Floor 4 of broker.
 //!
 //! Invariants
-//! - A topic is forgotten only after its files are gone.
+//! - A topic is forgotten only after its files are gone, and its offsets from all groups.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,13 @@ use crate::meta::{MetaMachine, Topic};
 use crate::service::{MetaKey, Service};
 
 impl Service {
-    /// Checks retention and finishes deletions, until the broker shuts down.
+    /// All that is done without being asked, until the broker shuts down.
     pub(crate) async fn housekeeping(self) {
+        tokio::join!(self.retention(), self.group_timer(), self.group_upkeep());
+    }
+
+    /// Checks retention and finishes deletions.
+    async fn retention(&self) {
         let interval = Duration::from_millis(self.config().log_retention_check_interval_ms);
         let mut closing = self.closing();
         loop {
@@ -46,16 +52,24 @@ impl Service {
             .read(|meta| meta.state().deleting().cloned().collect())
     }
 
-    /// Removes the files of deleted topics, then forgets the topics. One whose files resist stays
-    /// known, and the others go.
+    /// Removes the offsets and the files of deleted topics, then forgets the topics. One whose
+    /// files resist stays known, and the others go.
     pub(super) async fn finish_deleting(&self, topics: Vec<Arc<Topic>>) {
+        if topics.is_empty() {
+            return;
+        }
+        let names = topics.iter().map(|topic| topic.name.clone()).collect();
+        if let Err(error) = self.forget_offsets(names).await {
+            tracing::warn!(%error, "offsets of deleted topics remain; it is tried again");
+            return;
+        }
         let mut gone: Vec<TopicId> = Vec::with_capacity(topics.len());
         for topic in topics {
             match self.inner.shard.remove_logs(topic.logs().collect()).await {
                 Ok(()) => gone.push(topic.id),
                 Err(error) => {
                     let topic = topic.name.as_str();
-                    tracing::warn!(topic, %error, "files of a deleted topic remain; it is tried again");
+                    tracing::warn!(topic, %error, "files of a deleted topic remain; they go later");
                 }
             }
         }

@@ -5,19 +5,23 @@
 //! Invariants
 //! - Nothing here knows a wire format or a socket.
 //! - An operation that was begun takes effect or fails whole, also when its caller is gone.
-//! - Once the service is closing, nobody waits for records any more.
+//! - Once the service is closing, nobody waits for records or other members of a group any more.
 
 pub mod cluster;
 pub mod configs;
 pub mod fetch;
+pub mod groups;
 mod housekeeping;
 pub mod offsets;
+pub mod overview;
+pub mod placement;
 pub mod produce;
 pub mod producer_ids;
 mod start;
+pub mod topic_partitions;
 pub mod topics;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use highwater_log::error::LogError;
 use highwater_log::types::LogId;
@@ -52,6 +56,9 @@ struct Inner {
     shard: Arc<Shard>,
     meta: Coordinator<MetaMachine>,
     producer_ids: producer_ids::Block,
+    groups: groups::Groups,
+    fetch_sessions: Mutex<fetch::session::Sessions>,
+    listening: Mutex<Vec<cluster::Listening>>,
     /// Where the data is, for the broker's description.
     data_dir: String,
     closing: watch::Sender<bool>,
@@ -108,6 +115,7 @@ impl Service {
     /// Answers everyone who waits, and tells the listeners to come to an end.
     pub fn begin_closing(&self) {
         self.inner.closing.send_replace(true);
+        self.inner.groups.begin_closing();
         self.inner.shard.waiters().close();
     }
 

@@ -5,6 +5,7 @@
 //! Invariants
 //! - A lookup by time has the granularity of a record, and never names one that cannot be read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use highwater_log::error::LogError;
@@ -125,15 +126,28 @@ pub struct DeletedRecords {
 }
 
 impl Service {
-    /// Looks offsets up.
+    /// Looks offsets up. A partition that is named twice is not looked up at all.
     pub async fn list_offsets(
         &self,
         isolation: Isolation,
         partitions: Vec<ListOffsetsPartition>,
     ) -> Vec<ListedPartition> {
+        let mut counts: HashMap<(&str, i32), usize> = HashMap::new();
+        for asked in &partitions {
+            *counts.entry((&asked.topic, asked.partition)).or_default() += 1;
+        }
+        let is_twice = |asked: &ListOffsetsPartition| {
+            let count = counts.get(&(asked.topic.as_str(), asked.partition));
+            count.is_some_and(|count| *count > 1)
+        };
+        let twice: Vec<bool> = partitions.iter().map(is_twice).collect();
         let mut listed = Vec::with_capacity(partitions.len());
-        for asked in partitions {
-            let result = self.list_offset(isolation, &asked).await;
+        for (asked, is_twice) in partitions.into_iter().zip(twice) {
+            let result = if is_twice {
+                Err(OffsetsError::NamedTwice)
+            } else {
+                self.list_offset(isolation, &asked).await
+            };
             let ListOffsetsPartition {
                 topic, partition, ..
             } = asked;
@@ -166,15 +180,7 @@ impl Service {
             OffsetAt::Latest => Ok(at(end, partition.epoch().0)),
             OffsetAt::Earliest | OffsetAt::EarliestLocal => {
                 let start = partition.start();
-                let has_records = start < partition.end();
-                Ok(at(
-                    start,
-                    if has_records {
-                        partition.epoch_at(start)
-                    } else {
-                        -1
-                    },
-                ))
+                Ok(at(start, partition.epoch_at(start)))
             }
             OffsetAt::LatestTiered => Ok(ListedOffset::NONE),
             OffsetAt::MaxTimestamp => {

@@ -148,6 +148,7 @@ impl Service {
                 let outcome = match (&refused_all, &topic) {
                     (Some(error), _) => Err(error.clone()),
                     (None, None) => Err(no_topic(&name)),
+                    (None, Some(topic)) if topic.is_internal() => Err(ProduceError::InternalTopic),
                     (None, Some(topic)) => {
                         self.enqueue(&mut enqueuer, topic, partition, records, (&checks, ack))
                             .await
@@ -177,10 +178,10 @@ impl Service {
             .log(partition)
             .ok_or(ProduceError::UnknownTopicOrPartition)?;
         let batch = checks.validate(records, &topic.settings)?;
-        self.inner
-            .metrics
-            .produced_bytes
-            .add(batch.bytes().len() as u64);
+        let metrics = &self.inner.metrics;
+        let records_count = u64::try_from(batch.header().records_count).unwrap_or(0);
+        metrics.produced_records.add(records_count);
+        metrics.produced_bytes.add(batch.bytes().len() as u64);
         self.open_log(topic, log).await?;
         Ok(enqueuer.enqueue(log, batch, ack).await)
     }

@@ -1,5 +1,5 @@
-//! The start of the service: the metadata log is replayed, and every other log is brought in line
-//! with it, before anybody is served.
+//! The start of the service: the metadata log and those of groups are replayed, and every other log
+//! is brought in line with the metadata, before anybody is served.
 //!
 //! Floor 4 of broker.
 //!
@@ -10,7 +10,7 @@
 //!   heard of nothing, nothing is moved: the broker does not start.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use highwater_log::config::LogConfig;
 use highwater_log::error::LogError;
@@ -24,8 +24,10 @@ use crate::config::BrokerConfig;
 use crate::coordinator::{Coordinator, CoordinatorOptions, Replayed, replay};
 use crate::error::BrokerError;
 use crate::ids::{ClusterId, TopicId};
-use crate::meta::{LastStop, MetaMachine};
+use crate::meta::{LastStop, MetaMachine, OFFSETS_TOPIC};
 use crate::metrics::Metrics;
+use crate::service::fetch::session::Sessions;
+use crate::service::groups::{Groups, RecoveredGroups};
 use crate::service::producer_ids::Block;
 use crate::service::{Inner, MetaKey, Service};
 use crate::shard::{OpenedShard, Shard};
@@ -62,6 +64,16 @@ impl Service {
             Some(error) if shard.reader(META_LOG).is_none() => return Err(error),
             missing => replay_metadata(&shard, &config, missing).await?,
         };
+        let offsets_topic = replayed.machine.state().named(OFFSETS_TOPIC).cloned();
+        let groups = {
+            let (config, shard) = (Arc::clone(&config), Arc::clone(&shard));
+            let now = clock.now();
+            let read =
+                move || RecoveredGroups::read(&config, offsets_topic.as_deref(), &shard, now);
+            // The task fails only when the runtime is being shut down.
+            let read = runtime.spawn_blocking(read).await;
+            read.unwrap_or(Err(BrokerError::Closed))?
+        };
         let meta = Coordinator::new(
             replayed,
             CoordinatorOptions {
@@ -72,6 +84,7 @@ impl Service {
                 snapshot_bytes: config.metadata_snapshot_bytes,
             },
         );
+        let fetch_sessions = Mutex::new(Sessions::new(&config));
         let service = Self {
             inner: Arc::new(Inner {
                 config,
@@ -81,6 +94,9 @@ impl Service {
                 shard,
                 meta,
                 producer_ids: Block::default(),
+                groups: Groups::new(groups),
+                fetch_sessions,
+                listening: Mutex::default(),
                 data_dir,
                 closing: watch::Sender::new(false),
             }),

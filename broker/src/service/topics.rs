@@ -7,6 +7,7 @@
 //! - The metadata log itself is never listed.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use highwater_log::error::LogError;
@@ -15,7 +16,7 @@ use highwater_log::types::LeaderEpoch;
 use crate::config::topic::TopicConfig;
 use crate::error::TopicError;
 use crate::ids::{TopicId, TopicRef};
-use crate::meta::{MetaMachine, Topic, check_name};
+use crate::meta::{MetaMachine, OFFSETS_TOPIC, Topic, check_name};
 pub use crate::meta::{NewPartitions, NewTopic, NewTopicDescription};
 use crate::service::{MetaKey, Service};
 
@@ -70,7 +71,8 @@ pub struct CreateTopicsCall {
     pub validate_only: bool,
 }
 
-/// What became of one topic of a [`CreateTopicsCall`]; in the order of the call.
+/// What became of one topic of a [`CreateTopicsCall`]; in the order of the call. A name that the
+/// call has twice is answered once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreatedTopic {
     /// The name, as in the call.
@@ -79,7 +81,8 @@ pub struct CreatedTopic {
     pub result: Result<NewTopicDescription, TopicError>,
 }
 
-/// What became of one topic to delete; in the order of the call.
+/// What became of one topic to delete; in the order of the call. A topic that the call names twice
+/// in the same way is answered once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletedTopic {
     /// How the call named the topic.
@@ -97,7 +100,8 @@ pub struct CreatePartitionsCall {
     pub validate_only: bool,
 }
 
-/// What became of one topic of a [`CreatePartitionsCall`]; in the order of the call.
+/// What became of one topic of a [`CreatePartitionsCall`]; in the order of the call. A name that
+/// the call has twice is answered once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreatedPartitions {
     /// The topic's name, as in the call.
@@ -142,8 +146,18 @@ impl Service {
     /// Creates the topics that are named and missing; answers those that cannot be created.
     async fn create_missing(&self, asked: &[TopicRef]) -> HashMap<String, TopicError> {
         let mut names = HashSet::new();
+        let mut refused = HashMap::new();
+        let offsets_topic = TopicRef::from(OFFSETS_TOPIC);
+        if asked.contains(&offsets_topic)
+            && self.named(OFFSETS_TOPIC).is_none()
+            && let Err(error) = self.create_offsets_topic().await
+        {
+            refused.insert(OFFSETS_TOPIC.to_owned(), error);
+        }
         let missing = asked.iter().filter_map(|topic| match topic {
-            TopicRef::Name(name) if names.insert(name) && self.named(name).is_none() => {
+            TopicRef::Name(name)
+                if name != OFFSETS_TOPIC && names.insert(name) && self.named(name).is_none() =>
+            {
                 Some(NewTopic {
                     name: name.clone(),
                     ..NewTopic::default()
@@ -153,7 +167,7 @@ impl Service {
         });
         let topics: Vec<NewTopic> = missing.collect();
         if topics.is_empty() {
-            return HashMap::new();
+            return refused;
         }
         let created = self
             .create_topics(CreateTopicsCall {
@@ -161,13 +175,13 @@ impl Service {
                 validate_only: false,
             })
             .await;
-        let refused = created.into_iter().filter_map(|topic| match topic.result {
+        refused.extend(created.into_iter().filter_map(|topic| match topic.result {
             // Another client may have created it meanwhile.
             Ok(_) | Err(TopicError::Exists { deleting: false }) => None,
             Err(TopicError::Exists { deleting: true }) => Some((topic.name, TopicError::Unknown)),
             Err(error) => Some((topic.name, error)),
-        });
-        refused.collect()
+        }));
+        refused
     }
 
     fn describe(&self, asked: TopicRef, refused: &HashMap<String, TopicError>) -> TopicMetadata {
@@ -195,7 +209,7 @@ impl Service {
             .await
             .unwrap_or_else(|error| vec![Err(error); names.len()]);
         let answer = |(name, result)| CreatedTopic { name, result };
-        names.into_iter().zip(results).map(answer).collect()
+        once_each(names, results).map(answer).collect()
     }
 
     async fn create(
@@ -267,7 +281,7 @@ impl Service {
             asked,
             result: result.map(|topic| (topic.name.clone(), topic.id)),
         };
-        asked.into_iter().zip(results).map(answer).collect()
+        once_each(asked, results).map(answer).collect()
     }
 
     /// Gives topics more partitions.
@@ -288,15 +302,25 @@ impl Service {
         };
         let results = results.unwrap_or_else(|error| vec![Err(storage(&error)); names.len()]);
         let answer = |(name, result)| CreatedPartitions { name, result };
-        names.into_iter().zip(results).map(answer).collect()
+        once_each(names, results).map(answer).collect()
     }
 }
 
-fn description(topic: &Topic, epoch: LeaderEpoch) -> TopicDescription {
+/// What was asked with its results, without what was asked before: that was refused, too.
+fn once_each<A: Clone + Eq + Hash, R>(
+    asked: Vec<A>,
+    results: Vec<R>,
+) -> impl Iterator<Item = (A, R)> {
+    let mut seen = HashSet::new();
+    let all = asked.into_iter().zip(results);
+    all.filter(move |(asked, _)| seen.insert(asked.clone()))
+}
+
+pub(super) fn description(topic: &Topic, epoch: LeaderEpoch) -> TopicDescription {
     TopicDescription {
         name: topic.name.clone(),
         id: topic.id,
-        internal: false,
+        internal: topic.is_internal(),
         partition_count: topic.partition_count,
         leader_epoch: epoch.0,
     }

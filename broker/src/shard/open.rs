@@ -54,14 +54,14 @@ impl Shard {
             clock,
             runtime,
         } = options;
-        let dir = DataDir::open(fs, &dir)?;
+        let opened = DataDir::open(Arc::clone(&fs), &dir)?;
         // Which topics there are stands in one of these logs; until it is read, all are alike.
-        let logs = dir
+        let logs = opened
             .logs()?
             .into_iter()
             .map(|id| (id, LogConfig::default()))
             .collect();
-        let (core, recovered) = Core::open(dir, logs, shard_config(config), clock.now())?;
+        let (core, recovered) = Core::open(opened, logs, shard_config(config), clock.now())?;
         let waiters = Arc::new(Waiters::new(config.fetch_parked_max));
         let moved = Arc::clone(&waiters);
         core.on_advance(move |logs| moved.moved(logs.iter().copied()));
@@ -80,6 +80,8 @@ impl Shard {
         let room_bytes = u32::try_from(config.queued_max_bytes).unwrap_or(u32::MAX);
         let shard = Self {
             core,
+            fs,
+            dir,
             clock,
             runtime,
             room: Arc::new(Semaphore::new(room_bytes as usize)),

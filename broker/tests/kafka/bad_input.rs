@@ -41,6 +41,21 @@ fn request(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
     frame(&[&header.concat()[..], body].concat())
 }
 
+/// librdkafka's Metadata of all topics is three bytes too long.
+#[test]
+fn what_stands_behind_the_last_field_of_a_request_is_passed_over() {
+    let rig = Rig::new();
+    rig.topic("t", 1);
+    let mut client = rig.client();
+    // An empty tag section of the header; all topics, no creation, no operations, no tags; more.
+    let body = [&[0][..], &[0, 0, 0, 0], &[1, 0, 0]].concat();
+    client.write(&request(3, 12, &body));
+    let answer = client.receive::<MetadataRequest>(12).1;
+    assert_eq!(answer.topics.len(), 1);
+    // The next request begins where it should.
+    client.call(0, ApiVersionsRequest::default());
+}
+
 #[test]
 fn sizes_that_cannot_be() {
     let rig = Rig::new();
@@ -86,7 +101,7 @@ fn unknown_keys_and_versions_and_broken_bodies() {
         &request(3, 1, &[0, 0]),
         "the body of Metadata v1 does not parse",
     );
-    // More topics than bytes; a negative count that is not null; a byte too many.
+    // More topics than bytes; a negative count that is not null.
     is_refused(
         &rig,
         &request(3, 1, &[0x7f, 0xff, 0xff, 0xff]),
@@ -95,11 +110,6 @@ fn unknown_keys_and_versions_and_broken_bodies() {
     is_refused(
         &rig,
         &request(3, 1, &[0xff, 0xff, 0xff, 0xfe]),
-        "does not parse",
-    );
-    is_refused(
-        &rig,
-        &request(3, 1, &[0xff, 0xff, 0xff, 0xff, 0]),
         "does not parse",
     );
     // A client id that is longer than the frame.

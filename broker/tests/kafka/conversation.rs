@@ -1,8 +1,8 @@
 //! A conversation with every version of every API, byte by byte.
 //!
 //! `conversation.txt` has a line for each request and for each answer: API, version, direction,
-//! body. What differs from run to run (ids, the port) is zeros. A new version needs new lines: run
-//! the test, which names them. An old line changes only with a decision.
+//! body. What differs from run to run (ids, the port) is zeros. A new version needs new lines: the
+//! test that fails prints the whole file as it would be. An old line changes only with a decision.
 
 use highwater_proto::kafka::{APIS, ApiKey};
 
@@ -56,9 +56,15 @@ fn every_version_of_every_api_has_the_golden_bytes() {
         }
     }
     let golden: Vec<&str> = GOLDEN.lines().collect();
-    for (line, golden) in lines.iter().zip(&golden) {
-        assert_eq!(line, golden);
-    }
-    assert_eq!(lines.get(golden.len()), None);
-    assert_eq!(lines.len(), golden.len());
+    let first = lines
+        .iter()
+        .zip(&golden)
+        .find(|(line, golden)| line != *golden);
+    assert!(
+        lines == golden,
+        "{} lines, {} before; the first that differs: {first:?}; conversation.txt would be:\n{}",
+        lines.len(),
+        golden.len(),
+        lines.join("\n")
+    );
 }

@@ -16,7 +16,10 @@ use crate::kit::{FETCH, PRODUCE, Rig, batch, fetch, produce};
 use crate::requests::{Choices, Mask, request};
 
 /// Waits for an answer on a thread without a runtime.
-fn wait<T: Send + 'static>(broker: &Broker, future: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn wait<T: Send + 'static>(
+    broker: &Broker,
+    future: impl Future<Output = T> + Send + 'static,
+) -> T {
     broker.block_on(future).unwrap()
 }
 

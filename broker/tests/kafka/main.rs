@@ -8,12 +8,22 @@
 )]
 
 mod addresses;
+mod admin_broker_configs;
+mod admin_cluster;
+mod admin_configs;
+mod admin_topics;
 mod apis;
 mod bad_input;
 mod conversation;
 #[path = "../service/disk.rs"]
 #[expect(dead_code, reason = "the tests of the service use the rest of it")]
 mod disk;
+mod fetch_sessions;
+mod group_kit;
+mod group_members;
+mod group_offsets;
+mod group_tools;
+mod group_waits;
 mod kit;
 mod limits;
 mod local;

@@ -1,6 +1,9 @@
 //! Requests of every API and version, drawn from a small world: few topics, partitions and values,
 //! so that they meet.
 
+mod admin;
+mod groups;
+
 use highwater_broker::service::Service;
 use highwater_proto::cursor::{Str, Uuid};
 use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
@@ -63,17 +66,43 @@ pub(crate) fn request(key: ApiKey, version: i16, choose: &mut Choices, to: &Serv
         ApiKey::Fetch => fetch(version, choose, to).into(),
         ApiKey::ListOffsets => list_offsets(version, choose).into(),
         ApiKey::Metadata => metadata(version, choose, to).into(),
+        ApiKey::OffsetCommit => groups::offset_commit(version, choose).into(),
+        ApiKey::OffsetFetch => groups::offset_fetch(version, choose).into(),
         ApiKey::FindCoordinator => find_coordinator(version, choose).into(),
+        ApiKey::JoinGroup => groups::join_group(choose).into(),
+        ApiKey::Heartbeat => groups::heartbeat(version, choose).into(),
+        ApiKey::LeaveGroup => groups::leave_group(version, choose).into(),
+        ApiKey::SyncGroup => groups::sync_group(version, choose).into(),
+        ApiKey::DescribeGroups => groups::describe_groups(version, choose).into(),
+        ApiKey::ListGroups => groups::list_groups(version, choose).into(),
+        ApiKey::SaslHandshake => admin::sasl_handshake(choose).into(),
         ApiKey::ApiVersions => api_versions(version, choose).into(),
         ApiKey::CreateTopics => create_topics(choose).into(),
         ApiKey::DeleteTopics => delete_topics(version, choose, to).into(),
         ApiKey::DeleteRecords => delete_records(choose).into(),
         ApiKey::InitProducerId => init_producer_id(version, choose).into(),
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch(choose).into(),
+        ApiKey::DescribeAcls => admin::describe_acls(choose).into(),
+        ApiKey::CreateAcls => admin::create_acls(choose).into(),
+        ApiKey::DeleteAcls => admin::delete_acls(choose).into(),
         ApiKey::DescribeConfigs => describe_configs(version, choose).into(),
+        ApiKey::AlterConfigs => admin::alter_configs(choose).into(),
+        ApiKey::AlterReplicaLogDirs => admin::alter_replica_log_dirs(choose).into(),
+        ApiKey::DescribeLogDirs => admin::describe_log_dirs(choose).into(),
+        ApiKey::SaslAuthenticate => admin::sasl_authenticate(choose).into(),
         ApiKey::CreatePartitions => create_partitions(choose).into(),
+        ApiKey::DeleteGroups => groups::delete_groups(choose).into(),
+        ApiKey::ElectLeaders => admin::elect_leaders(version, choose).into(),
         ApiKey::IncrementalAlterConfigs => incremental_alter_configs(choose).into(),
+        ApiKey::AlterPartitionReassignments => admin::alter_reassignments(choose).into(),
+        ApiKey::ListPartitionReassignments => admin::list_reassignments(choose).into(),
+        ApiKey::OffsetDelete => groups::offset_delete(choose).into(),
+        ApiKey::DescribeClientQuotas => admin::describe_client_quotas(choose).into(),
+        ApiKey::AlterClientQuotas => admin::alter_client_quotas(choose).into(),
+        ApiKey::DescribeQuorum => admin::describe_quorum(choose).into(),
         ApiKey::DescribeCluster => describe_cluster(version, choose).into(),
+        ApiKey::ListConfigResources => admin::list_config_resources(version, choose).into(),
+        ApiKey::DescribeTopicPartitions => admin::describe_topic_partitions(choose).into(),
     }
 }
 
@@ -134,6 +163,7 @@ fn fetch(version: i16, choose: &mut Choices, to: &Service) -> FetchRequest {
     FetchRequest {
         max_bytes: choose.of(&[1 << 20, 0]),
         isolation_level: choose.of(&[0, 1]),
+        // A session that is begun has a number that its broker draws.
         session_epoch: if version >= 7 {
             choose.of(&[-1, 0, 1])
         } else {
@@ -394,7 +424,8 @@ pub(crate) struct Mask {
 impl Mask {
     /// Learns the ids of the topics that there are now.
     pub(crate) fn learn(&mut self, service: &Service) {
-        let ids = NAMES.iter().filter_map(|name| service.topic_id(name));
+        let names = NAMES.iter().chain(&["__consumer_offsets"]);
+        let ids = names.filter_map(|name| service.topic_id(name));
         self.ids.extend(ids.map(|id| id.0));
         self.ids.sort_unstable();
         self.ids.dedup();
@@ -419,6 +450,17 @@ impl Mask {
     }
 
     pub(crate) fn response(&self, version: i16, response: &Response, rig: &Rig) -> Vec<u8> {
+        let mut response = response.clone();
+        match &mut response {
+            // Random, for a session that was begun.
+            Response::Fetch(fetched) => fetched.session_id = fetched.session_id.signum(),
+            Response::DescribeQuorum(quorum) => {
+                let listeners = quorum.nodes.iter_mut().flat_map(|node| &mut node.listeners);
+                // Of two bytes, which are everywhere.
+                listeners.for_each(|listener| listener.port = 0);
+            }
+            _ => {}
+        }
         self.apply(&response.encode(version).unwrap().into_bytes(), rig)
     }
 }

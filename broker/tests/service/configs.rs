@@ -6,7 +6,7 @@ use highwater_broker::config::BrokerConfig;
 use highwater_broker::config::value::{ConfigEntry, ConfigSource};
 use highwater_broker::error::{ConfigError, ProduceError};
 use highwater_broker::service::configs::{
-    AlterConfigs, ConfigChange, ConfigOperation, ConfigResource, DescribeConfigs,
+    AlterConfigs, AlterFrom, ConfigChange, ConfigOperation, ConfigResource, DescribeConfigs,
 };
 
 use crate::kit::{Rig, batch, until};
@@ -37,8 +37,18 @@ fn set(name: &str, value: &str) -> ConfigChange {
 }
 
 async fn alter(rig: &Rig, changes: Vec<ConfigChange>, dry: bool) -> Result<(), ConfigError> {
+    alter_of(rig, of_topic("t"), changes, dry).await
+}
+
+async fn alter_of(
+    rig: &Rig,
+    resource: ConfigResource,
+    changes: Vec<ConfigChange>,
+    dry: bool,
+) -> Result<(), ConfigError> {
     let asked = AlterConfigs {
-        resource: of_topic("t"),
+        resource,
+        from: AlterFrom::Current,
         changes,
     };
     rig.service
@@ -128,6 +138,7 @@ async fn what_cannot_be_altered_is_refused() {
     assert!(matches!(wrong, Err(ConfigError::Invalid(_))));
     let asked = |resource| AlterConfigs {
         resource,
+        from: AlterFrom::Current,
         changes: vec![set("retention.ms", "1")],
     };
     let answers = rig
@@ -138,8 +149,11 @@ async fn what_cannot_be_altered_is_refused() {
                 asked(of_topic("t")),
                 asked(of_topic("t")),
                 asked(ConfigResource::Broker("1".to_owned())),
+                asked(ConfigResource::Broker(String::new())),
+                asked(ConfigResource::Broker("2".to_owned())),
+                asked(ConfigResource::Topic(String::new())),
                 asked(ConfigResource::Other {
-                    kind: 8,
+                    kind: 3,
                     name: "1".to_owned(),
                 }),
             ],
@@ -164,31 +178,142 @@ async fn the_broker_describes_itself() {
         ..BrokerConfig::default()
     };
     let rig = Rig::with(config);
-    for name in ["", "1"] {
-        let broker = || ConfigResource::Broker(name.to_owned());
-        for (config, value) in [
-            ("num.partitions", "5"),
-            ("inter.broker.protocol.version", "3.9"),
-            ("delete.topic.enable", "true"),
-            ("log.dirs", "/data"),
-            ("message.max.bytes", "1048588"),
-            ("log.retention.ms", "604800000"),
-        ] {
-            let entry = entry(&rig, broker(), config);
-            assert_eq!(entry.value, value, "{config}");
-            assert!(entry.read_only);
+    let broker = || ConfigResource::Broker("1".to_owned());
+    for (config, value) in [
+        ("num.partitions", "5"),
+        ("inter.broker.protocol.version", "3.9"),
+        ("delete.topic.enable", "true"),
+        ("auto.create.topics.enable", "true"),
+        ("default.replication.factor", "1"),
+        ("log.dirs", "/data"),
+        ("message.max.bytes", "1048588"),
+        ("log.retention.ms", "604800000"),
+        ("log.retention.bytes", "-1"),
+        ("node.id", "1"),
+        ("broker.id", "1"),
+        ("listeners", ""),
+        ("advertised.listeners", ""),
+    ] {
+        let entry = entry(&rig, broker(), config);
+        assert_eq!(entry.value, value, "{config}");
+        let is_default_of_topics = [
+            "message.max.bytes",
+            "log.retention.ms",
+            "log.retention.bytes",
+        ];
+        assert_eq!(entry.read_only, !is_default_of_topics.contains(&config));
+        if config != "log.retention.ms" {
+            let first = entry.synonyms.first().unwrap();
+            assert_eq!((first.name, &first.value), (entry.name, &entry.value));
         }
     }
-    let other = entries(&rig, ConfigResource::Broker("2".to_owned()));
-    assert!(matches!(other, Err(ConfigError::InvalidRequest { .. })));
-    let logger = entries(
-        &rig,
+    let all = entries(&rig, broker()).unwrap();
+    assert!(all.is_sorted_by(|a, b| a.name < b.name), "each once");
+    let address = rig.broker.listen_kafka("OUT=127.0.0.1:0,advertise=h:0");
+    let advertised = format!("OUT://h:{}", address.unwrap().port);
+    for (config, value) in [
+        ("listeners", "OUT://127.0.0.1:0"),
+        ("advertised.listeners", advertised.as_str()),
+    ] {
+        assert_eq!(entry(&rig, broker(), config).value, value);
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_configs_is_empty_and_what_is_not_there_is_refused() {
+    let rig = Rig::new();
+    let text = str::to_owned;
+    for empty in [
+        // Nothing is set for all brokers while they run.
+        ConfigResource::Broker(text("")),
+        ConfigResource::BrokerLogger(text("1")),
+        ConfigResource::ClientMetrics(text("m")),
+        ConfigResource::Group(text("g")),
+    ] {
+        assert_eq!(entries(&rig, empty), Ok(Vec::new()));
+    }
+    for wrong in [
+        ConfigResource::Broker(text("2")),
+        ConfigResource::Broker(text("x")),
+        ConfigResource::BrokerLogger(text("2")),
+        ConfigResource::BrokerLogger(text("")),
+        ConfigResource::ClientMetrics(text("")),
+        ConfigResource::Group(text("")),
         ConfigResource::Other {
-            kind: 8,
-            name: "1".to_owned(),
+            kind: 3,
+            name: text("1"),
         },
-    );
-    assert!(matches!(logger, Err(ConfigError::InvalidRequest { .. })));
+    ] {
+        let refused = entries(&rig, wrong);
+        assert!(matches!(refused, Err(ConfigError::InvalidRequest { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_replacement_takes_back_what_it_does_not_name() {
+    let rig = Rig::new();
+    rig.topic("t", 1, &[("retention.ms", "5"), ("segment.ms", "7")])
+        .await;
+    let replace = |changes| AlterConfigs {
+        resource: of_topic("t"),
+        from: AlterFrom::Defaults,
+        changes,
+    };
+    let values = || {
+        ["retention.ms", "segment.ms", "flush.ms"]
+            .map(|name| entry(&rig, of_topic("t"), name).value)
+    };
+    let replace = async |changes, dry| {
+        let asked = vec![replace(changes)];
+        rig.service.alter_configs(asked, dry).await.remove(0).result
+    };
+    let changes = || vec![set("segment.ms", "8"), set("flush.ms", "9")];
+    replace(changes(), true).await.unwrap();
+    assert_eq!(values(), ["5", "7", "100"]);
+    let twice = vec![set("segment.ms", "8"), set("segment.ms", "9")];
+    let refused = replace(twice, false).await;
+    assert!(matches!(refused, Err(ConfigError::InvalidRequest { .. })));
+    let wrong = replace(vec![set("segment.ms", "x")], false).await;
+    assert!(matches!(wrong, Err(ConfigError::Invalid(_))));
+    assert_eq!(values(), ["5", "7", "100"]);
+    replace(changes(), false).await.unwrap();
+    assert_eq!(values(), ["604800000", "8", "9"]);
+    replace(Vec::new(), false).await.unwrap();
+    assert_eq!(values(), ["604800000", "604800000", "100"]);
+}
+
+#[tokio::test]
+async fn a_list_grows_and_shrinks_and_nothing_else_does() {
+    let rig = Rig::new();
+    rig.topic("t", 1, &[]).await;
+    let change = |name: &str, operation| ConfigChange {
+        name: name.to_owned(),
+        operation,
+    };
+    let add = |name, value: &str| change(name, ConfigOperation::Append(value.to_owned()));
+    let take = |name, value: &str| change(name, ConfigOperation::Subtract(value.to_owned()));
+    let policy = || entry(&rig, of_topic("t"), "cleanup.policy").value;
+    let list = "cleanup.policy";
+    for (change, expected) in [
+        (add(list, "compact"), "delete,compact"),
+        (add(list, "delete,compact"), "delete,compact"),
+        (take(list, "delete"), "compact"),
+        (take(list, "delete"), "compact"),
+    ] {
+        alter(&rig, vec![change], false).await.unwrap();
+        assert_eq!(policy(), expected);
+    }
+    for wrong in [
+        take(list, "compact"),
+        add(list, "shrink"),
+        add("retention.ms", "1"),
+        take("retention.ms", "1"),
+        add("no.such.config", "1"),
+    ] {
+        let refused = alter(&rig, vec![wrong], false).await;
+        assert!(matches!(refused, Err(ConfigError::Invalid(_))));
+        assert_eq!(policy(), "compact");
+    }
 }
 
 #[tokio::test]
@@ -225,6 +350,7 @@ async fn a_change_whose_caller_is_gone_reaches_the_log_that_is_open() {
         }
         let asked = AlterConfigs {
             resource: of_topic("t"),
+            from: AlterFrom::Current,
             changes: vec![set("retention.bytes", "1")],
         };
         let mut change = Box::pin(rig.service.alter_configs(vec![asked], false));
@@ -247,4 +373,26 @@ async fn a_change_whose_caller_is_gone_reaches_the_log_that_is_open() {
             assert!(turn < 10_000, "the log never heard of it");
         }
     }
+}
+
+/// A default of topics, too, once it is changed on the broker.
+#[tokio::test]
+async fn a_default_of_topics_reaches_the_logs_that_are_open() {
+    let rig = Rig::new();
+    for name in ["t", "own"] {
+        rig.topic(name, 1, &[("segment.bytes", "300")]).await;
+    }
+    let own = vec![set("retention.bytes", "-1")];
+    alter_of(&rig, of_topic("own"), own, false).await.unwrap();
+    for name in ["t", "own"] {
+        for _ in 0..10 {
+            rig.produce(name, batch(&["value"])).await.unwrap();
+        }
+    }
+    let broker = ConfigResource::Broker("1".to_owned());
+    let changes = vec![set("log.retention.bytes", "1")];
+    alter_of(&rig, broker, changes, false).await.unwrap();
+    rig.service.apply_retention().await.unwrap();
+    assert!(rig.start("t").await > 0);
+    assert_eq!(rig.start("own").await, 0, "its own config goes first");
 }

@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) stuck: Mutex<Option<String>>,
     pub(crate) free_bytes: AtomicU64,
     is_held: Mutex<bool>,
+    /// Syncs that wait.
+    pub(crate) waiting_syncs: AtomicU64,
     let_go: Condvar,
 }
 
@@ -40,7 +42,9 @@ impl Faults {
 
     fn wait_for_syncs(&self) {
         let held = self.is_held.lock().unwrap();
+        self.waiting_syncs.fetch_add(1, Ordering::SeqCst);
         drop(self.let_go.wait_while(held, |is_held| *is_held).unwrap());
+        self.waiting_syncs.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn write(&self) -> Result<()> {
@@ -79,6 +83,7 @@ impl FaultyFs {
             stuck: Mutex::new(None),
             free_bytes: AtomicU64::new(u64::MAX),
             is_held: Mutex::new(false),
+            waiting_syncs: AtomicU64::new(0),
             let_go: Condvar::new(),
         };
         Self {

@@ -172,7 +172,10 @@ fn directories(fs: &dyn Fs, dir: &Path) {
     fs.remove(&sub.join("f")).expect("remove");
     fs.remove(&sub).expect("an empty directory can be removed");
     assert_eq!(sorted(fs, dir), ["f"]);
-    assert!(fs.free_bytes(dir).expect("free_bytes") > 0);
+    let free_bytes = fs.free_bytes(dir).expect("free_bytes");
+    assert!(free_bytes > 0);
+    let total_bytes = fs.total_bytes(dir).expect("total_bytes");
+    assert!(total_bytes.is_none_or(|total| total >= free_bytes));
     assert_eq!(kind(fs.free_bytes(&dir.join("none"))), ErrorKind::NotFound);
 }
 

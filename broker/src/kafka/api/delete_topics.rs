@@ -40,12 +40,16 @@ pub(in crate::kafka) async fn handle(
     }
     let deleted = call.service.delete_topics(topics).await;
     DeleteTopicsResponse {
-        topics: deleted.into_iter().map(answer).chain(refused).collect(),
+        topics: deleted
+            .into_iter()
+            .map(|one| answer(call.version, one))
+            .chain(refused)
+            .collect(),
         ..DeleteTopicsResponse::default()
     }
 }
 
-fn answer(deleted: DeletedTopic) -> DeleteTopicResult {
+fn answer(version: i16, deleted: DeletedTopic) -> DeleteTopicResult {
     match deleted.result {
         Ok((name, id)) => DeleteTopicResult {
             name: Some(Str::from(name)),
@@ -60,9 +64,17 @@ fn answer(deleted: DeletedTopic) -> DeleteTopicResult {
             DeleteTopicResult {
                 name,
                 topic_id,
-                error_code: error.error_code().code(),
+                error_code: match error.error_code() {
+                    ErrorCode::TopicDeletionDisabled if version < DISABLED_SINCE => {
+                        ErrorCode::InvalidRequest.code()
+                    }
+                    error => error.code(),
+                },
                 error_message: error.message(),
             }
         }
     }
 }
+
+/// The first version that knows of brokers where topics cannot be deleted.
+const DISABLED_SINCE: i16 = 3;

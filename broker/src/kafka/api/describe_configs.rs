@@ -2,8 +2,10 @@
 //!
 //! Floor 5 of broker.
 //!
-//! - Topics and the broker; other resources are answered with error 42.
+//! - Topics and the broker; loggers, client metrics and groups have nothing to describe; other
+//!   types are answered with error 42.
 //! - No keys, as null or as an empty list, ask for every config.
+//! - The message of a success is an empty text, as in Kafka; no message would be null.
 //! - Synonyms and documentation only where they are asked for.
 
 use highwater_proto::cursor::Str;
@@ -46,6 +48,9 @@ pub(super) fn resource(kind: i8, name: Str) -> ConfigResource {
     match kind {
         TOPIC => ConfigResource::Topic(name),
         BROKER => ConfigResource::Broker(name),
+        BROKER_LOGGER => ConfigResource::BrokerLogger(name),
+        CLIENT_METRICS => ConfigResource::ClientMetrics(name),
+        GROUP => ConfigResource::Group(name),
         kind => ConfigResource::Other { kind, name },
     }
 }
@@ -55,6 +60,9 @@ pub(super) fn resource_parts(resource: ConfigResource) -> (i8, Str) {
     match resource {
         ConfigResource::Topic(name) => (TOPIC, Str::from(name)),
         ConfigResource::Broker(name) => (BROKER, Str::from(name)),
+        ConfigResource::BrokerLogger(name) => (BROKER_LOGGER, Str::from(name)),
+        ConfigResource::ClientMetrics(name) => (CLIENT_METRICS, Str::from(name)),
+        ConfigResource::Group(name) => (GROUP, Str::from(name)),
         ConfigResource::Other { kind, name } => (kind, Str::from(name)),
     }
 }
@@ -63,6 +71,8 @@ pub(super) fn resource_parts(resource: ConfigResource) -> (i8, Str) {
 pub(super) fn source_number(source: ConfigSource) -> i8 {
     match source {
         ConfigSource::Topic => 1,
+        ConfigSource::DynamicBroker => 2,
+        ConfigSource::DynamicDefault => 3,
         ConfigSource::StaticBroker => 4,
         ConfigSource::Default => 5,
     }
@@ -92,7 +102,7 @@ fn answer(described: DescribedConfigs, detail: Detail) -> DescribeConfigsResult 
     let (resource_type, resource_name) = resource_parts(described.resource);
     DescribeConfigsResult {
         error_code: code_of(&described.result),
-        error_message: message_of(&described.result),
+        error_message: message_of(&described.result).or(Some(Str::default())),
         resource_type,
         resource_name,
         configs: described
@@ -132,5 +142,10 @@ fn synonym(synonym: ConfigSynonym) -> DescribeConfigsSynonym {
     }
 }
 
+/// The types that have configs.
+pub(super) const KINDS: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;

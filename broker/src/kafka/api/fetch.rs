@@ -4,38 +4,38 @@
 //!
 //! - Waits up to max_wait_ms for min_bytes; wakes on append to any asked partition.
 //! - Returns whole batches; the first may exceed max_bytes so that progress is made.
-//! - There are no fetch sessions: a full fetch is answered with session id 0, an incremental one
-//!   with error 70, upon which clients go back to full fetches.
+//! - Within a session only what the reader does not know yet is answered; an unknown session is
+//!   error 70, an epoch that does not follow 71, and another way of naming topics 106.
 //! - Topics by id from v13 on.
 
-use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::{Records, Str, Uuid};
 use highwater_proto::kafka::messages::fetch::{
-    FetchEpochEndOffset, FetchPartition as WirePartition, FetchPartitionResponse, FetchRequest,
-    FetchResponse, FetchTopic, FetchTopicResponse,
+    FetchEpochEndOffset, FetchForgottenTopic, FetchPartition as WirePartition,
+    FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic, FetchTopicResponse,
 };
 
 use super::Call;
 use crate::error::FetchError;
 use crate::ids::{TopicId, TopicRef};
 use crate::kafka::errors::WireError;
-use crate::service::fetch::{FetchCall, FetchPartition, Fetched, FetchedPartition, Isolation};
+use crate::service::fetch::{
+    FetchCall, FetchPartition, Fetched, FetchedPartition, Isolation, Naming, SessionStep,
+};
 use highwater_log::types::Offset;
 
 pub(in crate::kafka) async fn handle(call: Call<'_>, request: FetchRequest) -> FetchResponse {
-    if request.session_epoch > 0 {
-        return FetchResponse {
-            error_code: ErrorCode::FetchSessionIdNotFound.code(),
-            ..FetchResponse::default()
-        };
-    }
     let by_id = call.version >= BY_ID_SINCE;
-    let sizes = request
-        .topics
-        .iter()
-        .map(|t| (t.name.clone(), t.topic_id, t.partitions.len()));
-    let sizes: Vec<(Str, Uuid, usize)> = sizes.collect();
-    let fetched = call.service.fetch(FetchCall {
+    let step = SessionStep {
+        session_id: request.session_id,
+        epoch: request.session_epoch,
+        naming: if by_id { Naming::Ids } else { Naming::Names },
+        forgotten: request
+            .forgotten_topics
+            .into_iter()
+            .flat_map(|topic| forgotten(topic, by_id))
+            .collect(),
+    };
+    let asked = FetchCall {
         max_wait_ms: request.max_wait_ms,
         min_bytes: request.min_bytes,
         max_bytes: request.max_bytes,
@@ -45,22 +45,17 @@ pub(in crate::kafka) async fn handle(call: Call<'_>, request: FetchRequest) -> F
             .into_iter()
             .flat_map(|topic| partitions(topic, by_id))
             .collect(),
-    });
-    let mut fetched = fetched.await.into_iter();
-    let topics = sizes
-        .into_iter()
-        .map(|(name, topic_id, count)| FetchTopicResponse {
-            name,
-            topic_id,
-            partitions: fetched
-                .by_ref()
-                .take(count)
-                .map(partition_response)
-                .collect(),
-        });
-    FetchResponse {
-        topics: topics.collect(),
-        ..FetchResponse::default()
+    };
+    match call.service.fetch_in_session(step, asked).await {
+        Ok(fetched) => FetchResponse {
+            session_id: fetched.session_id,
+            topics: topics(fetched.partitions),
+            ..FetchResponse::default()
+        },
+        Err(error) => FetchResponse {
+            error_code: error.error_code().code(),
+            ..FetchResponse::default()
+        },
     }
 }
 
@@ -74,11 +69,7 @@ pub(super) fn isolation(level: i8) -> Isolation {
 }
 
 fn partitions(topic: FetchTopic, by_id: bool) -> impl Iterator<Item = FetchPartition> {
-    let name = if by_id {
-        TopicRef::Id(TopicId(topic.topic_id.0))
-    } else {
-        TopicRef::Name(topic.name.into())
-    };
+    let name = topic_ref(topic.name, topic.topic_id, by_id);
     topic
         .partitions
         .into_iter()
@@ -90,6 +81,44 @@ fn partitions(topic: FetchTopic, by_id: bool) -> impl Iterator<Item = FetchParti
             fetch_offset: Offset(asked.fetch_offset),
             max_bytes: asked.max_bytes,
         })
+}
+
+fn forgotten(topic: FetchForgottenTopic, by_id: bool) -> impl Iterator<Item = (TopicRef, i32)> {
+    let name = topic_ref(topic.name, topic.topic_id, by_id);
+    let partitions = topic.partitions.into_iter();
+    partitions.map(move |partition| (name.clone(), partition))
+}
+
+fn topic_ref(name: Str, id: Uuid, by_id: bool) -> TopicRef {
+    if by_id {
+        TopicRef::Id(TopicId(id.0))
+    } else {
+        TopicRef::Name(name.into())
+    }
+}
+
+/// The order is kept: a session may have other topics between two partitions of one.
+fn topics(fetched: Vec<FetchedPartition>) -> Vec<FetchTopicResponse> {
+    let mut topics: Vec<FetchTopicResponse> = Vec::new();
+    let mut last = None;
+    for one in fetched {
+        if last.as_ref() != Some(&one.topic) {
+            last = Some(one.topic.clone());
+            let (name, topic_id) = match &one.topic {
+                TopicRef::Name(name) => (Str::from(name.clone()), Uuid::NIL),
+                TopicRef::Id(id) => (Str::default(), Uuid(id.0)),
+            };
+            topics.push(FetchTopicResponse {
+                name,
+                topic_id,
+                partitions: Vec::new(),
+            });
+        }
+        if let Some(topic) = topics.last_mut() {
+            topic.partitions.push(partition_response(one));
+        }
+    }
+    topics
 }
 
 fn partition_response(fetched: FetchedPartition) -> FetchPartitionResponse {
@@ -117,10 +146,16 @@ fn found_response(index: i32, found: Fetched) -> FetchPartitionResponse {
 }
 
 fn refused_response(index: i32, error: &FetchError) -> FetchPartitionResponse {
+    let is_unknown = matches!(
+        error,
+        FetchError::UnknownTopicOrPartition | FetchError::UnknownTopicId
+    );
     FetchPartitionResponse {
         index,
         error_code: error.error_code().code(),
         high_watermark: NONE,
+        // As in Kafka: none of what is not there, null for other errors.
+        aborted_transactions: is_unknown.then(Vec::new),
         ..FetchPartitionResponse::default()
     }
 }

@@ -15,7 +15,9 @@ use highwater_proto::kafka::messages::incremental_alter_configs::{
 use super::Call;
 use super::describe_configs::{resource, resource_parts};
 use crate::kafka::errors::{code_of, message_of};
-use crate::service::configs::{AlterConfigs, AlteredConfigs, ConfigChange, ConfigOperation};
+use crate::service::configs::{
+    AlterConfigs, AlterFrom, AlteredConfigs, ConfigChange, ConfigOperation,
+};
 
 pub(in crate::kafka) async fn handle(
     call: Call<'_>,
@@ -44,6 +46,7 @@ fn alter(asked: AlterConfigsResource) -> Result<AlterConfigs, AlterConfigsResult
     match changes {
         Some(changes) => Ok(AlterConfigs {
             resource: resource(asked.resource_type, asked.resource_name),
+            from: AlterFrom::Current,
             changes,
         }),
         None => Err(AlterConfigsResult {

@@ -5,6 +5,7 @@
 //! - -1 latest, -2 earliest, -3 largest timestamp (v7), -4 earliest local (v8), -5 latest tiered
 //!   (v9); other negative timestamps, and these in older versions: error 35.
 //! - A time gives the first record that is not older, with its own timestamp; -1 if there is none.
+//! - A partition that is named twice is error 42.
 //! - v0 answers with a list, descending: the end and the start of the log, if two are asked for.
 
 use highwater_proto::code::ErrorCode;
@@ -16,21 +17,28 @@ use highwater_proto::kafka::messages::list_offsets::{
 
 use super::Call;
 use super::fetch::isolation;
-use crate::error::OffsetsError;
 use crate::kafka::errors::WireError;
 use crate::service::fetch::Isolation;
-use crate::service::offsets::{ListOffsetsPartition, ListedOffset, OffsetAt};
+use crate::service::offsets::{ListOffsetsPartition, ListedOffset, ListedPartition, OffsetAt};
 
 pub(in crate::kafka) async fn handle(
     call: Call<'_>,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let isolation = isolation(request.isolation_level);
+    let asked = request.topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.filter_map(|asked| lookup(call.version, &topic.name, asked))
+    });
+    let listed = call.service.list_offsets(isolation, asked.collect()).await;
+    let mut listed = listed.into_iter();
     let mut topics = Vec::with_capacity(request.topics.len());
     for ListOffsetsTopic { name, partitions } in request.topics {
         let mut answers = Vec::with_capacity(partitions.len());
         for asked in &partitions {
-            answers.push(answer(call, isolation, &name, asked).await);
+            let at = offset_at(call.version, asked.timestamp);
+            let found = at.and_then(|_| listed.next());
+            answers.push(answer(call, isolation, &name, asked, found).await);
         }
         topics.push(ListOffsetsTopicResponse {
             name,
@@ -43,33 +51,41 @@ pub(in crate::kafka) async fn handle(
     }
 }
 
+/// What is to be looked up, if this version can ask for it.
+fn lookup(version: i16, topic: &Str, asked: &WirePartition) -> Option<ListOffsetsPartition> {
+    Some(ListOffsetsPartition {
+        topic: topic.as_str().to_owned(),
+        partition: asked.index,
+        current_leader_epoch: asked.current_leader_epoch,
+        at: offset_at(version, asked.timestamp)?,
+    })
+}
+
 async fn answer(
     call: Call<'_>,
     isolation: Isolation,
     topic: &Str,
     asked: &WirePartition,
+    found: Option<ListedPartition>,
 ) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse {
         index: asked.index,
         ..ListOffsetsPartitionResponse::default()
     };
-    let Some(at) = offset_at(call.version, asked.timestamp) else {
-        let error_code = ErrorCode::UnsupportedVersion.code();
-        return ListOffsetsPartitionResponse {
-            error_code,
+    match found.map(|found| found.result) {
+        None => ListOffsetsPartitionResponse {
+            error_code: ErrorCode::UnsupportedVersion.code(),
             ..response
-        };
-    };
-    match look_up(call, isolation, topic, asked, at).await {
-        Err(error) => ListOffsetsPartitionResponse {
+        },
+        Some(Err(error)) => ListOffsetsPartitionResponse {
             error_code: error.error_code().code(),
             ..response
         },
-        Ok(found) if call.version == OLD_STYLE => ListOffsetsPartitionResponse {
+        Some(Ok(found)) if call.version == OLD_STYLE => ListOffsetsPartitionResponse {
             old_style_offsets: old_style(call, isolation, topic, asked, found).await,
             ..response
         },
-        Ok(found) => ListOffsetsPartitionResponse {
+        Some(Ok(found)) => ListOffsetsPartitionResponse {
             timestamp: found.timestamp_ms,
             offset: found.offset.0,
             leader_epoch: if call.version >= EPOCH_SINCE {
@@ -82,25 +98,6 @@ async fn answer(
     }
 }
 
-async fn look_up(
-    call: Call<'_>,
-    isolation: Isolation,
-    topic: &Str,
-    asked: &WirePartition,
-    at: OffsetAt,
-) -> Result<ListedOffset, OffsetsError> {
-    let asked = ListOffsetsPartition {
-        topic: topic.as_str().to_owned(),
-        partition: asked.index,
-        current_leader_epoch: asked.current_leader_epoch,
-        at,
-    };
-    let mut listed = call.service.list_offsets(isolation, vec![asked]).await;
-    listed
-        .pop()
-        .map_or(Ok(ListedOffset::NONE), |one| one.result)
-}
-
 /// Offsets from the newest to the oldest. What cannot be found is left out.
 async fn old_style(
     call: Call<'_>,
@@ -111,8 +108,15 @@ async fn old_style(
 ) -> Vec<i64> {
     let mut offsets = vec![found.offset.0];
     if asked.timestamp == LATEST {
-        let start = look_up(call, isolation, topic, asked, OffsetAt::Earliest).await;
-        offsets.extend(start.ok().map(|start| start.offset.0));
+        let start = ListOffsetsPartition {
+            topic: topic.as_str().to_owned(),
+            partition: asked.index,
+            current_leader_epoch: NONE,
+            at: OffsetAt::Earliest,
+        };
+        let start = call.service.list_offsets(isolation, vec![start]).await;
+        let starts = start.into_iter().filter_map(|start| start.result.ok());
+        offsets.extend(starts.map(|start| start.offset.0));
         offsets.dedup();
     }
     offsets.retain(|offset| *offset >= 0);

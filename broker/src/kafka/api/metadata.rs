@@ -137,6 +137,6 @@ const AUTO_CREATE_SINCE: i16 = 4;
 /// The first version that can ask for a topic by its id.
 const BY_ID_SINCE: i16 = 12;
 /// Everything that can be done to a topic, as bits: nobody is forbidden anything.
-const TOPIC_OPERATIONS: i32 = 3576;
+pub(super) const TOPIC_OPERATIONS: i32 = 3576;
 /// Everything that can be done to the cluster, as bits.
 pub(super) const CLUSTER_OPERATIONS: i32 = 8096;

@@ -21,12 +21,12 @@ use highwater_proto::clock::Mono;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
-use super::address::Address;
 use super::end::End;
 use super::gate::Admission;
 use super::lane::Lane;
 use super::server::{Phase, Server};
 use super::session::{Peer, Session};
+use crate::sockets::Address;
 use reader::Reader;
 use writer::Writer;
 
@@ -39,6 +39,7 @@ pub(super) async fn serve(
     admission: Admission,
 ) {
     let _counted = server.sessions.one();
+    let _ended = Ended(&server);
     let _admission = admission;
     let Ok(local) = stream.local_addr() else {
         return;
@@ -65,8 +66,10 @@ async fn run(server: &Server, stream: &TcpStream, session: &Session) -> End {
     let reading = Reader::new(server, stream, session, &activity).run(jobs);
     let mut closing = server.service.closing();
     let end = tokio::select! {
-        end = &mut answering => return end.err().unwrap_or(End::Closed),
+        // What was read is executed in the same turn.
+        biased;
         end = reading => end,
+        end = &mut answering => return end.err().unwrap_or(End::Closed),
         () = closing.begun() => End::Closing,
     };
     // The reader is gone, and with it the way in: the lane ends when it has answered.
@@ -78,6 +81,15 @@ async fn run(server: &Server, stream: &TcpStream, session: &Session) -> End {
         // A client that is gone does not take its answers, which is no news.
         Err(End::Failed(_)) => end,
         Err(other) => other,
+    }
+}
+
+/// Counts the end of a connection, however it comes.
+struct Ended<'a>(&'a Server);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.service.metrics().closed_connections.increment();
     }
 }
 

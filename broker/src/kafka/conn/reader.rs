@@ -96,6 +96,8 @@ impl<'a> Reader<'a> {
         let held = self.hold(size).await?;
         self.fill(SIZE_BYTES + size).await?;
         self.last_bytes = SIZE_BYTES + size;
+        let received = &self.server.service.metrics().received_bytes;
+        received.add(self.last_bytes as u64);
         self.buffer.advance(SIZE_BYTES);
         Ok((self.buffer.split_to(size).freeze(), held))
     }
@@ -123,6 +125,8 @@ impl<'a> Reader<'a> {
         let (header, body) = open_request(frame).map_err(End::Header)?;
         self.session.set_client_id(header.client_id.as_ref());
         let version = header.version;
+        // When its first byte came, or, if it was sent ahead, when the one before it was answered.
+        let at = self.activity.last();
         let ticket = |version| Ticket {
             correlation_id: header.correlation_id,
             version,
@@ -132,6 +136,7 @@ impl<'a> Reader<'a> {
             Ok(request) => Ok(Job {
                 tag: ticket(version),
                 version,
+                at,
                 work: Work::Execute(request),
             }),
             Err(RequestError::UnsupportedVersion {
@@ -142,6 +147,7 @@ impl<'a> Reader<'a> {
                 Ok(Job {
                     tag: ticket(OLDEST),
                     version,
+                    at,
                     work,
                 })
             }

@@ -11,6 +11,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use highwater_proto::clock::Mono;
 use highwater_proto::kafka::Response;
 use tokio::net::TcpStream;
 
@@ -28,6 +29,8 @@ pub(super) struct Writer<'a> {
     activity: &'a Activity,
     timer: Timer,
     stall_max: Duration,
+    /// When the last answer was put.
+    put_at: Mono,
     parts: VecDeque<Bytes>,
     /// Requests whose answers stand in `parts`.
     tickets: Vec<Ticket>,
@@ -41,6 +44,7 @@ impl<'a> Writer<'a> {
             stream,
             activity,
             timer: Timer::new(server.service.clock()),
+            put_at: activity.last(),
             stall_max: Duration::from_millis(stall_max),
             parts: VecDeque::new(),
             tickets: Vec::new(),
@@ -69,7 +73,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn write_all(&mut self) -> Result<(), End> {
-        let mut moved_at = self.timer.now();
+        let mut moved_at = self.put_at;
         while !self.parts.is_empty() {
             match self.write_some() {
                 Ok(()) => moved_at = self.timer.now(),
@@ -95,17 +99,28 @@ impl<'a> Writer<'a> {
 impl Outlet for Writer<'_> {
     type Tag = Ticket;
 
+    /// It is the reader that learns of it, for all of them at once.
+    async fn abandoned(_: &mut Ticket) {
+        std::future::pending().await
+    }
+
     fn put(
         &mut self,
+        now: Mono,
         ticket: Ticket,
         answer: Result<Option<Response>, Refusal>,
     ) -> Result<(), End> {
+        self.put_at = now;
         if let Some(response) = answer? {
             let frame = response.encode_frame(ticket.version, ticket.correlation_id)?;
+            self.server
+                .service
+                .metrics()
+                .sent_bytes
+                .add(frame.len() as u64);
             self.parts.extend(frame.into_parts());
             self.tickets.push(ticket);
         }
-        self.server.service.metrics().requests.increment();
         Ok(())
     }
 

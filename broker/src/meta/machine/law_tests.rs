@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::tests::{NOW, id, machine, topic};
 use super::*;
-use crate::meta::{ConfigChange, ConfigOperation};
+use crate::meta::{AlterFrom, ConfigChange, ConfigOperation};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -14,6 +14,8 @@ enum Step {
     Forget,
     Grow(u8, i32),
     Alter(u8, i64),
+    /// On this broker (0), every broker (1) or a broker of another number; 0 takes it back.
+    AlterBroker(u8, &'static str, i64),
     TakeIds,
 }
 
@@ -29,6 +31,12 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Forget),
         (0_u8..5, 1..9_i32).prop_map(|(name, total)| Step::Grow(name, total)),
         (0_u8..5, 1..9_i64).prop_map(|(name, ms)| Step::Alter(name, ms)),
+        (
+            0_u8..3,
+            prop::sample::select(vec!["log.retention.ms", "num.io.threads"]),
+            0..4_i64
+        )
+            .prop_map(|(broker, name, value)| Step::AlterBroker(broker, name, value)),
         Just(Step::TakeIds),
     ]
 }
@@ -68,7 +76,22 @@ fn decide(machine: &MetaMachine, step: &Step, fresh: u8) -> Vec<MetaRecord> {
                 name: "retention.ms".to_owned(),
                 operation,
             };
-            machine.alter_configs(&name(number), &[change]).records
+            machine
+                .alter_configs(&name(number), AlterFrom::Current, &[change])
+                .records
+        }
+        Step::AlterBroker(broker, name, value) => {
+            let node_id = [Some(machine.config.node_id), None, Some(77)][usize::from(*broker)];
+            let operation = match value {
+                0 => ConfigOperation::Delete,
+                value => ConfigOperation::Set(value.to_string()),
+            };
+            let name = (*name).to_owned();
+            let change = ConfigChange { name, operation };
+            let from = AlterFrom::Current;
+            machine
+                .alter_broker_configs(node_id, from, &[change])
+                .records
         }
         Step::TakeIds => machine.take_producer_ids(1000).records,
     }
@@ -101,5 +124,10 @@ proptest! {
         prop_assert_eq!(&replayed.state, &live.state);
         let counted: i32 = live.state.topics.values().map(|topic| topic.partition_count).sum();
         prop_assert_eq!(live.state.partitions_count, usize::try_from(counted).unwrap());
+        let dynamic = live.state.dynamic(live.config.node_id);
+        for topic in live.state.topics.values() {
+            let settings = live.config.topic_settings(dynamic, &topic.configs);
+            prop_assert_eq!(&topic.settings, &settings);
+        }
     }
 }

@@ -4,7 +4,7 @@ use highwater_log::types::LogId;
 use highwater_proto::clock::Wall;
 
 use super::*;
-use crate::meta::{ConfigChange, ConfigOperation};
+use crate::meta::{AlterFrom, ConfigChange, ConfigOperation};
 
 pub(super) const NOW: Wall = Wall(1_700_000_000_000);
 
@@ -71,7 +71,7 @@ fn a_topic_is_created_with_the_defaults() {
     );
     assert_eq!(
         created.configs,
-        BrokerConfig::default().topic_entries(&TopicConfigs::default())
+        machine.layers(&TopicConfigs::default()).entries()
     );
     let topic = machine.state().named("orders").unwrap();
     assert_eq!((topic.created_ms, topic.partition_count), (NOW.0, 3));
@@ -331,7 +331,9 @@ fn alter(machine: &mut MetaMachine, name: &str, operation: ConfigOperation) -> O
         name: name.to_owned(),
         operation,
     };
-    let done = run(machine, |machine| machine.alter_configs("t", &[change]));
+    let done = run(machine, |machine| {
+        machine.alter_configs("t", AlterFrom::Current, &[change])
+    });
     done.err().map(|error| error.to_string())
 }
 
@@ -403,13 +405,20 @@ fn of_the_changes_of_a_call_all_are_made_or_none() {
     };
     for second in [set("retention.ms", "2"), set("flush.ms", "never")] {
         let changes = [set("retention.ms", "1"), second];
-        assert!(run(&mut machine, |machine| machine.alter_configs("t", &changes)).is_err());
+        assert!(
+            run(&mut machine, |machine| machine.alter_configs(
+                "t",
+                AlterFrom::Current,
+                &changes
+            ))
+            .is_err()
+        );
         assert_eq!(
             machine.state().named("t").unwrap().configs,
             TopicConfigs::default()
         );
     }
-    let nothing = machine.alter_configs("t", &[]);
+    let nothing = machine.alter_configs("t", AlterFrom::Current, &[]);
     assert!(
         nothing.records.is_empty(),
         "what changes nothing writes nothing"

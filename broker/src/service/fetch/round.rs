@@ -19,6 +19,8 @@ pub(super) struct Round {
     pub(super) partitions: Vec<FetchedPartition>,
     /// The bytes of all records.
     pub(super) bytes: usize,
+    /// How many records stand in them from the asked offsets on.
+    pub(super) records: u64,
     /// Something must be told at once: an error, or a diverging epoch.
     is_urgent: bool,
 }
@@ -29,6 +31,7 @@ impl Round {
         let mut round = Self {
             partitions: Vec::new(),
             bytes: 0,
+            records: 0,
             is_urgent: false,
         };
         let bytes_max = bytes_max(service, call);
@@ -42,7 +45,11 @@ impl Round {
             };
             let result = service
                 .fetch_target(asked)
-                .and_then(|partition| read_partition(&partition, asked, left, minimum));
+                .and_then(|partition| read_partition(&partition, asked, left, minimum))
+                .map(|(fetched, count)| {
+                    round.records += count;
+                    fetched
+                });
             match &result {
                 Ok(fetched) => {
                     round.bytes += fetched.records_bytes();
@@ -102,7 +109,7 @@ fn read_partition(
     asked: &FetchPartition,
     left: usize,
     minimum: Minimum,
-) -> Result<Fetched, FetchError> {
+) -> Result<(Fetched, u64), FetchError> {
     // The marks are taken before the read: what they promise is there.
     let mut fetched = Fetched {
         high_watermark: partition.high_watermark(),
@@ -112,7 +119,7 @@ fn read_partition(
         records: Vec::new(),
     };
     if fetched.diverging.is_some() {
-        return Ok(fetched);
+        return Ok((fetched, 0));
     }
     let (offset, start, end) = (asked.fetch_offset, partition.start(), partition.end());
     if offset < start || offset > end {
@@ -122,12 +129,16 @@ fn read_partition(
             end,
         });
     }
+    let mut count = 0;
     let bytes_max = usize::try_from(asked.max_bytes).unwrap_or(0).min(left);
-    if bytes_max > 0 || minimum == Minimum::OneBatch {
-        let slice = partition.read(offset, bytes_max, minimum)?;
-        fetched.records = slice.map_or_else(Vec::new, |slice| slice.parts);
+    if (bytes_max > 0 || minimum == Minimum::OneBatch)
+        && let Some(slice) = partition.read(offset, bytes_max, minimum)?
+    {
+        let first = slice.first_offset.max(offset);
+        count = u64::try_from(slice.next_offset.0 - first.0).unwrap_or(0);
+        fetched.records = slice.parts;
     }
-    Ok(fetched)
+    Ok((fetched, count))
 }
 
 /// Where the reader's last epoch ended, if that is below what it has read.

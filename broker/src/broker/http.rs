@@ -1,0 +1,56 @@
+//! The HTTP listener of a broker: how it is asked for.
+//!
+//! Floor 6 of broker, behind the feature `http`.
+
+use super::{Broker, Builder};
+use crate::error::BrokerError;
+use crate::sockets::Address;
+
+impl Broker {
+    /// Serves health and metrics over HTTP at `HOST:PORT`, for example `127.0.0.1:0` for a free
+    /// port; gives the address at which they are reached. There are
+    /// - `/health/live`: the process answers;
+    /// - `/health/ready`: 200, or 503 and why nothing can be stored;
+    /// - `/metrics`: the text format of Prometheus.
+    ///
+    /// Whoever connects may read the names of topics and groups.
+    ///
+    /// # Errors
+    /// The text is no address, it cannot be listened on, or the broker is shut down.
+    ///
+    /// ```
+    /// use highwater_broker::Broker;
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let address = broker.listen_http("127.0.0.1:0")?;
+    /// assert_ne!(address.port, 0);
+    /// # Ok::<(), highwater_broker::error::BrokerError>(())
+    /// ```
+    pub fn listen_http(&self, address: &str) -> Result<Address, BrokerError> {
+        self.parts.http.listen(&address.parse()?)
+    }
+
+    /// Where HTTP is served, in the order in which it was asked for.
+    #[must_use]
+    pub fn http_addresses(&self) -> Vec<Address> {
+        self.parts.http.addresses().clone()
+    }
+}
+
+impl Builder {
+    /// Serves health and metrics over HTTP once the broker is started, as
+    /// [`Broker::listen_http`] does.
+    ///
+    /// ```
+    /// use highwater_broker::Broker;
+    ///
+    /// let broker = Broker::builder().listen_http("127.0.0.1:0".parse()?).start()?;
+    /// assert_eq!(broker.http_addresses().len(), 1);
+    /// # Ok::<(), highwater_broker::error::BrokerError>(())
+    /// ```
+    #[must_use]
+    pub fn listen_http(mut self, address: Address) -> Self {
+        self.http.push(address);
+        self
+    }
+}

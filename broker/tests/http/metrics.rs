@@ -1,0 +1,268 @@
+//! Metrics: what is counted, and what is looked up.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use highwater_broker::service::groups::OffsetToCommit;
+use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
+use highwater_proto::kafka::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use highwater_proto::kafka::messages::heartbeat::HeartbeatRequest;
+use highwater_proto::kafka::messages::metadata::{MetadataRequest, MetadataTopic};
+use highwater_proto::kafka::{ApiRequest, Request, Response};
+
+use crate::format::Scrape;
+use crate::get::get;
+use crate::kit::{Rig, START, batch, batch_of};
+use crate::member::commit_all;
+
+/// A broker with HTTP.
+struct Scraped {
+    rig: Rig,
+    address: highwater_broker::Address,
+}
+
+impl Scraped {
+    fn new() -> Self {
+        let rig = Rig::new();
+        let address = rig.broker.listen_http("127.0.0.1:0").unwrap();
+        Self { rig, address }
+    }
+
+    fn scrape(&self) -> Scrape {
+        let answer = get(&self.address, "/metrics");
+        assert_eq!(answer.status, 200);
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        assert_eq!(answer.content_type, content_type);
+        Scrape::parse(&answer.body)
+    }
+
+    async fn ask<R: ApiRequest>(&self, version: i16, request: R) -> Response {
+        let answer = self
+            .rig
+            .broker
+            .exchange()
+            .send(version, request.into_request())
+            .await;
+        answer.unwrap().unwrap()
+    }
+}
+
+#[test]
+fn a_fresh_broker_tells_zeros_and_its_version() {
+    let broker = Scraped::new();
+    let scrape = broker.scrape();
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    assert_eq!(scrape.value("highwater_build_info", &version), Some(1.0));
+    for name in [
+        "highwater_poisoned",
+        "highwater_produced_bytes_total",
+        "highwater_connections",
+        "highwater_partitions",
+        "highwater_partitions_left_out",
+        "highwater_groups_left_out",
+        "kafka_server_replicamanager_underreplicatedpartitions",
+        "kafka_server_replicamanager_isrshrinks_total",
+        "kafka_server_replicamanager_isrexpands_total",
+        "kafka_controller_kafkacontroller_offlinepartitionscount",
+    ] {
+        assert_eq!(scrape.value(name, &[]), Some(0.0), "{name}");
+    }
+    let requests = scrape.all("highwater_request_duration_seconds_count");
+    assert_eq!(requests.count(), 0);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_api_with_their_errors() {
+    let broker = Scraped::new();
+    broker.ask(0, ApiVersionsRequest::default()).await;
+    let topics = ["a", "b"].map(|name| MetadataTopic {
+        name: Some(name.into()),
+        ..MetadataTopic::default()
+    });
+    let metadata = MetadataRequest {
+        topics: Some(topics.to_vec()),
+        allow_auto_topic_creation: false,
+        ..MetadataRequest::default()
+    };
+    broker.ask(9, metadata.clone()).await;
+    broker.ask(9, metadata).await;
+    let heartbeat = HeartbeatRequest {
+        group_id: "nobody".into(),
+        member_id: "nobody".into(),
+        generation_id: 1,
+        ..HeartbeatRequest::default()
+    };
+    broker.ask(3, heartbeat).await;
+
+    let scrape = broker.scrape();
+    let count = |api| scrape.value("highwater_request_duration_seconds_count", &[("api", api)]);
+    assert_eq!(count("ApiVersions"), Some(1.0));
+    assert_eq!(count("Metadata"), Some(2.0));
+    assert_eq!(count("Heartbeat"), Some(1.0));
+    assert_eq!(count("Fetch"), None);
+    let errors = |api, error| {
+        let labels = [("api", api), ("error", error)];
+        scrape.value("highwater_request_errors_total", &labels)
+    };
+    let unknown = errors("Metadata", "UNKNOWN_TOPIC_OR_PARTITION");
+    assert_eq!(unknown, Some(4.0), "one for each topic that was named");
+    assert_eq!(errors("Heartbeat", "UNKNOWN_MEMBER_ID"), Some(1.0));
+    assert_eq!(scrape.all("highwater_request_errors_total").count(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_counted_with_its_wait() {
+    let broker = Scraped::new();
+    let rig = &broker.rig;
+    rig.topic("t", 1, &[]).await;
+    let partitions = vec![FetchPartition {
+        max_bytes: 1000,
+        ..FetchPartition::default()
+    }];
+    let topics = vec![FetchTopic {
+        name: "t".into(),
+        partitions,
+        ..FetchTopic::default()
+    }];
+    let fetch = FetchRequest {
+        max_wait_ms: 250,
+        min_bytes: 1,
+        topics,
+        ..FetchRequest::default()
+    };
+    let waiting = broker.rig.broker.exchange().send(4, fetch.into());
+    rig.until_parked(1).await;
+    rig.advance_ms(250);
+    waiting.await.unwrap();
+    let scrape = broker.scrape();
+    let buckets = |le| {
+        let labels = [("api", "Fetch"), ("le", le)];
+        scrape.value("highwater_request_duration_seconds_bucket", &labels)
+    };
+    assert_eq!((buckets("0.1"), buckets("0.25")), (Some(0.0), Some(1.0)));
+    let sum = scrape.value(
+        "highwater_request_duration_seconds_sum",
+        &[("api", "Fetch")],
+    );
+    assert_eq!(sum, Some(0.25));
+    assert_eq!(
+        scrape.value("highwater_fetches_parked_total", &[]),
+        Some(1.0)
+    );
+}
+
+#[tokio::test]
+async fn what_comes_over_connections_is_counted() {
+    let broker = Scraped::new();
+    let kafka = broker.rig.broker.listen_kafka("127.0.0.1:0").unwrap();
+    let mut stream = TcpStream::connect((kafka.host.as_str(), kafka.port)).unwrap();
+    let frame = Request::from(ApiVersionsRequest::default())
+        .encode_frame(0, 1, None)
+        .unwrap()
+        .into_bytes();
+    stream.write_all(&frame).unwrap();
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut answer).unwrap();
+
+    let scrape = broker.scrape();
+    let value = |name| scrape.value(name, &[]).unwrap();
+    assert_eq!(value("highwater_connections"), 1.0);
+    assert_eq!(value("highwater_connections_accepted_total"), 1.0);
+    assert_eq!(value("highwater_received_bytes_total"), frame.len() as f64);
+    let sent = (size.len() + answer.len()) as f64;
+    assert_eq!(value("highwater_sent_bytes_total"), sent);
+
+    // The end of a client, and one whose bytes are nonsense.
+    drop(stream);
+    let mut stream = TcpStream::connect((kafka.host.as_str(), kafka.port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    while stream.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+    let metrics = broker.rig.service.metrics();
+    crate::kit::until(|| metrics.closed_connections.value() == 2).await;
+    let scrape = broker.scrape();
+    assert_eq!(scrape.value("highwater_connections", &[]), Some(0.0));
+    let refused = scrape.value("highwater_connections_refused_total", &[]);
+    assert_eq!(refused, Some(1.0));
+}
+
+#[tokio::test]
+async fn records_and_logs_are_told() {
+    let broker = Scraped::new();
+    let rig = &broker.rig;
+    rig.topic("t", 2, &[]).await;
+    let first = batch(&["a", "b", "c"]);
+    rig.produce("t", first.clone()).await.unwrap();
+    rig.produce("t", batch(&["d"])).await.unwrap();
+    rig.fetch("t", 1).await.unwrap();
+
+    let scrape = broker.scrape();
+    let value = |name| scrape.value(name, &[]).unwrap();
+    assert_eq!(value("highwater_produced_batches_total"), 2.0);
+    assert_eq!(value("highwater_produced_records_total"), 4.0);
+    let bytes = value("highwater_produced_bytes_total");
+    assert!(bytes > first.len() as f64);
+    assert_eq!(value("highwater_fetches_total"), 1.0);
+    assert_eq!(value("highwater_fetched_records_total"), 3.0, "from 1 on");
+    assert_eq!(value("highwater_fetched_bytes_total"), bytes);
+    assert_eq!(value("highwater_partitions"), 2.0);
+    let of = |name, partition| scrape.value(name, &[("topic", "t"), ("partition", partition)]);
+    assert_eq!(of("highwater_log_start_offset", "0"), Some(0.0));
+    assert_eq!(of("highwater_log_end_offset", "0"), Some(4.0));
+    assert_eq!(of("highwater_log_size_bytes", "0"), Some(bytes));
+    assert_eq!(of("highwater_log_end_offset", "1"), Some(0.0));
+}
+
+/// A group that nobody is in, with a name that must be escaped.
+#[tokio::test]
+async fn the_lag_of_a_group_is_told_in_records_and_in_seconds() {
+    let broker = Scraped::new();
+    let rig = &broker.rig;
+    rig.topic("t", 1, &[]).await;
+    let times = [0, 1000, 2000].map(|ms| (START.0 + ms, None, "x"));
+    let codec = highwater_proto::compress::Codec::None;
+    let batch = batch_of(codec, None, &times);
+    rig.produce("t", batch).await.unwrap();
+    rig.advance_ms(61_500);
+    let group = "g \"\\\n\u{e9}";
+    let lag = |scrape: &Scrape| {
+        let labels = [("group", group), ("topic", "t"), ("partition", "0")];
+        [
+            "highwater_group_committed_offset",
+            "highwater_group_lag_records",
+            "highwater_group_lag_seconds",
+        ]
+        .map(|name| scrape.value(name, &labels))
+    };
+    assert_eq!(lag(&broker.scrape()), [None; 3]);
+    for (offset, records, seconds) in [(1, 2.0, 60.5), (3, 0.0, 0.0)] {
+        let offset = OffsetToCommit {
+            topic: "t".to_owned(),
+            partition: 0,
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+        };
+        let committed = offset.offset as f64;
+        commit_all(&rig.service, group, vec![offset]).await.unwrap();
+        let expected = [committed, records, seconds].map(Some);
+        assert_eq!(lag(&broker.scrape()), expected);
+    }
+    let empty = [("state", "Empty")];
+    let scrape = broker.scrape();
+    assert_eq!(scrape.value("highwater_groups", &empty), Some(1.0));
+}
+
+#[tokio::test]
+async fn an_overview_has_a_limit_and_says_what_it_left_out() {
+    let broker = Scraped::new();
+    broker.rig.topic("b", 2, &[]).await;
+    broker.rig.topic("a", 2, &[]).await;
+    let (told, count) = broker.rig.service.partitions_overview(3);
+    let names: Vec<_> = told
+        .iter()
+        .map(|one| (one.topic.as_str(), one.partition))
+        .collect();
+    assert_eq!((names, count), (vec![("a", 0), ("a", 1), ("b", 0)], 4));
+}
