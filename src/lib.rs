@@ -49,9 +49,11 @@ mod embed;
 pub use embed::EmbeddedClient;
 pub use highwater_broker::{Broker, Builder, KafkaListener};
 pub use highwater_client::{
-    Acks, Admin, Client, ClientError, Codec, ConfigChange, ConfigEntry, Consumer, ConsumerConfig,
-    ConsumerRecord, Delivery, ErrorCode, Header, NewTopic, OffsetReset, OffsetSpec, Producer,
-    ProducerConfig, Record, RecordMetadata, StartAt, TopicDescription,
+    Acks, Admin, AssignmentStrategy, Client, ClientError, Codec, CommittedOffset, ConfigChange,
+    ConfigEntry, ConfigSource, Consumer, ConsumerConfig, ConsumerRecord, Delivery, ErrorCode,
+    GroupDescription, GroupListing, GroupMember, GroupMetadata, Header, ListedOffset, NewTopic,
+    OffsetReset, OffsetSpec, Producer, ProducerConfig, Record, RecordMetadata, StartAt,
+    TopicDescription,
 };
 
 /// The broker's own crate: its settings, its clocks, every operation in domain words.

@@ -7,7 +7,10 @@
 //!   dials again.
 //! - What the cluster said is kept until a call proves it wrong.
 
+mod coordinator;
+
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,13 +18,15 @@ use highwater_proto::clock::Clock;
 use highwater_proto::cursor::Str;
 use highwater_proto::exchange::{Exchange, call};
 use highwater_proto::kafka::messages::metadata::{
-    MetadataRequest, MetadataResponse, MetadataTopic, MetadataTopicResponse,
+    MetadataBroker, MetadataRequest, MetadataResponse, MetadataTopic, MetadataTopicResponse,
 };
 use highwater_proto::kafka::{ApiKey, ApiRequest};
 
 use crate::backoff::Backoff;
 use crate::dial::Dial;
 use crate::error::{ClientError, unknown_partition};
+
+pub(crate) use coordinator::Terms;
 
 /// A broker's session, and the name to forget it by.
 #[derive(Clone, Debug)]
@@ -40,12 +45,29 @@ impl Node {
     pub(crate) fn version_of(&self, key: ApiKey, max: i16) -> Result<i16, ClientError> {
         match self.exchange.versions(key) {
             Some((low, high)) if low <= max => Ok(high.min(max)),
-            _ => Err(ClientError::NotSent(format!(
-                "the broker at {} has no version of {} that this client speaks",
-                self.address,
-                key.name()
-            ))),
+            _ => Err(self.lacks(key)),
         }
+    }
+
+    /// The highest version of an API out of a range that both sides have.
+    pub(crate) fn version_within<R: ApiRequest>(
+        &self,
+        range: RangeInclusive<i16>,
+    ) -> Result<i16, ClientError> {
+        let version = self.version::<R>(*range.end())?;
+        if range.contains(&version) {
+            Ok(version)
+        } else {
+            Err(self.lacks(R::KEY))
+        }
+    }
+
+    fn lacks(&self, key: ApiKey) -> ClientError {
+        ClientError::Unsupported(format!(
+            "the broker at {} has no version of {} that this client speaks",
+            self.address,
+            key.name()
+        ))
     }
 }
 
@@ -61,6 +83,8 @@ struct State {
     addresses: HashMap<i32, Arc<str>>,
     topics: HashMap<String, TopicInfo>,
     sessions: HashMap<Arc<str>, Arc<dyn Exchange>>,
+    /// By group: the address of its coordinator.
+    coordinators: HashMap<String, Arc<str>>,
 }
 
 /// The brokers behind the bootstrap addresses.
@@ -112,6 +136,16 @@ impl Cluster {
         Err(last)
     }
 
+    /// Every broker of the cluster.
+    pub(crate) async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
+        let response = self.metadata(Some(&[]), false).await?;
+        let mut nodes = Vec::with_capacity(response.brokers.len());
+        for broker in &response.brokers {
+            nodes.push(self.session(&address(broker)).await?);
+        }
+        Ok(nodes)
+    }
+
     /// The broker that leads a partition, if that is known and a session with it is open.
     pub(crate) fn open_leader(&self, topic: &str, partition: i32) -> Option<Node> {
         let state = self.lock();
@@ -128,6 +162,29 @@ impl Cluster {
     /// The broker that leads a partition.
     pub(crate) async fn leader(&self, topic: &str, partition: i32) -> Result<Node, ClientError> {
         let info = self.topic(topic).await?;
+        self.leader_in(&info, topic, partition).await
+    }
+
+    /// As [`Self::leader`], of a topic that is not created by being asked for. One try.
+    pub(crate) async fn existing_leader(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Node, ClientError> {
+        let known = self.lock().topics.get(topic).cloned();
+        let info = match known {
+            Some(info) => info,
+            None => self.refresh(topic, false).await?,
+        };
+        self.leader_in(&info, topic, partition).await
+    }
+
+    async fn leader_in(
+        &self,
+        info: &TopicInfo,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Node, ClientError> {
         let index = usize::try_from(partition).ok();
         let leader = index.and_then(|index| info.leaders.get(index)).copied();
         let address = leader.and_then(|leader| self.lock().addresses.get(&leader).cloned());
@@ -146,7 +203,7 @@ impl Cluster {
         let mut tries = TOPIC_TRIES_MAX;
         loop {
             tries -= 1;
-            match self.refresh(topic).await {
+            match self.refresh(topic, true).await {
                 Err(error) if error.is_retriable() && tries > 0 => {
                     let at = self.clock.now().mono.plus(backoff.next_pause());
                     self.clock.sleep_until(at).await;
@@ -226,12 +283,11 @@ impl Cluster {
         }
     }
 
-    async fn refresh(&self, topic: &str) -> Result<TopicInfo, ClientError> {
-        let response = self.metadata(Some(&[topic]), true).await?;
+    async fn refresh(&self, topic: &str, create: bool) -> Result<TopicInfo, ClientError> {
+        let response = self.metadata(Some(&[topic]), create).await?;
         let mut state = self.lock();
         for broker in &response.brokers {
-            let address = format!("{}:{}", broker.host, broker.port);
-            state.addresses.insert(broker.node_id, Arc::from(address));
+            state.addresses.insert(broker.node_id, address(broker));
         }
         let found = response
             .topics
@@ -268,6 +324,10 @@ impl Cluster {
         // The state is a cache: what a panicking thread left behind is at worst outdated.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn address(broker: &MetadataBroker) -> Arc<str> {
+    Arc::from(format!("{}:{}", broker.host, broker.port))
 }
 
 fn leaders(topic: &MetadataTopicResponse) -> Arc<[i32]> {

@@ -133,9 +133,53 @@ pub enum OffsetReset {
     None,
 }
 
+/// How the leader of a group deals out partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AssignmentStrategy {
+    /// `range`: of each topic by itself, every member gets a run of partitions; topics with equally
+    /// many partitions are dealt out alike.
+    Range,
+    /// `roundrobin`: the partitions of all topics by turns.
+    RoundRobin,
+}
+
+impl AssignmentStrategy {
+    /// Kafka's name of it, as members agree on it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+        }
+    }
+}
+
 /// Settings of a consumer.
 #[derive(Clone, Debug)]
 pub struct ConsumerConfig {
+    /// The group whose members share the partitions of what they subscribe to, and whose offsets
+    /// are committed.
+    pub group_id: Option<String>,
+    /// A name for this member that outlives it: one that comes back within the session timeout
+    /// gets its partitions again, without a rebalance.
+    pub group_instance_id: Option<String>,
+    /// After so many milliseconds without a heartbeat the group gives the partitions to others.
+    pub session_timeout_ms: i32,
+    /// The time between two heartbeats, in milliseconds.
+    pub heartbeat_interval_ms: u64,
+    /// A member that does not poll for so many milliseconds leaves; so long the others wait for it
+    /// in a rebalance.
+    pub max_poll_interval_ms: i32,
+    /// How partitions are dealt out, the best first; the group takes one that all members know.
+    /// Kafka's default has `cooperative-sticky` behind `range`, which is not built yet.
+    pub partition_assignment_strategy: Vec<AssignmentStrategy>,
+    /// Whether `poll` commits by itself what earlier calls of it have handed out.
+    pub enable_auto_commit: bool,
+    /// The time between two commits of its own, in milliseconds.
+    pub auto_commit_interval_ms: u64,
+    /// How often the leader of a group looks for partitions that were added, in milliseconds.
+    pub metadata_max_age_ms: u64,
     /// Bytes that the broker waits for before it answers.
     pub fetch_min_bytes: i32,
     /// Bytes that one answer may hold, over all partitions.
@@ -158,9 +202,40 @@ pub struct ConsumerConfig {
     pub retry_backoff_ms: u64,
 }
 
+impl ConsumerConfig {
+    /// The group, if everything that membership depends on can be right.
+    pub(crate) fn group(&self) -> Result<&str, ClientError> {
+        let session = u64::try_from(self.session_timeout_ms).unwrap_or(0);
+        let why = match self.group_id.as_deref() {
+            None | Some("") => "a group is needed: set group.id",
+            Some(_) if self.heartbeat_interval_ms == 0 => {
+                "heartbeat.interval.ms must be at least 1"
+            }
+            Some(_) if self.heartbeat_interval_ms >= session => {
+                "heartbeat.interval.ms must be below session.timeout.ms"
+            }
+            Some(_) if self.max_poll_interval_ms < 1 => "max.poll.interval.ms must be at least 1",
+            Some(_) if self.partition_assignment_strategy.is_empty() => {
+                "partition.assignment.strategy needs at least one strategy"
+            }
+            Some(group) => return Ok(group),
+        };
+        Err(ClientError::Invalid(why.to_owned()))
+    }
+}
+
 impl Default for ConsumerConfig {
     fn default() -> Self {
         Self {
+            group_id: None,
+            group_instance_id: None,
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 3_000,
+            max_poll_interval_ms: 300_000,
+            partition_assignment_strategy: vec![AssignmentStrategy::Range],
+            enable_auto_commit: true,
+            auto_commit_interval_ms: 5_000,
+            metadata_max_age_ms: 300_000,
             fetch_min_bytes: 1,
             fetch_max_bytes: 52_428_800,
             fetch_max_wait_ms: 500,

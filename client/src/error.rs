@@ -36,6 +36,20 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// The group has committed no offset of a partition, and `auto.offset.reset` is none.
+    #[error(
+        "the group has no offset of {topic}-{partition}, and auto.offset.reset is none: seek to a \
+         place, or commit one"
+    )]
+    NoOffset {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// The broker lacks what the call needs.
+    #[error("{0}")]
+    Unsupported(String),
     /// The producer was closed, or the runtime that it sends on has ended.
     #[error("the client is closed")]
     Closed,
@@ -52,7 +66,20 @@ impl ClientError {
         match self {
             Self::NotSent(_) | Self::Unknown(_) => true,
             Self::Broker { code, .. } => code.retriable(),
-            Self::Corrupt { .. } | Self::Closed | Self::Invalid(_) => false,
+            Self::Corrupt { .. }
+            | Self::NoOffset { .. }
+            | Self::Unsupported(_)
+            | Self::Closed
+            | Self::Invalid(_) => false,
+        }
+    }
+
+    /// The broker's code, if it is the broker that refused.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Broker { code, .. } => Some(*code),
+            _ => None,
         }
     }
 
@@ -62,7 +89,8 @@ impl ClientError {
             return Ok(());
         }
         let code = ErrorCode::from_i16(code).unwrap_or(ErrorCode::UnknownServerError);
-        let message = message.unwrap_or_else(|| code.message()).to_owned();
+        let said = message.filter(|message| !message.is_empty());
+        let message = said.unwrap_or_else(|| code.message()).to_owned();
         Err(Self::Broker { code, message })
     }
 }

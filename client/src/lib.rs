@@ -40,10 +40,13 @@ use std::sync::Arc;
 use highwater_proto::clock::Clock;
 use highwater_proto::exchange::Exchange;
 
-pub use admin::{Admin, ConfigChange, ConfigEntry, NewTopic, OffsetSpec, TopicDescription};
+pub use admin::{
+    Admin, CommittedOffset, ConfigChange, ConfigEntry, ConfigSource, GroupDescription,
+    GroupListing, GroupMember, ListedOffset, NewTopic, OffsetSpec, TopicDescription,
+};
 pub use clock::SystemClock;
-pub use config::{Acks, ConsumerConfig, OffsetReset, ProducerConfig};
-pub use consumer::{Consumer, StartAt};
+pub use config::{Acks, AssignmentStrategy, ConsumerConfig, OffsetReset, ProducerConfig};
+pub use consumer::{Consumer, GroupMetadata, StartAt};
 pub use dial::{Dial, InProcess};
 pub use error::ClientError;
 pub use highwater_proto::code::ErrorCode;

@@ -5,13 +5,18 @@
 //! Invariants
 //! - A flag that sets what Kafka has a name for is that name with dashes.
 
+mod group;
+mod topic;
+
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
-use highwater_broker::KafkaListener;
+use highwater_broker::{Address, KafkaListener};
 use highwater_client::{Acks, Codec};
 
 use crate::cli::moment::From;
+pub(crate) use group::{GroupArgs, GroupCommand, ResetArgs};
+pub(crate) use topic::{TopicArgs, TopicCommand};
 
 /// An event log that you embed, with the Kafka wire.
 #[derive(Debug, Parser)]
@@ -35,6 +40,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Create, list, describe, alter or delete topics
     Topic(TopicArgs),
+    /// List, describe, reset or delete consumer groups
+    Group(GroupArgs),
     /// Send each line of the input as a record
     Produce(ProduceArgs),
     /// Print records
@@ -59,6 +66,9 @@ pub(crate) struct ServeArgs {
     /// if it is another one; may be repeated [default: 127.0.0.1:9092]
     #[arg(long, value_name = "[NAME=]HOST:PORT[,advertise=HOST:PORT]")]
     pub(crate) kafka: Vec<KafkaListener>,
+    /// Serve /health/live, /health/ready and /metrics over HTTP here [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) http: Option<Address>,
     /// Listen beyond this machine though anyone who can connect may do anything
     #[arg(long)]
     pub(crate) allow_unauthenticated: bool,
@@ -92,68 +102,6 @@ pub(crate) struct TargetArgs {
     /// No running broker: open this data directory for the time of the command
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct TopicArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-    #[command(subcommand)]
-    pub(crate) command: TopicCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TopicCommand {
-    /// Create a topic
-    Create {
-        /// Its name
-        topic: String,
-        /// How many partitions [default: the broker's num.partitions]
-        #[arg(long, value_name = "N")]
-        partitions: Option<i32>,
-        /// A setting of the topic, such as retention.ms; may be repeated
-        #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-        set: Vec<(String, String)>,
-        /// It is fine if the topic exists
-        #[arg(long)]
-        if_not_exists: bool,
-    },
-    /// List the topics
-    List {
-        /// Those of the broker itself, too
-        #[arg(long)]
-        internal: bool,
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show a topic's partitions and settings
-    Describe {
-        /// Its name
-        topic: String,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Change a topic's settings, or add partitions
-    Alter {
-        /// Its name
-        topic: String,
-        /// Grow to so many partitions; keys move to other partitions
-        #[arg(long, value_name = "N")]
-        partitions: Option<i32>,
-        /// Set a setting; may be repeated
-        #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-        set: Vec<(String, String)>,
-        /// Take a setting back to its default; may be repeated
-        #[arg(long, value_name = "NAME")]
-        unset: Vec<String>,
-    },
-    /// Delete a topic and everything in it
-    Delete {
-        /// Its name
-        topic: String,
-    },
 }
 
 #[derive(Debug, Group)]
@@ -197,8 +145,13 @@ pub(crate) struct ConsumeArgs {
     pub(crate) topic: String,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// As a member of this group: go on behind what it has committed, share the partitions with
+    /// its other members, and commit what was printed
+    #[arg(long, value_name = "GROUP", conflicts_with = "partition")]
+    pub(crate) group: Option<String>,
     /// earliest, latest, an offset, -N (the last N of each partition), a time such as
-    /// 2013-01-01T10:00:00Z, or @ and milliseconds since 1970
+    /// 2013-01-01T10:00:00Z, or @ and milliseconds since 1970. With --group: earliest or latest,
+    /// and only where the group has committed nothing
     #[arg(long, default_value = "earliest", allow_hyphen_values = true)]
     pub(crate) from: From,
     /// End after so many records

@@ -5,6 +5,9 @@
 //! Invariants
 //! - Without `--follow` it ends at the ends of the partitions as they were at its start.
 //! - What was polled is handed over before more is awaited.
+//! - A member of a group commits what it has printed, no more, and leaves however it ends.
+
+mod member;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +30,9 @@ pub(crate) fn run(args: ConsumeArgs) -> Result<(), Failure> {
     args.target
         .clone()
         .run(Missing::Refuse, async |client: Client, signals| {
+            if let Some(group) = &args.group {
+                return member::consume(&client, &args, group, signals).await;
+            }
             let consumed = signals.unless_interrupted(consume(&client, &args)).await;
             match consumed {
                 // There is no other end.

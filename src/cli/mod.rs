@@ -12,6 +12,7 @@ mod consume;
 mod demo;
 mod failure;
 mod files;
+mod group;
 mod intake;
 mod lines;
 mod log;
@@ -21,10 +22,12 @@ mod numbers;
 mod output;
 mod printed;
 mod produce;
+mod scope;
 mod segments;
 mod serve;
 mod settings;
 mod signals;
+mod spans;
 mod table;
 mod target;
 mod topic;
@@ -91,6 +94,7 @@ fn execute(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Serve(args) => serve::run(args),
         Command::Topic(args) => topic::run(args),
+        Command::Group(args) => group::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Log(args) => log::run(args),

@@ -9,7 +9,7 @@
 use std::net::ToSocketAddrs;
 use std::path::Path;
 
-use highwater_broker::{Broker, Builder, KafkaListener};
+use highwater_broker::{Address, Broker, Builder};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
@@ -26,7 +26,11 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
         return output::text(&settings.to_toml());
     }
     if !settings.allow_unauthenticated {
-        settings.kafka.iter().try_for_each(stays_on_this_machine)?;
+        let kafka = settings.kafka.iter().map(|listener| &listener.bind);
+        let kafka = kafka.map(|bind| (bind, "read and write everything"));
+        let http = settings.http.iter().map(|bind| (bind, "read the metrics"));
+        let mut addresses = kafka.chain(http);
+        addresses.try_for_each(|(bind, may)| stays_on_this_machine(bind, may))?;
     }
     if args.dev {
         let folder = files::temporary_folder()?;
@@ -48,7 +52,9 @@ fn serve(settings: &Settings, dir: &Path) -> Result<(), Failure> {
         .data_dir(dir)
         .config(settings.broker.clone());
     let listeners = settings.kafka.iter().cloned();
-    let broker = listeners.fold(builder, Builder::listen_kafka).start()?;
+    let builder = listeners.fold(builder, Builder::listen_kafka);
+    let http = settings.http.iter().cloned();
+    let broker = http.fold(builder, Builder::listen_http).start()?;
     let handle = broker.handle().clone();
     let stopped = handle.block_on(async {
         let mut signals = Signals::listen()?;
@@ -70,8 +76,13 @@ fn ready(broker: &Broker, settings: &Settings, dir: &Path) -> String {
         .filter(|entry| SURPRISING.contains(&entry.name))
         .map(|entry| format!("{}={}", entry.name, entry.value))
         .collect();
+    let http: String = broker
+        .http_addresses()
+        .iter()
+        .map(|address| format!("http {address}, "))
+        .collect();
     format!(
-        "highwater {} is ready: bootstrap {}, data in {}, {}\n",
+        "highwater {} is ready: bootstrap {}, {http}data in {}, {}\n",
         env!("CARGO_PKG_VERSION"),
         broker.bootstrap_servers(),
         dir.display(),
@@ -79,8 +90,8 @@ fn ready(broker: &Broker, settings: &Settings, dir: &Path) -> String {
     )
 }
 
-fn stays_on_this_machine(listener: &KafkaListener) -> Result<(), Failure> {
-    let bind = &listener.bind;
+/// Refuses an address at which anyone who reaches this machine `may` do something.
+fn stays_on_this_machine(bind: &Address, may: &str) -> Result<(), Failure> {
     let found = (bind.host.as_str(), bind.port).to_socket_addrs();
     let mut found =
         found.map_err(|error| Failure::Failed(format!("cannot listen on {bind}: {error}")))?;
@@ -88,9 +99,8 @@ fn stays_on_this_machine(listener: &KafkaListener) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Usage(format!(
-        "listening on {bind} would let anyone who reaches this machine read and write everything, \
-         for clients are not authenticated; bind to 127.0.0.1, or accept it with \
-         --allow-unauthenticated"
+        "listening on {bind} would let anyone who reaches this machine {may}, for clients are not \
+         authenticated; bind to 127.0.0.1, or accept it with --allow-unauthenticated"
     )))
 }
 

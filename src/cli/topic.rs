@@ -2,19 +2,22 @@
 //!
 //! Floor 5 of cli.
 
+mod describe;
+mod records;
+
 use std::collections::BTreeMap;
 
-use highwater_client::{
-    Admin, Client, ClientError, ConfigChange, ErrorCode, NewTopic, OffsetSpec, TopicDescription,
-};
+use highwater_client::{Admin, Client, ClientError, ConfigChange, ErrorCode, NewTopic};
 use serde::Serialize;
 
 use crate::cli::args::{TopicArgs, TopicCommand};
 use crate::cli::failure::Failure;
 use crate::cli::numbers::count;
-use crate::cli::output;
+use crate::cli::output::Output;
+use crate::cli::spans::{Place, spans};
 use crate::cli::table::{Side, Table};
 use crate::cli::target::Missing;
+use describe::describe;
 
 /// Runs the command.
 pub(crate) fn run(args: TopicArgs) -> Result<(), Failure> {
@@ -36,22 +39,25 @@ async fn execute(admin: &Admin, command: TopicCommand) -> Result<(), Failure> {
             partitions,
             set,
             if_not_exists,
+            json,
         } => {
-            let configs = set.into_iter().collect();
             let topic = NewTopic {
                 name: topic,
                 partitions,
-                configs,
+                configs: set.into_iter().collect(),
             };
-            create(admin, &topic, if_not_exists).await
+            create(admin, &topic, if_not_exists).await?;
+            shown(admin, &topic.name, json).await
         }
         TopicCommand::List { internal, json } => list(admin, internal, json).await,
-        TopicCommand::Describe { topic, json } => describe(admin, &topic, json).await,
+        TopicCommand::Describe { topic, all, json } => describe(admin, &topic, all, json).await,
         TopicCommand::Alter {
             topic,
             partitions,
+            add_partitions,
             set,
             unset,
+            json,
         } => {
             let set = set
                 .into_iter()
@@ -59,12 +65,28 @@ async fn execute(admin: &Admin, command: TopicCommand) -> Result<(), Failure> {
             let changes: Vec<_> = set
                 .chain(unset.into_iter().map(ConfigChange::Delete))
                 .collect();
-            alter(admin, &topic, partitions, &changes).await
+            alter(admin, &topic, (partitions, add_partitions), &changes).await?;
+            shown(admin, &topic, json).await
         }
-        TopicCommand::Delete { topic } => Ok(admin
-            .delete_topic(&topic)
-            .await
-            .map_err(|error| named(&topic, error))?),
+        TopicCommand::Delete {
+            topics,
+            if_exists,
+            json,
+        } => delete(admin, &topics, if_exists, json).await,
+        TopicCommand::DeleteRecords {
+            topic,
+            before,
+            partition,
+            json,
+        } => records::delete(admin, &topic, (before, &partition), json).await,
+    }
+}
+
+/// With `--json`, the topic as it is now.
+async fn shown(admin: &Admin, topic: &str, json: bool) -> Result<(), Failure> {
+    match json {
+        true => describe(admin, topic, true, true).await,
+        false => Ok(()),
     }
 }
 
@@ -81,11 +103,11 @@ async fn create(admin: &Admin, topic: &NewTopic, if_not_exists: bool) -> Result<
 async fn alter(
     admin: &Admin,
     topic: &str,
-    partitions: Option<i32>,
+    (total, more): (Option<i32>, Option<i32>),
     changes: &[ConfigChange],
 ) -> Result<(), Failure> {
-    if partitions.is_none() && changes.is_empty() {
-        let sentence = "nothing to alter: give --partitions, --set or --unset";
+    if total.is_none() && more.is_none() && changes.is_empty() {
+        let sentence = "nothing to alter: give --partitions, --add-partitions, --set or --unset";
         return Err(Failure::Usage(sentence.to_owned()));
     }
     if !changes.is_empty() {
@@ -94,11 +116,49 @@ async fn alter(
             .await
             .map_err(|error| named(topic, error))?;
     }
-    if let Some(total) = partitions {
+    let total = match more {
+        None => total,
+        Some(more) => {
+            let described = admin.describe_topic(topic).await;
+            let described = described.map_err(|error| named(topic, error))?;
+            Some(described.partitions.saturating_add(more))
+        }
+    };
+    if let Some(total) = total {
         admin
             .create_partitions(topic, total)
             .await
             .map_err(|error| named(topic, error))?;
+    }
+    Ok(())
+}
+
+/// What `topic delete --json` says of a topic.
+#[derive(Debug, Serialize)]
+struct Deleted<'a> {
+    topic: &'a str,
+    deleted: bool,
+}
+
+async fn delete(
+    admin: &Admin,
+    topics: &[String],
+    if_exists: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut out = Output::new();
+    for topic in topics {
+        let deleted = match admin.delete_topic(topic).await {
+            Err(ClientError::Broker {
+                code: ErrorCode::UnknownTopicOrPartition,
+                ..
+            }) if if_exists => false,
+            done => done.map(|()| true).map_err(|error| named(topic, error))?,
+        };
+        if json {
+            out.json(&Deleted { topic, deleted })?;
+            out.flush()?;
+        }
     }
     Ok(())
 }
@@ -116,16 +176,27 @@ struct Listed<'a> {
 
 async fn list(admin: &Admin, internal: bool, json: bool) -> Result<(), Failure> {
     let topics = admin.list_topics().await?;
-    let mut out = output::Output::new();
+    let shown: Vec<_> = topics
+        .iter()
+        .filter(|topic| internal || !topic.is_internal)
+        .collect();
+    let places: Vec<Place> = shown
+        .iter()
+        .flat_map(|topic| Place::all(&topic.name, topic.partitions))
+        .collect();
+    let mut records = BTreeMap::new();
+    for (place, span) in spans(admin, &places).await? {
+        *records.entry(place.topic).or_insert(0) += span.records();
+    }
+    let mut out = Output::new();
     let columns = [
         ("TOPIC", Side::Left),
         ("PARTITIONS", Side::Right),
         ("RECORDS", Side::Right),
     ];
     let mut table = Table::new(columns);
-    for topic in topics.iter().filter(|topic| internal || !topic.is_internal) {
-        let ranges = ranges(admin, topic).await?;
-        let records = ranges.iter().map(Range::records).sum();
+    for topic in shown {
+        let records: i64 = records.get(&topic.name).copied().unwrap_or_default();
         if json {
             let (name, id) = (&topic.name, &topic.id);
             let (internal, partitions) = (topic.is_internal, topic.partitions);
@@ -145,102 +216,6 @@ async fn list(admin: &Admin, internal: bool, json: bool) -> Result<(), Failure> 
         out.bytes(table.to_string().as_bytes())?;
     }
     out.flush()
-}
-
-/// What `topic describe --json` says.
-#[derive(Debug, Serialize)]
-struct Described<'a> {
-    topic: &'a str,
-    id: &'a str,
-    internal: bool,
-    partitions: Vec<Range>,
-    /// Every setting with its effective value.
-    configs: BTreeMap<&'a str, Option<&'a str>>,
-    /// The names of those that were set on the topic or the broker.
-    set: Vec<&'a str>,
-}
-
-async fn describe(admin: &Admin, name: &str, json: bool) -> Result<(), Failure> {
-    let topic = admin
-        .describe_topic(name)
-        .await
-        .map_err(|error| named(name, error))?;
-    let partitions = ranges(admin, &topic).await?;
-    let configs = admin.topic_configs(name).await?;
-    let set = configs.iter().filter(|entry| !entry.is_default);
-    if json {
-        let named = configs
-            .iter()
-            .map(|entry| (entry.name.as_str(), entry.value.as_deref()));
-        return output::json(&Described {
-            topic: &topic.name,
-            id: &topic.id,
-            internal: topic.is_internal,
-            partitions,
-            configs: named.collect(),
-            set: set.map(|entry| entry.name.as_str()).collect(),
-        });
-    }
-    let mut text = format!(
-        "{} ({}), {} partitions\n\n",
-        topic.name, topic.id, topic.partitions
-    );
-    let right = Side::Right;
-    let mut table = Table::new([
-        ("PARTITION", right),
-        ("START", right),
-        ("END", right),
-        ("RECORDS", right),
-    ]);
-    for range in &partitions {
-        let records = count(range.records().unsigned_abs());
-        let (start, end) = (range.start.to_string(), range.end.to_string());
-        table.row([range.partition.to_string(), start, end, records]);
-    }
-    text.push_str(&table.to_string());
-    let mut table = Table::new([("SET", Side::Left), ("VALUE", Side::Left)]);
-    let mut is_any_set = false;
-    for entry in set {
-        is_any_set = true;
-        table.row([entry.name.clone(), entry.value.clone().unwrap_or_default()]);
-    }
-    if is_any_set {
-        text.push_str(&format!("\n{table}"));
-    }
-    output::text(&text)
-}
-
-/// The offsets of a partition.
-#[derive(Debug, Serialize)]
-struct Range {
-    partition: i32,
-    start: i64,
-    end: i64,
-}
-
-impl Range {
-    const fn records(&self) -> i64 {
-        self.end - self.start
-    }
-}
-
-async fn ranges(admin: &Admin, topic: &TopicDescription) -> Result<Vec<Range>, Failure> {
-    let mut ranges = Vec::new();
-    for partition in 0..topic.partitions {
-        let start = admin
-            .offset(&topic.name, partition, OffsetSpec::Earliest)
-            .await?;
-        let end = admin
-            .offset(&topic.name, partition, OffsetSpec::Latest)
-            .await?;
-        let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
-        ranges.push(Range {
-            partition,
-            start,
-            end: end.max(start),
-        });
-    }
-    Ok(ranges)
 }
 
 /// An error about a topic, with its name in front.

@@ -1,6 +1,7 @@
 //! The real `highwater` binary: every command, every exit code, every sentence of bad input.
 
 mod demo;
+mod groups;
 mod kit;
 mod log;
 mod records;

@@ -127,8 +127,12 @@ fn a_port_in_use_is_told_and_the_folder_is_free_again() {
 #[test]
 fn nobody_is_let_in_from_outside_by_accident() {
     let dir = folder();
-    for bind in ["0.0.0.0:0", "[::]:0"] {
-        let args = ["serve", "--data-dir", word(dir.path()), "--kafka", bind];
+    for (flag, bind) in [
+        ("--kafka", "0.0.0.0:0"),
+        ("--kafka", "[::]:0"),
+        ("--http", "0.0.0.0:0"),
+    ] {
+        let args = ["serve", "--data-dir", word(dir.path()), flag, bind];
         let ended = run(&args);
         assert!(
             ended.failure(2).contains("--allow-unauthenticated"),

@@ -1,5 +1,7 @@
 //! `serve`: how it begins, and how it ends.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use crate::kit::{Running, Served, command, folder};
@@ -46,6 +48,34 @@ fn every_listener_is_listened_on() {
         let listed = crate::kit::run(&["topic", "list", "--json", "--bootstrap", address]);
         assert_eq!(listed.text(), "");
     }
+}
+
+#[test]
+fn health_and_metrics_are_served_where_that_was_asked_for() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    assert!(!broker.ready.contains("http"), "{}", broker.ready);
+    assert_eq!(broker.stop().code, Some(0));
+    let broker = Served::start(dir.path(), &["--http", "127.0.0.1:0"]);
+    let address = broker.ready.split("http ").nth(1);
+    let address = address.and_then(|rest| rest.split(", ").next()).unwrap();
+    assert_eq!(broker.run_with_input(&["produce", "t"], b"x\n").text(), "");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let ready = get("/health/ready");
+    assert!(ready.starts_with("HTTP/1.1 200 OK\r\n") && ready.ends_with("\r\n\r\nready\n"));
+    let metrics = get("/metrics");
+    assert!(
+        metrics.contains("\nhighwater_produced_records_total 1\n"),
+        "{metrics}"
+    );
+    assert_eq!(broker.stop().code, Some(0));
 }
 
 #[test]

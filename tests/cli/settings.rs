@@ -35,6 +35,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
         .env("HIGHWATER_NODE_ID", "8")
         .env("HIGHWATER_LOG_RETENTION_MS", "7")
         .env("HIGHWATER_DATA_DIR", "/some/where")
+        .env("HIGHWATER_HTTP", "127.0.0.1:9292")
         .env("HIGHWATER_PORT", "tcp://10.0.0.1:9092")
         .env("HIGHWATER_NO_SUCH", "1");
     let ended = finish(&mut command, b"");
@@ -47,6 +48,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
     assert_eq!(found("log.segment.bytes"), from("4096", word(&file)));
     assert_eq!(found("auto.create.topics.enable"), from("true", "default"));
     assert_eq!(found("data.dir"), from("\"/some/where\"", "environment"));
+    assert_eq!(found("http"), from("\"127.0.0.1:9292\"", "environment"));
     assert_eq!(found("kafka"), from("[\"A=127.0.0.1:5\"]", "command line"));
     assert!(
         ended.stderr.contains("HIGHWATER_NO_SUCH is no setting"),
@@ -69,6 +71,8 @@ fn what_is_printed_can_be_given_back() {
         "X=127.0.0.1:0,advertise=h:1",
         "--kafka",
         "[::1]:7",
+        "--http",
+        "localhost:9292",
         "--allow-unauthenticated",
         "--set",
         "log.retention.ms=-1",
@@ -88,6 +92,20 @@ fn what_is_printed_can_be_given_back() {
         again.lines().all(|line| line.ends_with(word(&file))),
         "{again}"
     );
+}
+
+#[test]
+fn only_a_served_broker_waits_for_the_members_of_a_group() {
+    let name = "group.initial.rebalance.delay.ms";
+    let printed = |args: &[&str]| {
+        let printed = run(&[&["serve", "--print-config"], args].concat()).text();
+        setting(&printed, name)
+    };
+    assert_eq!(printed(&[]).0, "3000");
+    assert_eq!(printed(&["--profile", "edge"]).0, "3000");
+    assert_eq!(printed(&["--dev"]), ("0".to_owned(), "--dev".to_owned()));
+    let set = printed(&["--dev", "--set", "group.initial.rebalance.delay.ms=7"]);
+    assert_eq!(set, ("7".to_owned(), "command line".to_owned()));
 }
 
 #[test]
@@ -116,6 +134,7 @@ fn bad_settings_are_refused_with_their_place() {
     assert!(unknown.starts_with("command line: the config num.partitions is not valid"));
     assert!(with_flag(&["--set", "x"]).starts_with("invalid value 'x' for '--set <NAME=VALUE>'"));
     assert!(with_flag(&["--kafka", "9092"]).contains("\"9092\" is not HOST:PORT"));
+    assert!(with_flag(&["--http", "9292"]).contains("\"9292\" is not HOST:PORT"));
     assert!(with_flag(&["--data-dir", "d"]).contains("cannot be used with"));
     assert!(with_flag(&["--no-such-flag"]).starts_with("unexpected argument '--no-such-flag'"));
     assert!(

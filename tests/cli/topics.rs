@@ -58,7 +58,7 @@ fn settings_are_described_and_altered() {
     assert_eq!(described["configs"]["cleanup.policy"], "delete");
     assert_eq!(
         described["partitions"][1],
-        json!({"partition": 1, "start": 0, "end": 0})
+        json!({"partition": 1, "start": 0, "end": 0, "bytes": 0})
     );
     let text = broker.run(&["topic", "describe", "flights"]).text();
     assert!(
@@ -182,5 +182,100 @@ fn a_command_can_bring_its_own_broker() {
         locked.failure(1).contains("is in use: process "),
         "{}",
         locked.stderr
+    );
+}
+
+#[test]
+fn topics_grow_shrink_and_show_their_size() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    let create = [
+        "topic",
+        "create",
+        "t",
+        "--config",
+        "retention.ms=-1",
+        "--json",
+    ];
+    let created = &broker.run(&create).json()[0];
+    assert_eq!(
+        (&created["topic"], &created["set"]),
+        (&json!("t"), &json!(["retention.ms"]))
+    );
+    let lines: String = (0..10).map(|number| format!("{number}\n")).collect();
+    let produce = ["produce", "t", "--partition", "0", "--batch-size", "1"];
+    assert_eq!(broker.run_with_input(&produce, lines.as_bytes()).text(), "");
+    let alter = [
+        "topic",
+        "alter",
+        "t",
+        "--add-partitions",
+        "2",
+        "--delete-config",
+    ];
+    let altered = [&alter[..], &["retention.ms", "--json"]].concat();
+    let altered = &broker.run(&altered).json()[0];
+    assert_eq!(altered["partitions"].as_array().map(Vec::len), Some(3));
+    assert_eq!(altered["set"], json!([]));
+    let size = |topic: &serde_json::Value| topic["partitions"][0]["bytes"].as_i64().unwrap();
+    assert!(size(altered) > 600, "ten batches have more than {altered}");
+
+    let all = broker.run(&["topic", "describe", "t", "--all"]).text();
+    assert!(
+        all.contains("SETTING") && all.contains("  default\n"),
+        "{all}"
+    );
+    let few = broker.run(&["topic", "describe", "t"]).text();
+    assert!(few.contains("SIZE") && !few.contains("SETTING"), "{few}");
+
+    let gone = ["topic", "delete", "none", "t", "--if-exists", "--json"];
+    assert_eq!(
+        broker.run(&gone).json(),
+        [
+            json!({"topic": "none", "deleted": false}),
+            json!({"topic": "t", "deleted": true})
+        ]
+    );
+}
+
+#[test]
+fn the_oldest_records_are_let_go() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    let create = ["topic", "create", "t", "--partitions", "3"];
+    assert_eq!(broker.run(&create).text(), "");
+    let lines: String = (0..10).map(|number| format!("{number}\n")).collect();
+    let produce = ["produce", "t", "--partition", "0"];
+    assert_eq!(broker.run_with_input(&produce, lines.as_bytes()).text(), "");
+    let delete = |flags: &[&str]| {
+        let args = [&["topic", "delete-records", "t", "--json"], flags].concat();
+        broker.run(&args).json()[0].clone()
+    };
+    assert_eq!(
+        delete(&["--before", "-4", "--partition", "0"]),
+        json!({"partition": 0, "start": 6, "end": 10, "deleted": 6})
+    );
+    assert_eq!(delete(&["--before", "earliest"])["deleted"], 0);
+    assert_eq!(delete(&["--before", "@0"])["deleted"], 0);
+    assert_eq!(
+        broker
+            .run(&["topic", "delete-records", "t", "--before", "latest"])
+            .text(),
+        "PARTITION  DELETED  START  END\n        0        4     10   10\n        \
+         1        0      0    0\n        2        0      0    0\n"
+    );
+    assert_eq!(broker.run(&["consume", "t"]).text(), "");
+    let none = broker.run(&[
+        "topic",
+        "delete-records",
+        "t",
+        "--before",
+        "1",
+        "--partition",
+        "3",
+    ]);
+    assert_eq!(
+        none.failure(1),
+        "topic t has the partitions 0 to 2, but no partition 3"
     );
 }

@@ -4,6 +4,7 @@
 //!
 //! Invariants
 //! - `position` is the offset of the next record that `poll` gives; it moves with the records only.
+//!   While it is not known, or looked up, there is nothing to commit.
 //! - `fetch_offset` is ahead of it by what is buffered.
 //! - An answer to a question of an older generation is not taken.
 
@@ -31,8 +32,12 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) asked: Asked,
-    pub(super) position: i64,
+    position: i64,
     pub(super) fetch_offset: i64,
+    /// The leader epoch of the record before the position, if it was read here.
+    leader_epoch: Option<i32>,
+    /// What its group has committed, as far as it is known here.
+    committed: Option<i64>,
     buffer: Option<Buffer>,
     state: State,
     backoff: Option<Backoff>,
@@ -40,6 +45,8 @@ pub(super) struct Assigned {
 
 #[derive(Debug)]
 enum State {
+    /// What the group has committed is being asked for.
+    Waiting,
     Fetching,
     /// After an error that may pass.
     Paused(Mono),
@@ -52,15 +59,69 @@ enum State {
 }
 
 impl Assigned {
-    pub(super) const fn new(asked: Asked, offset: i64) -> Self {
+    /// A partition that starts at an offset; without one it waits for what its group says.
+    pub(super) const fn new(asked: Asked, offset: Option<i64>) -> Self {
+        let (position, state) = match offset {
+            Some(offset) => (offset, State::Fetching),
+            None => (-1, State::Waiting),
+        };
         Self {
             asked,
-            position: offset,
-            fetch_offset: offset,
+            position,
+            fetch_offset: position,
+            leader_epoch: None,
+            committed: None,
             buffer: None,
-            state: State::Fetching,
+            state,
             backoff: None,
         }
+    }
+
+    /// The offset of the next record that is given, if it is known.
+    pub(super) const fn position(&self) -> Option<i64> {
+        match self.state {
+            State::Waiting | State::Lost(..) | State::Asking(_) => None,
+            State::Fetching | State::Paused(_) | State::Stopped(_) if self.position < 0 => None,
+            State::Fetching | State::Paused(_) | State::Stopped(_) => Some(self.position),
+        }
+    }
+
+    /// What there is to commit: the position, if the group does not have it already.
+    pub(super) fn uncommitted(&self) -> Option<i64> {
+        self.position()
+            .filter(|_| self.committed != Some(self.position))
+    }
+
+    /// The leader epoch of the record before the position, as a commit tells it.
+    pub(super) const fn leader_epoch(&self) -> Option<i32> {
+        self.leader_epoch
+    }
+
+    /// The group has committed this.
+    pub(super) const fn set_committed(&mut self, offset: i64) {
+        self.committed = Some(offset);
+    }
+
+    /// The group's words for a partition that waits for them: an offset, or that it has none.
+    pub(super) fn resume(&mut self, committed: Option<i64>, reset: OffsetReset) {
+        match committed {
+            Some(offset) => {
+                self.committed = Some(offset);
+                self.found(offset);
+            }
+            None => {
+                let error = ClientError::NoOffset {
+                    topic: self.asked.topic.to_string(),
+                    partition: self.asked.partition,
+                };
+                self.out_of_range(reset, error);
+            }
+        }
+    }
+
+    /// Stops with an error, which is told once.
+    pub(super) fn stop(&mut self, error: ClientError) {
+        self.state = State::Stopped(Some(error));
     }
 
     pub(super) const fn has_records(&self) -> bool {
@@ -73,7 +134,7 @@ impl Assigned {
             State::Fetching => Ok(()),
             State::Paused(at) if at <= now => Ok(()),
             State::Paused(at) | State::Lost(_, at) => Err(Some(at)),
-            State::Asking(_) | State::Stopped(_) => Err(None),
+            State::Waiting | State::Asking(_) | State::Stopped(_) => Err(None),
         }
     }
 
@@ -113,13 +174,14 @@ impl Assigned {
     /// Goes on at a new position.
     pub(super) fn found(&mut self, offset: i64) {
         (self.position, self.fetch_offset) = (offset, offset);
+        self.leader_epoch = None;
         (self.state, self.backoff) = (State::Fetching, None);
     }
 
     /// Takes note of an error: tries again later, or stops.
     pub(super) fn fail(&mut self, error: ClientError, now: Mono, config: &ConsumerConfig) {
         if !error.is_retriable() {
-            self.state = State::Stopped(Some(error));
+            self.stop(error);
             return;
         }
         tracing::warn!(%error, topic = %self.asked.topic, self.asked.partition, "a fetch failed");
@@ -151,7 +213,10 @@ impl Assigned {
                 return;
             };
             match buffer.next(&mut self.position, config) {
-                Ok(Some(record)) => records.push(consumer_record(&self.asked, record)),
+                Ok(Some(record)) => {
+                    self.leader_epoch = buffer.leader_epoch();
+                    records.push(consumer_record(&self.asked, record));
+                }
                 Ok(None) => self.buffer = None,
                 Err(error) => {
                     self.buffer = None;

@@ -72,6 +72,12 @@ impl Buffer {
         }
     }
 
+    /// The leader epoch of the batch at hand.
+    pub(super) fn leader_epoch(&self) -> Option<i32> {
+        let epoch = self.records.as_ref()?.header().leader_epoch;
+        (epoch >= 0).then_some(epoch)
+    }
+
     /// Opens the next batch that has something to give; whether there is one.
     fn open_batch(
         &mut self,

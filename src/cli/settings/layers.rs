@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use highwater_broker::config::BrokerConfig;
 use toml::Value;
 
-use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, KAFKA, OWN, PROFILE, Profile};
+use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, HTTP, KAFKA, OWN, PROFILE, Profile};
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
 use crate::cli::files;
@@ -126,6 +126,9 @@ impl Layer {
                 .iter()
                 .map(|listener| Value::String(listener.to_string()));
             push(KAFKA, Value::Array(texts.collect()));
+        }
+        if let Some(address) = &args.http {
+            push(HTTP, Value::String(address.to_string()));
         }
         if args.allow_unauthenticated {
             push(ALLOW_UNAUTHENTICATED, Value::Boolean(true));

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Option<PathBuf>,
     /// Where Kafka clients connect.
     pub(crate) kafka: Vec<KafkaListener>,
+    /// Where health and metrics are served over HTTP, if anywhere.
+    pub(crate) http: Option<Address>,
     /// Whether anyone beyond this machine may connect.
     pub(crate) allow_unauthenticated: bool,
     /// The broker's own settings.
@@ -69,6 +71,7 @@ impl Settings {
     pub(crate) fn for_one_command() -> Result<BrokerConfig, Failure> {
         let mut config = Self::from_layers(vec![Layer::environment(layers::variables())])?.broker;
         config.log_retention_check_interval_ms = NEVER_MS;
+        config.offsets_retention_check_interval_ms = NEVER_MS;
         Ok(config)
     }
 
@@ -83,6 +86,7 @@ impl Settings {
         let mut settings = Self {
             data_dir: None,
             kafka: vec![default_listener()],
+            http: None,
             allow_unauthenticated: false,
             broker: profile.config(),
             profile,
@@ -108,6 +112,7 @@ impl Settings {
         match name {
             DATA_DIR => self.data_dir = Some(PathBuf::from(scalar(name, value)?)),
             KAFKA => self.kafka = listeners(value)?,
+            HTTP => self.http = http_address(&scalar(name, value)?)?,
             // `from_layers` has looked at it.
             PROFILE => {}
             ALLOW_UNAUTHENTICATED => {
@@ -196,6 +201,15 @@ fn listeners(value: &toml::Value) -> Result<Vec<KafkaListener>, String> {
     Ok(listeners)
 }
 
+/// An address; an empty text is nowhere.
+fn http_address(text: &str) -> Result<Option<Address>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address = text.parse().map_err(|error: InvalidConfig| error.why)?;
+    Ok(Some(address))
+}
+
 fn unknown(name: &str) -> String {
     match layers::closest(name) {
         Some(known) => format!("no setting has the name {name:?}; did you mean {known}?"),
@@ -216,9 +230,10 @@ fn default_listener() -> KafkaListener {
 }
 
 /// The settings of the process, beside those of the broker.
-const OWN: [&str; 4] = [DATA_DIR, KAFKA, ALLOW_UNAUTHENTICATED, PROFILE];
+const OWN: [&str; 5] = [DATA_DIR, KAFKA, HTTP, ALLOW_UNAUTHENTICATED, PROFILE];
 const DATA_DIR: &str = "data.dir";
 const KAFKA: &str = "kafka";
+const HTTP: &str = "http";
 const ALLOW_UNAUTHENTICATED: &str = "allow.unauthenticated";
 const PROFILE: &str = "profile";
 
@@ -261,6 +276,7 @@ mod tests {
     #[test]
     fn what_is_printed_means_the_same() {
         let text = "profile = 'edge'\nkafka = ['A=127.0.0.1:0', 'b=[::1]:1,advertise=x:2']\n\
+            http = 'localhost:9292'\n\
             data.dir = 'a \"folder\" \\ here'\nlog.retention.ms = -1\nallow.unauthenticated = true";
         let settings = load(&[(Source::Environment, text)]).unwrap();
         let printed = settings.to_toml();
@@ -271,6 +287,7 @@ mod tests {
         };
         assert_eq!(bare(&again.to_toml()), bare(&printed));
         assert_eq!(again.kafka, settings.kafka);
+        assert_eq!(again.http, settings.http);
         assert_eq!(again.data_dir, settings.data_dir);
         assert!(again.allow_unauthenticated);
         let values = |config: &BrokerConfig| -> Vec<(&str, String)> {
@@ -305,6 +322,7 @@ mod tests {
                 "hw.toml: kafka is empty: nobody could connect",
             ),
             ("kafka = 9092", "hw.toml: kafka is a list of texts"),
+            ("http = 9292", "hw.toml: \"9292\" is not HOST:PORT"),
             (
                 "kafka = 'a:1 b:2'",
                 "two listeners without a name: give each a name of its own",

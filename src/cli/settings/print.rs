@@ -7,7 +7,7 @@ use std::fmt::Write;
 use highwater_broker::config::value::ConfigType;
 use toml::Value;
 
-use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, KAFKA, PROFILE, Profile, Settings};
+use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, HTTP, KAFKA, PROFILE, Profile, Settings};
 
 /// One line a setting: its name, its value, its source.
 pub(super) fn toml(settings: &Settings) -> String {
@@ -34,6 +34,12 @@ pub(super) fn toml(settings: &Settings) -> String {
         .iter()
         .map(|listener| Value::String(listener.to_string()));
     line(KAFKA, &Value::Array(listeners.collect()), or_default(KAFKA));
+    let http = settings.http.as_ref().map(ToString::to_string);
+    line(
+        HTTP,
+        &Value::String(http.unwrap_or_default()),
+        or_default(HTTP),
+    );
     let allowed = Value::Boolean(settings.allow_unauthenticated);
     line(
         ALLOW_UNAUTHENTICATED,
