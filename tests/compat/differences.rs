@@ -25,12 +25,51 @@ const NOTES: &[(&str, &str)] = &[
         "versions below 3 are advertised because librdkafka looks for them, and refused",
     ),
     (
-        "Fetch",
-        "without fetch sessions: every answer has session id 0",
+        "SaslHandshake",
+        "ILLEGAL_SASL_STATE: no listener asks for SASL",
     ),
     (
+        "DescribeAcls",
+        "SECURITY_DISABLED: there are no access lists",
+    ),
+    ("CreateAcls", "SECURITY_DISABLED"),
+    ("DeleteAcls", "SECURITY_DISABLED"),
+    (
+        "AlterConfigs",
+        "topics, and those of the broker that are not read at its start",
+    ),
+    (
+        "AlterReplicaLogDirs",
+        "one directory: to itself, or LOG_DIR_NOT_FOUND",
+    ),
+    ("SaslAuthenticate", "ILLEGAL_SASL_STATE"),
+    ("ElectLeaders", "ELECTION_NOT_NEEDED: one broker leads all"),
+    (
+        "IncrementalAlterConfigs",
+        "topics, and those of the broker that are not read at its start",
+    ),
+    (
+        "AlterPartitionReassignments",
+        "one broker: to itself, or INVALID_REPLICA_ASSIGNMENT",
+    ),
+    ("ListPartitionReassignments", "nothing is ever on its way"),
+    ("DescribeClientQuotas", "finds none"),
+    (
+        "AlterClientQuotas",
+        "UNSUPPORTED_VERSION: a quota would limit nobody",
+    ),
+    (
+        "DescribeQuorum",
+        "one voter; the offsets are those of the metadata log",
+    ),
+    (
+        "JoinGroup",
+        "ids above `group.id.max.bytes` and metadata above `group.member.max.bytes` are refused",
+    ),
+    ("OffsetFetch", "without transactions every offset is stable"),
+    (
         "FindCoordinator",
-        "answers COORDINATOR_NOT_AVAILABLE: groups are not built yet",
+        "groups: this broker; transactions: COORDINATOR_NOT_AVAILABLE, there are none yet",
     ),
     (
         "InitProducerId",
@@ -76,7 +115,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ),
     (
         "`flush.ms`, `flush.bytes`",
-        "100 ms and 1 MiB, for `page-cache` topics",
+        "100 ms and 64 MiB, for `page-cache` topics",
         "the window that a power cut may take is bounded",
     ),
     (
@@ -85,9 +124,60 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "clients detect a lost tail, as after a change of leaders",
     ),
     (
+        "names of topics that differ by case alone",
+        "collide, as those that differ by `.` against `_` do",
+        "file systems and metric systems would take them for one",
+    ),
+    (
         "creating and deleting topics",
         "finished when the answer comes",
         "one node; there is nobody to wait for",
+    ),
+    (
+        "configs of the broker",
+        "Highwater's own, under Kafka's names where Kafka has them; read at the start, but for the \
+         defaults of topics (`log.*`, `message.max.bytes` ...), which change at once",
+        "what cannot change while the broker runs is refused, not stored for later",
+    ),
+    (
+        "broker configs for threads, cleaners, throttles of replicas and Kerberos",
+        "`background.threads`, `num.io.threads`, `num.recovery.threads.per.data.dir`, \
+         `num.replica.fetchers`, `log.cleaner.*` but for the defaults of topics, \
+         `{leader,follower}.replication.throttled.rate`, \
+         `replica.alter.log.dirs.io.max.bytes.per.second`, `sasl.kerberos.ticket.renew.*` and \
+         `sasl.kerberos.min.time.before.relogin` are kept and echoed, without effect",
+        "what they would set does not exist here; tools that set them go on working",
+    ),
+    (
+        "configs of broker loggers, groups and client metrics",
+        "none: described as empty, refused when altered",
+        "what they would set does not exist here",
+    ),
+    (
+        "taking back a config of a topic that does not exist",
+        "INVALID_CONFIG; Kafka says nothing",
+        "a name that is written wrong should not look as if it had worked",
+    ),
+    (
+        "`cleanup.policy` without a policy",
+        "INVALID_CONFIG; Kafka 4.1 and newer accept it",
+        "`retention.ms=-1` says the same",
+    ),
+    (
+        "client quotas",
+        "refused",
+        "a quota that is stored and limits nobody would be a lie",
+    ),
+    (
+        "fetch sessions",
+        "an idle one gives way after two minutes, a used one never; \
+         `fetch.session.partitions.max` bounds them all",
+        "a large session of one client does not push out that of another; memory is bounded",
+    ),
+    (
+        "`__consumer_offsets`",
+        "made, enlarged and deleted by the broker alone",
+        "the groups in it would be lost",
     ),
     (
         "`auto.create.topics.enable`",

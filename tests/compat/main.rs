@@ -3,6 +3,7 @@
 //!
 //! `UPDATE=1 cargo test --test compat` writes it anew.
 
+mod conformance;
 mod differences;
 
 use std::fmt::Write as _;
@@ -32,10 +33,17 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A committed file, by its path from the root.
+#[expect(clippy::disallowed_methods, reason = "this test reads documents")]
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).expect(path)
+}
+
 fn render() -> String {
     let mut out = String::from(HEAD);
     apis(&mut out);
     foreign_clients(&mut out);
+    conformance::render(&mut out, &read("docs/results/conformance.tsv"));
     differences::render(&mut out);
     out.push_str(PLATFORMS);
     out
@@ -66,12 +74,9 @@ fn range(versions: Versions) -> String {
 }
 
 /// The matrix of `tests/interop`, as `--results` wrote it.
-#[expect(clippy::disallowed_methods, reason = "this test reads a document")]
 fn foreign_clients(out: &mut String) {
     out.push_str(CLIENTS_HEAD);
-    let path = root().join("docs/results/interop.tsv");
-    let results = std::fs::read_to_string(path).expect("docs/results/interop.tsv is committed");
-    for line in results.lines().skip(1) {
+    for line in read("docs/results/interop.tsv").lines().skip(1) {
         let cells: Vec<&str> = line.split('\t').collect();
         let [records, producer, codec, readers, kill, result] =
             *cells.as_array().expect("a line has six cells");

@@ -15,14 +15,18 @@ class BrokerError(Exception):
 
 
 class Broker:
-    """`BINARY serve --data-dir DIR --kafka HOST:PORT`; its log goes to one file for all starts."""
+    """`BINARY serve --data-dir DIR --kafka HOST:PORT [--set NAME=VALUE]...`.
 
-    def __init__(self, binary, data_dir, log_path):
+    Its log goes to one file for all starts.
+    """
+
+    def __init__(self, binary, data_dir, log_path, settings=None, port=None):
         self.binary = binary
+        self.settings = settings or {}
         self.data_dir = data_dir
         self.log_path = log_path
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        self.port = port or _free_port()
         self._process = None
 
     @property
@@ -32,6 +36,10 @@ class Broker:
     def start(self):
         """Starts it on the same folder and port as before; returns the seconds until it listens."""
         command = [self.binary, "serve", "--data-dir", self.data_dir, "--kafka", self.address]
+        for name, value in self.settings.items():
+            command += ["--set", f"{name}={value}"]
+        if self._listens():
+            raise BrokerError(f"something listens on {self.address} already")
         started = time.monotonic()
         with open(self.log_path, "ab") as log:
             self._process = subprocess.Popen(

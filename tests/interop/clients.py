@@ -17,11 +17,17 @@ class ClientError(Exception):
 
 
 class Client:
-    """One client. Each produces; `consumes` says whether it also reads by assignment."""
+    """One client. Each produces.
 
-    def __init__(self, name, command, needs, consumes=True, environment=None):
+    `consumes` says whether it also reads everything, `drives` which of the scenarios of drive.py it
+    plays, and `lacks` for which of their steps it has no call.
+    """
+
+    def __init__(self, name, command, needs, consumes=True, drives=(), lacks=(), environment=None):
         self.name = name
         self.consumes = consumes
+        self.drives = drives
+        self.lacks = lacks
         self._command = [os.fspath(word) for word in command]
         self._needs = needs
         self._environment = environment or {}
@@ -77,24 +83,55 @@ def end(process):
         process.communicate()
 
 
+def _java(name):
+    """The Java client of one generation of Apache Kafka."""
+    path = f"{CACHE / name / 'classes'}:{CACHE / name / 'lib'}/*"
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+    return Client(
+        name,
+        ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", quiet, "-cp", path, "Interop"],
+        ["java", CACHE / name / ".made-from"],
+        drives=("groups", "static", "cooperative", "offsets", "admin"),
+    )
+
+
+def _go(name, program, drives):
+    return Client(name, [CACHE / "go" / program], [CACHE / "go/.made-from"], drives=drives)
+
+
 def all_clients():
     """By name, in the order of the table."""
-    java_path = f"{CACHE / 'java/classes'}:{CACHE / 'java/lib'}/*"
-    java = ["java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", java_path]
     clients = [
         Client("kcat", [sys.executable, HERE / "kcat.py"], ["kcat"]),
         Client(
             "confluent",
             [CACHE / "venv/bin/python", HERE / "confluent.py"],
             [CACHE / "venv/.made-from"],
+            drives=("groups", "static", "cooperative", "offsets", "admin"),
+        ),
+        Client(
+            "kafka-python",
+            [CACHE / "venv/bin/python", HERE / "kafka_python.py"],
+            [CACHE / "venv/.made-from"],
+            drives=("groups", "static", "cooperative", "offsets", "admin"),
+        ),
+        Client(
+            "aiokafka",
+            [CACHE / "venv/bin/python", HERE / "aio_kafka.py"],
+            [CACHE / "venv/.made-from"],
+            drives=("groups", "static", "offsets", "admin"),
+            lacks=("delete_busy_group", "delete_group"),
         ),
         Client(
             "kafkajs",
             ["node", HERE / "kafkajs/client.js"],
             ["node", CACHE / "kafkajs/.made-from"],
-            consumes=False,
+            drives=("groups", "offsets", "admin"),
             environment={"NODE_PATH": os.fspath(CACHE / "kafkajs/node_modules")},
         ),
-        Client("java", [*java, "Interop"], ["java", CACHE / "java/.made-from"]),
+        _java("java"),
+        _java("java39"),
+        _go("franz-go", "franz", drives=("groups", "static", "cooperative", "offsets", "admin")),
+        _go("sarama", "sarama", drives=("groups", "static", "offsets", "admin")),
     ]
     return {client.name: client for client in clients}

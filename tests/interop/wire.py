@@ -1,8 +1,8 @@
-"""Four requests of the Kafka protocol by hand: what the matrix itself must do and ask.
+"""Six requests of the Kafka protocol by hand: what the drivers themselves must do and ask.
 
 Independent of every client under test: topics are made and removed with it, and the codec of the
 stored batches is read from their headers. All in versions that every broker of today knows and
-that have no tagged fields: CreateTopics 2, DeleteTopics 1, Fetch 4.
+that have no tagged fields: CreateTopics 2, DeleteTopics 1, Fetch 4, ListOffsets 1, OffsetFetch 1.
 """
 
 import socket
@@ -11,7 +11,8 @@ import time
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
-FETCH, CREATE_TOPICS, DELETE_TOPICS = 1, 19, 20
+FETCH, LIST_OFFSETS, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS = 1, 2, 9, 19, 20
+LATEST = -1
 BATCH_HEADER_BYTES = 61
 TIMEOUT_S = 30
 
@@ -55,6 +56,37 @@ class Connection:
             for codec, records in _batches(self._fetch(topic, partition, bytes_max)):
                 counts[codec] += records
         return {codec: records for codec, records in counts.items() if records}
+
+    def end_offsets(self, topic, partitions):
+        """The end of each partition."""
+        body = struct.pack(">ii", -1, 1) + _string(topic) + struct.pack(">i", partitions)
+        for partition in range(partitions):
+            body += struct.pack(">iq", partition, LATEST)
+        answer = self._ask(LIST_OFFSETS, 1, body)
+        at = 4 + 4 + 2 + len(topic.encode()) + 4
+        found = {}
+        for partition, code, _, offset in struct.iter_unpack(">ihqq", answer[at:]):
+            if code:
+                raise WireError(f"no end of {topic}-{partition}: Kafka error {code}")
+            found[partition] = offset
+        return [found[partition] for partition in range(partitions)]
+
+    def committed(self, group, topic, partitions):
+        """The offset that the group has committed for each partition, -1 for none."""
+        body = _string(group) + struct.pack(">i", 1) + _string(topic)
+        body += struct.pack(f">i{partitions}i", partitions, *range(partitions))
+        answer = self._ask(OFFSET_FETCH, 1, body)
+        at = 4 + 4 + 2 + len(topic.encode()) + 4
+        found = {}
+        for _ in range(partitions):
+            partition, offset, noted = struct.unpack_from(">iqh", answer, at)
+            at += 14 + max(noted, 0)
+            code = struct.unpack_from(">h", answer, at)[0]
+            at += 2
+            if code:
+                raise WireError(f"no committed offset of {topic}-{partition}: Kafka error {code}")
+            found[partition] = offset
+        return [found[partition] for partition in range(partitions)]
 
     def _wait_for(self, topic, partitions):
         """Until every partition can be read: Kafka answers before its topic is there, and a

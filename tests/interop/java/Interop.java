@@ -28,7 +28,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
  * Apache Kafka's own Java client: produces with its defaults (acks=all, idempotent), and reads by
- * assignment, without a group.
+ * assignment, without a group. Groups and administration: {@link Scenarios}.
  *
  * <p>Null keys: sent with key null; the default partitioner spreads them. Keyed records go where
  * it puts them, which is the rule that the other clients are set to.
@@ -42,10 +42,16 @@ public final class Interop {
         for (int i = 1; i + 1 < words.length; i += 2) {
             args.put(words[i].substring(2), words[i + 1]);
         }
+        if (scenario.equals("member")) {
+            Scenarios.members(args);
+            return;
+        }
         long started = System.nanoTime();
         String result = switch (scenario) {
             case "produce" -> produce(args);
             case "consume" -> consume(args);
+            case "offsets" -> new Scenarios(args).offsets();
+            case "admin" -> new Scenarios(args).admin();
             default -> throw new IllegalArgumentException("no scenario " + scenario);
         };
         double seconds = Math.round((System.nanoTime() - started) / 1e7) / 100.0;

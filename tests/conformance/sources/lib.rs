@@ -1,0 +1,1 @@
+//! Empty: `Cargo.toml` beside it only names what is fetched.
