@@ -5,6 +5,7 @@
 
 mod conformance;
 mod differences;
+mod differential;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ fn render() -> String {
     apis(&mut out);
     foreign_clients(&mut out);
     conformance::render(&mut out, &read("docs/results/conformance.tsv"));
+    differential::render(&mut out, &read("docs/results/differential.tsv"));
     differences::render(&mut out);
     out.push_str(PLATFORMS);
     out

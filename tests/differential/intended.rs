@@ -33,7 +33,7 @@ const INTENDED: &[Intended] = &[
     },
     Intended {
         step: "null records",
-        reason: "records that are null are refused (INVALID_RECORD); Kafka fails inside and closes",
+        reason: "records that are null are refused (INVALID_RECORD); Kafka fails inside and never answers",
         ..ANY
     },
     Intended {
@@ -77,6 +77,25 @@ const INTENDED: &[Intended] = &[
         scenario: "fetch",
         part: ".records.",
         reason: "whole batches only; Kafka cuts the last one off at the limit",
+        ..ANY
+    },
+    Intended {
+        scenario: "topic configs",
+        part: "[flush.ms].synonyms",
+        reason: "the window that a power cut may take of a page-cache topic is bounded",
+        ..ANY
+    },
+    Intended {
+        scenario: "static members",
+        path: "client_id",
+        reason: "the client that is there now is shown; Kafka shows the one that it has replaced",
+        ..ANY
+    },
+    Intended {
+        scenario: "group of three",
+        step: "without the leader (DescribeGroups",
+        path: "member_assignment",
+        reason: "an assignment ends with its generation; Kafka shows it until there is a new one",
         ..ANY
     },
     Intended {

@@ -1,5 +1,6 @@
 //! What a run found: a table for people, a file for the documents.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -56,12 +57,21 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     out
 }
 
-/// The same, with tabs, into a file.
+/// The same, with tabs, into a file; and behind it how many fields each reason excuses.
 pub(crate) fn write(path: &Path, outcomes: &[Outcome]) -> std::io::Result<()> {
     let mut out = String::from("scenario\tanswers\tfields\tintended\tunexplained\n");
     for outcome in outcomes {
         let cells = row(outcome).map(|cell| cell.to_string()).join("\t");
         writeln!(out, "{}\t{cells}", outcome.scenario).expect("a string can be written to");
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for outcome in outcomes {
+        let reason = |difference| intended::reason(outcome.scenario, difference);
+        let reasons = outcome.differences.iter().filter_map(reason);
+        reasons.for_each(|reason| *counts.entry(reason).or_default() += 1);
+    }
+    for (reason, count) in counts {
+        writeln!(out, "intended\t{count}\t{reason}").expect("a string can be written to");
     }
     std::fs::write(path, out)
 }

@@ -75,6 +75,8 @@ pub(super) fn idempotence(peer: &mut Peer) {
     let name = format!("idempotence{}", peer.run);
     peer.topic(&name, 1, &[FOREVER]);
     let newest = peer.newest(ApiKey::InitProducerId);
+    // Kafka hands out ids when its coordinator of transactions is loaded.
+    while peer.quietly(InitProducerIdRequest::default()).error_code != 0 {}
     for version in peer.versions(ApiKey::InitProducerId) {
         let request = InitProducerIdRequest {
             transaction_timeout_ms: 60_000,

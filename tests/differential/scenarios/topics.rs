@@ -155,7 +155,10 @@ pub(super) fn delete_topics(peer: &mut Peer) {
             } else {
                 request.topic_names = vec![Str::from(name.clone()), Str::from_static("never-was")];
             }
-            peer.ask("main", what, version, request);
+            peer.begin("main", version, request);
+            peer.end_sorted::<DeleteTopicsRequest>("main", what, version, |answer| {
+                answer.topics.sort_by(|a, b| a.name.cmp(&b.name));
+            });
         }
     }
 }
