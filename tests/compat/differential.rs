@@ -23,10 +23,11 @@ pub(crate) fn render(out: &mut String, results: &str) {
     write!(
         out,
         "\n## The same requests to Apache Kafka\n\n\
-         {scenarios_count} scenarios, at every version that both have, against Apache Kafka 4.3.1 as \
-         a single node:\n{answers} answers, {fields} fields compared, {intended} differ as intended, \
-         {unexplained} without an explanation.\nMade by `tests/differential/run`; each scenario stands \
-         in [docs/results/differential.tsv](docs/results/differential.tsv).\n\n\
+         {scenarios_count} scenarios, at every version that both have, against Apache Kafka 4.3.1\n\
+         as a single node: {answers} answers, {fields} fields compared, {intended} differ as\n\
+         intended, {unexplained} without an explanation. Made by `tests/differential/run`;\n\
+         each scenario stands in\n\
+         [docs/results/differential.tsv](docs/results/differential.tsv).\n\n\
          | what differs as intended | fields |\n|---|---|\n{reasons}"
     )
     .expect("a string can be written to");
