@@ -37,8 +37,8 @@ public class Service {
 
     @Bean
     KafkaAdmin.NewTopics topics() {
-        NewTopic orders = TopicBuilder.name("orders").partitions(6).replicas(3).build();
-        NewTopic refused = TopicBuilder.name("orders-dlt").partitions(6).replicas(3).build();
+        NewTopic orders = TopicBuilder.name("orders").partitions(6).replicas(1).build();
+        NewTopic refused = TopicBuilder.name("orders-dlt").partitions(6).replicas(1).build();
         return new KafkaAdmin.NewTopics(orders, refused);
     }
 
