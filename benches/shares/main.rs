@@ -12,6 +12,7 @@
 
 mod append;
 mod commit;
+mod groups;
 mod kit;
 mod limits;
 mod startup;
@@ -23,11 +24,12 @@ use kit::run::Run;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut run = Run::from_args()?;
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("limits", limits::measure),
         ("append", append::measure),
         ("commit", commit::measure),
         ("wire", wire::measure),
+        ("groups", groups::measure),
         ("startup", startup::measure),
     ];
     for (name, measure) in groups {
