@@ -54,7 +54,6 @@ fn advertised(address: SocketAddr) -> BTreeMap<i16, (i16, i16)> {
     let request = ApiVersionsRequest {
         client_software_name: Str::from_static("differential"),
         client_software_version: Str::from_static("1"),
-        ..ApiVersionsRequest::default()
     };
     let answer = connection
         .call(3, request)

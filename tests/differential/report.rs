@@ -58,6 +58,10 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
 }
 
 /// The same, with tabs, into a file; and behind it how many fields each reason excuses.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the results of a test are a file"
+)]
 pub(crate) fn write(path: &Path, outcomes: &[Outcome]) -> std::io::Result<()> {
     let mut out = String::from("scenario\tanswers\tfields\tintended\tunexplained\n");
     for outcome in outcomes {

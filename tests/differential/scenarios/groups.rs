@@ -228,7 +228,7 @@ pub(super) fn refusals(peer: &mut Peer) {
     for version in peer.versions(ApiKey::JoinGroup) {
         let group = format!("refused-{version}{}", peer.run);
         let member = Member::new(&group, "a");
-        let cases: [(&str, fn(&mut JoinGroupRequest)); 6] = [
+        let cases: [(&str, Change); 6] = [
             ("an empty group id", |join| join.group_id = Str::default()),
             ("a short session", |join| join.session_timeout_ms = 5_999),
             ("a long session", |join| join.session_timeout_ms = 1_800_001),
@@ -271,6 +271,9 @@ pub(super) fn refusals(peer: &mut Peer) {
         peer.ask("odd", "leave nowhere", version, member.leave("x", version));
     }
 }
+
+/// What is wrong with a request.
+type Change = fn(&mut JoinGroupRequest);
 
 /// Lists with filters, descriptions of what there is not, and coordinators.
 pub(super) fn lists(peer: &mut Peer) {

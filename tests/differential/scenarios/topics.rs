@@ -25,7 +25,6 @@ pub(super) fn api_versions(peer: &mut Peer) {
         let request = ApiVersionsRequest {
             client_software_name: Str::from(name.to_owned()),
             client_software_version: Str::from(version.to_owned()),
-            ..ApiVersionsRequest::default()
         };
         peer.ask("odd", &format!("software {name:?} {version:?}"), 3, request);
     }
