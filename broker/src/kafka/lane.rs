@@ -6,8 +6,7 @@
 //! - Requests take effect in the order in which they came. Produce requests that follow each other
 //!   are enqueued at once and share a commit; any other request is executed when all before it are
 //!   answered, and nothing after it begins before it is answered.
-//! - Answers that are ready together leave together, but for large requests: the client shall send
-//!   the next ones while the rest of them are executed.
+//! - Answers that are ready together leave together.
 //! - An answer waits for nobody once all before it are out.
 //! - What waits for records or for other members (Fetch, JoinGroup, SyncGroup) delays its own
 //!   session only, and waits no longer than somebody wants its answer.
@@ -16,10 +15,8 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-use bytes::Bytes;
 use highwater_proto::clock::Mono;
 use highwater_proto::exchange::BoxFuture;
-use highwater_proto::kafka::messages::produce::ProduceRequest;
 use highwater_proto::kafka::{ApiKey, Request, Response};
 use tokio::sync::{Notify, mpsc};
 
@@ -80,8 +77,6 @@ pub(super) struct Lane<'a, O: Outlet> {
     outlet: O,
     /// Produce requests that are enqueued and not yet answered.
     under_way: VecDeque<Begun<'a, O::Tag>>,
-    /// Bytes of records that came since ready answers were last handed over.
-    unanswered_bytes: usize,
 }
 
 /// A request that has taken effect and is not yet answered.
@@ -111,7 +106,6 @@ impl<'a, O: Outlet> Lane<'a, O> {
             gone,
             outlet,
             under_way: VecDeque::new(),
-            unanswered_bytes: 0,
         }
     }
 
@@ -123,9 +117,6 @@ impl<'a, O: Outlet> Lane<'a, O> {
         loop {
             while let Ok(job) = jobs.try_recv() {
                 self.take(*job).await?;
-                if self.unanswered_bytes >= ANSWER_AFTER_BYTES {
-                    self.put_ready().await?;
-                }
             }
             self.put_ready().await?;
             let has_head = !self.under_way.is_empty();
@@ -167,7 +158,6 @@ impl<'a, O: Outlet> Lane<'a, O> {
             Work::Execute(request) => match fan_out::check(&request, service.config()) {
                 Ok(()) => match request {
                     Request::Produce(request) => {
-                        self.unanswered_bytes += records_bytes(&request);
                         let begun = Box::pin(produce::begin(call, request)).await;
                         let answer = Box::pin(begun.answer());
                         self.under_way.push_back(Begun { tag, asked, answer });
@@ -203,7 +193,6 @@ impl<'a, O: Outlet> Lane<'a, O> {
 
     /// Puts what is answered already, and hands it over.
     async fn put_ready(&mut self) -> Result<(), End> {
-        self.unanswered_bytes = 0;
         while !self.under_way.is_empty() {
             let ready = poll_fn(|context| {
                 let mut head = std::pin::pin!(head(&mut self.under_way));
@@ -287,17 +276,6 @@ async fn execute(
         }
     }
 }
-
-fn records_bytes(request: &ProduceRequest) -> usize {
-    let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
-    partitions
-        .filter_map(|partition| partition.records.as_ref())
-        .map(Bytes::len)
-        .sum()
-}
-
-/// Executing so much takes longer than telling the client of it.
-const ANSWER_AFTER_BYTES: usize = 32 << 10;
 
 /// The answer of the first request that is under way; it stays in its place.
 async fn head<T>(under_way: &mut VecDeque<Begun<'_, T>>) -> Result<Option<Response>, Refusal> {
