@@ -180,6 +180,21 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "the groups in it would be lost",
     ),
     (
+        "partitions and segments of `__consumer_offsets`",
+        "1 and 16 MiB by default (Kafka: 50 and 100 MiB)",
+        "one log, one sync; the segment bounds what a start replays",
+    ),
+    (
+        "`group.initial.rebalance.delay.ms`",
+        "0 when embedded and in `serve --dev`; else 3000, as in Kafka",
+        "a test should not wait for members that do not come",
+    ),
+    (
+        "a group named twice in one DescribeGroups or OffsetFetch",
+        "INVALID_REQUEST the second time; Kafka answers twice",
+        "a short request must not ask for a large answer many times",
+    ),
+    (
         "`auto.create.topics.enable`",
         "`true`, as in Kafka; printed at the start",
         "first runs should work",

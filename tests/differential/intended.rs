@@ -49,12 +49,6 @@ const INTENDED: &[Intended] = &[
         ..ANY
     },
     Intended {
-        path: "config_source",
-        step: "min.insync.replicas",
-        reason: "Kafka 4 sets it for the cluster, for replicas that are not here",
-        ..ANY
-    },
-    Intended {
         part: "[min.insync.replicas].synonyms",
         reason: "Kafka 4 sets it for the cluster, for replicas that are not here",
         ..ANY
@@ -75,6 +69,14 @@ const INTENDED: &[Intended] = &[
     },
     Intended {
         scenario: "fetch",
+        step: "of the partition",
+        part: ".records.",
+        reason: "whole batches only; Kafka cuts the last one off at the limit",
+        ..ANY
+    },
+    Intended {
+        scenario: "fetch",
+        step: "in all",
         part: ".records.",
         reason: "whole batches only; Kafka cuts the last one off at the limit",
         ..ANY

@@ -159,7 +159,7 @@ impl Service {
     /// Asks now, and waits later.
     pub(super) fn ask_now(&self, group: &str, ask: Ask) -> Asked {
         if self.inner.groups.is_broken.load(Ordering::Acquire) {
-            return Asked::Refused(closed());
+            return Asked::Refused(broken());
         }
         self.step(|state, now| state.ask(now, group, ask))
     }
@@ -176,7 +176,7 @@ impl Service {
     ) -> (Vec<Result<(), GroupError>>, Asked) {
         let mut outcomes = Vec::with_capacity(commit.offsets.len());
         if self.inner.groups.is_broken.load(Ordering::Acquire) {
-            return (outcomes, Asked::Refused(closed()));
+            return (outcomes, Asked::Refused(broken()));
         }
         let bytes_max = usize::try_from(self.config().offset_metadata_max_bytes).unwrap_or(0);
         self.step(|state, now| {
@@ -336,6 +336,12 @@ impl Drop for Unfinished {
 fn closed() -> GroupError {
     GroupError::Unavailable {
         why: "the broker is being shut down".to_owned(),
+    }
+}
+
+fn broken() -> GroupError {
+    GroupError::Unavailable {
+        why: "a write of a group was given up halfway: restart the broker".to_owned(),
     }
 }
 
