@@ -44,6 +44,10 @@
 //! The feature `cli`, on by default, is for the `highwater` binary only: a program that embeds
 //! the library takes `default-features = false`, and what it then builds is pure Rust.
 
+/// The command line. Not part of the library's interface: only binaries use it.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod embed;
 
 pub use embed::EmbeddedClient;

@@ -1,7 +1,5 @@
-//! The `highwater` binary: everything stands in [`cli`].
-
-mod cli;
+//! The `highwater` binary: everything stands in [`highwater::cli`].
 
 fn main() -> std::process::ExitCode {
-    cli::run()
+    highwater::cli::run()
 }

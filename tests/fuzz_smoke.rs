@@ -10,8 +10,8 @@
 mod fuzz;
 
 use fuzz::driver::{self, Inputs};
+use highwater_kit::rng;
 use highwater_proto::compress::{Codec, decompress};
-use highwater_tests::rng;
 
 #[test]
 fn every_target_takes_its_seeds_and_mutations_of_them() {

@@ -28,23 +28,33 @@ mod serve;
 mod settings;
 mod signals;
 mod spans;
-mod table;
+pub mod table;
 mod target;
 mod topic;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use highwater_log::fs::Fs;
 
 use args::{Args, Command};
 use failure::Failure;
 
 /// Does what the process was started for.
-pub(crate) fn run() -> ExitCode {
+#[must_use]
+pub fn run() -> ExitCode {
+    run_on(None)
+}
+
+/// The same, with the files of `serve` on `disk`: tests put one of their own there. `None` is the
+/// machine's.
+#[must_use]
+pub fn run_on(disk: Option<Arc<dyn Fs>>) -> ExitCode {
     let outcome = parse(std::env::args_os()).and_then(|args| match args {
-        Some(args) => execute(args),
+        Some(args) => execute(args, disk),
         None => Ok(()),
     });
     match outcome {
@@ -86,13 +96,13 @@ fn sentence(rendered: &str) -> String {
     format!("{}; see `highwater --help`", words.join(" "))
 }
 
-fn execute(args: Args) -> Result<(), Failure> {
+fn execute(args: Args, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
     logging::start(
         args.log_level.as_deref(),
         matches!(args.command, Command::Serve(_)),
     )?;
     match args.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(args, disk),
         Command::Topic(args) => topic::run(args),
         Command::Group(args) => group::run(args),
         Command::Produce(args) => produce::run(args),

@@ -8,8 +8,10 @@
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
+use std::sync::Arc;
 
 use highwater_broker::{Address, Broker, Builder};
+use highwater_log::fs::Fs;
 
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
@@ -20,7 +22,7 @@ use crate::cli::signals::Signals;
 use crate::cli::target::shut_down;
 
 /// Runs the command.
-pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
     let settings = Settings::load(&args)?;
     if args.print_config {
         return output::text(&settings.to_toml());
@@ -34,12 +36,12 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     if args.dev {
         let folder = files::temporary_folder()?;
-        let served = serve(&settings, folder.path());
+        let served = serve(&settings, folder.path(), disk);
         files::remove(folder)?;
         return served;
     }
     match &settings.data_dir {
-        Some(dir) => serve(&settings, dir),
+        Some(dir) => serve(&settings, dir, disk),
         None => Err(Failure::Usage(
             "where is the data to live? Give --data-dir DIR, or --dev for a temporary folder"
                 .to_owned(),
@@ -47,10 +49,12 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Failure> {
     }
 }
 
-fn serve(settings: &Settings, dir: &Path) -> Result<(), Failure> {
-    let builder = Broker::builder()
-        .data_dir(dir)
-        .config(settings.broker.clone());
+fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
+    let builder = Broker::builder().config(settings.broker.clone());
+    let builder = match disk {
+        Some(disk) => builder.fs(disk, dir),
+        None => builder.data_dir(dir),
+    };
     let listeners = settings.kafka.iter().cloned();
     let builder = listeners.fold(builder, Builder::listen_kafka);
     let http = settings.http.iter().cloned();

@@ -6,21 +6,21 @@ use std::fmt;
 
 /// Rows under a head; numbers stand at the right of their column.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     sides: Vec<Side>,
     rows: Vec<Vec<String>>,
 }
 
 /// Where the cells of a column stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     Left,
     Right,
 }
 
 impl Table {
     /// A table with these columns.
-    pub(crate) fn new<const N: usize>(head: [(&str, Side); N]) -> Self {
+    pub fn new<const N: usize>(head: [(&str, Side); N]) -> Self {
         Self {
             sides: head.iter().map(|(_, side)| *side).collect(),
             rows: vec![head.iter().map(|(name, _)| (*name).to_owned()).collect()],
@@ -28,7 +28,7 @@ impl Table {
     }
 
     /// Adds a row.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.sides.len(), "a row has as many cells as the head");
         self.rows.push(cells.into());
     }

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use highwater::EmbeddedClient;
+use crate::embed::EmbeddedClient;
 use highwater_broker::Broker;
 use highwater_client::Client;
 use tokio::runtime::Runtime;

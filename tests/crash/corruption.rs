@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use highwater_tests::client::{A, dir};
-use highwater_tests::oracle::Survived;
-use highwater_tests::rng::Rng;
-use highwater_tests::sim_fs::Crash;
-use highwater_tests::workload::Step;
-use highwater_tests::world::{Damage, Stop, World};
+use highwater_kit::client::{A, dir};
+use highwater_kit::oracle::Survived;
+use highwater_kit::rng::Rng;
+use highwater_kit::sim_fs::Crash;
+use highwater_kit::workload::Step;
+use highwater_kit::world::{Damage, Stop, World};
 
 /// A world with several sealed segments and recovery points, stopped.
 fn durable_world(is_clean: bool) -> World {

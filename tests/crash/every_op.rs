@@ -1,8 +1,8 @@
 //! Small scope, exhaustive: every sequence of at most two steps, a crash at every operation, and
 //! every class of what a crash leaves.
 
-use highwater_tests::sweep::{Images, sweep_all};
-use highwater_tests::workload::{Step, words};
+use highwater_kit::sweep::{Images, sweep_all};
+use highwater_kit::workload::{Step, words};
 
 use crate::is_full;
 

@@ -1,11 +1,11 @@
 //! A crash inside a recovery, and inside the recovery from that, and inside the third: the result
 //! is the one of a recovery that nothing disturbed.
 
-use highwater_tests::rng::Rng;
-use highwater_tests::sim_fs::Crash;
-use highwater_tests::sweep::{check_image, dead_at};
-use highwater_tests::workload::Step;
-use highwater_tests::world::World;
+use highwater_kit::rng::Rng;
+use highwater_kit::sim_fs::Crash;
+use highwater_kit::sweep::{check_image, dead_at};
+use highwater_kit::workload::Step;
+use highwater_kit::world::World;
 
 use crate::is_full;
 

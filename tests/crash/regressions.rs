@@ -1,10 +1,10 @@
 //! One test for each bug that the sweeps and seeds have found.
 
-use highwater_tests::client::{A, first_segment};
-use highwater_tests::rng::Rng;
-use highwater_tests::sim_fs::Crash;
-use highwater_tests::workload::Step;
-use highwater_tests::world::World;
+use highwater_kit::client::{A, first_segment};
+use highwater_kit::rng::Rng;
+use highwater_kit::sim_fs::Crash;
+use highwater_kit::workload::Step;
+use highwater_kit::world::World;
 
 /// The log of three batches in one growing interval, after a clean stop, with one byte of the
 /// second batch changed. Answers how many batches are refused and how many are served wrong.

@@ -1,12 +1,12 @@
 //! A test that cannot fail is a defect: each broken habit of the disk, or of its use, is found by
 //! an exhaustive search, most by random lives, too, and neither finds anything without it.
 
-use highwater_tests::faults::each_call_fails;
-use highwater_tests::life::lives;
-use highwater_tests::sabotage::Sabotage;
-use highwater_tests::sim_fs::{AfterFailedSync, Errno, Fault, Op};
-use highwater_tests::sweep::{Counts, Finding, Images, sweep};
-use highwater_tests::workload::words;
+use highwater_kit::faults::each_call_fails;
+use highwater_kit::life::lives;
+use highwater_kit::sabotage::Sabotage;
+use highwater_kit::sim_fs::{AfterFailedSync, Errno, Fault, Op};
+use highwater_kit::sweep::{Counts, Finding, Images, sweep};
+use highwater_kit::workload::words;
 
 #[test]
 fn every_sabotage_is_caught_by_an_exhaustive_search() {

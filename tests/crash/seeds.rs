@@ -1,7 +1,7 @@
 //! Long random lives with every class of fault, where small scope ends.
 
-use highwater_tests::life::lives;
-use highwater_tests::rng::seeds;
+use highwater_kit::life::lives;
+use highwater_kit::rng::seeds;
 
 use crate::is_full;
 

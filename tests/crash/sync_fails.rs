@@ -1,12 +1,12 @@
 //! Each call fails, one after the other: the Nth of its kind, once or from then on, for N from 1
 //! until no call is left to fail. And what a failed sync means.
 
-use highwater_tests::faults::each_call_fails;
-use highwater_tests::oracle::Survived;
-use highwater_tests::rng::Rng;
-use highwater_tests::sim_fs::{AfterFailedSync, Crash, Errno, Fault, Op};
-use highwater_tests::workload::Step;
-use highwater_tests::world::{Damage, Stop, World};
+use highwater_kit::faults::each_call_fails;
+use highwater_kit::oracle::Survived;
+use highwater_kit::rng::Rng;
+use highwater_kit::sim_fs::{AfterFailedSync, Crash, Errno, Fault, Op};
+use highwater_kit::workload::Step;
+use highwater_kit::world::{Damage, Stop, World};
 
 #[test]
 fn the_nth_call_fails() {

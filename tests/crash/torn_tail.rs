@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use highwater_tests::client::{P, dir, first_segment};
-use highwater_tests::model::Contents;
-use highwater_tests::oracle::Survived;
-use highwater_tests::rng::Rng;
-use highwater_tests::sim_fs::Crash;
-use highwater_tests::workload::Step;
-use highwater_tests::world::World;
+use highwater_kit::client::{P, dir, first_segment};
+use highwater_kit::model::Contents;
+use highwater_kit::oracle::Survived;
+use highwater_kit::rng::Rng;
+use highwater_kit::sim_fs::Crash;
+use highwater_kit::workload::Step;
+use highwater_kit::world::World;
 
 /// A world whose page-cache log holds synced batches and, behind them, two that no sync covered,
 /// on a disk that has them all the same. The process is dead. Answers the bytes of the log, and

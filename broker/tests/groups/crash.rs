@@ -11,9 +11,9 @@ use highwater_broker::config::BrokerConfig;
 use highwater_broker::ids::TopicRef;
 use highwater_broker::service::produce::Acks;
 use highwater_broker::service::topics::{CreateTopicsCall, NewTopic};
+use highwater_kit::rng::Rng;
+use highwater_kit::sim_fs::{Crash, SimFs};
 use highwater_log::fs::mem::MemFs;
-use highwater_tests::rng::Rng;
-use highwater_tests::sim_fs::{Crash, SimFs};
 
 use crate::kit::{Rig, START, batch};
 use crate::member::{commit, commit_all, committed, offset_of};

@@ -16,7 +16,7 @@ mod stored;
 use std::path::Path;
 use std::sync::Arc;
 
-use highwater::EmbeddedClient;
+use crate::embed::EmbeddedClient;
 use highwater_broker::Broker;
 use highwater_broker::clock::SystemClock;
 use highwater_client::{Client, NewTopic};

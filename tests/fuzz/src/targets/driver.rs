@@ -6,8 +6,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use highwater_kit::rng::Rng;
 use highwater_proto::kafka::{ApiKey, Request};
-use highwater_tests::rng::Rng;
 
 use super::Target;
 

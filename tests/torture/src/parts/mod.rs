@@ -1,0 +1,31 @@
+//! The parts, in the order of the scorecard.
+
+pub mod broker_seeds;
+pub mod core_seeds;
+pub mod corruption;
+pub mod exhaustive;
+pub mod kills;
+pub mod nth_fault;
+pub mod power_cuts;
+pub mod process;
+pub mod sabotage;
+pub mod syscalls;
+
+use crate::part::Part;
+
+/// All of them.
+#[must_use]
+pub fn all() -> Vec<Part> {
+    vec![
+        exhaustive::PART,
+        nth_fault::PART,
+        core_seeds::PART,
+        broker_seeds::PART,
+        sabotage::PART,
+        kills::PART,
+        power_cuts::PART,
+        syscalls::PART,
+        corruption::PART,
+        process::PART,
+    ]
+}

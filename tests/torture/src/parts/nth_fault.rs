@@ -1,0 +1,19 @@
+//! A part of the torture that is being written.
+
+use crate::part::{Part, Tier, Unable, Work};
+use crate::place::Place;
+
+/// The part.
+pub const PART: Part = Part {
+    name: "nth-fault",
+    unit: "failed calls",
+    asked: [5_000, 20_000, 20_000],
+    ci_seconds: 15,
+    threads: 2,
+    covers: &["proto/src", "log-core/src", "tests/kit/src"],
+    open,
+};
+
+fn open(_place: &Place, _tier: Tier) -> Result<Box<dyn Work>, Unable> {
+    Err(Unable("not built yet".to_owned()))
+}
