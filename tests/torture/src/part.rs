@@ -3,7 +3,7 @@
 //! Invariants
 //! - An item follows from its number and the seed of the run alone: number and part name what to
 //!   run again.
-//! - An item that was begun is finished, so that a part goes on behind the last one that it gave out.
+//! - An item that was begun is finished, so that a part goes on behind the last that it gave out.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
