@@ -41,6 +41,26 @@ pub enum Verify {
     Never,
 }
 
+/// What becomes of a log when the data directory is full (setting `on.full`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// Nothing is removed; appends are refused until there is room.
+    #[default]
+    Refuse,
+    /// Its oldest segments may be removed to make room.
+    DropOldest,
+}
+
+/// What a reader meets where stored bytes are damaged (setting `corrupt.read`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CorruptRead {
+    /// An error: nobody passes over lost records without knowing it.
+    #[default]
+    Error,
+    /// The records behind the damage, as if those in it had been compacted away.
+    Skip,
+}
+
 /// The policies of one log.
 ///
 /// ```
@@ -77,6 +97,10 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// When stored bytes are checked before a reader gets them (`fetch.verify`).
     pub fetch_verify: Verify,
+    /// What a reader meets where stored bytes are damaged (`corrupt.read`).
+    pub corrupt_read: CorruptRead,
+    /// What becomes of the log when the data directory is full (`on.full`).
+    pub on_full: OnFull,
 }
 
 impl Default for LogConfig {
@@ -94,6 +118,8 @@ impl Default for LogConfig {
             timestamp_type: TimestampType::default(),
             producer_id_expiration_ms: DAY_MS,
             fetch_verify: Verify::default(),
+            corrupt_read: CorruptRead::default(),
+            on_full: OnFull::default(),
         }
     }
 }

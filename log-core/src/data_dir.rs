@@ -10,6 +10,8 @@
 
 mod clean;
 mod final_sync;
+mod mend;
+mod meter;
 mod names;
 mod peek;
 #[cfg(test)]
@@ -25,6 +27,10 @@ use bytes::Bytes;
 use highwater_proto::clock::Now;
 
 use self::final_sync::FinalSync;
+pub(crate) use self::mend::mend_version;
+pub(crate) use self::meter::Meter;
+use self::meter::Metered;
+pub(crate) use self::names::{log_dir, log_named};
 pub(crate) use self::peek::Peek;
 use self::version::{Features, OURS};
 use crate::checkpoint::{self, RecoveryPoint};
@@ -57,6 +63,7 @@ pub struct DataDir {
     clean: Option<BTreeMap<LogId, Offset>>,
     points: BTreeMap<LogId, RecoveryPoint>,
     points_file: RecoveryPoints,
+    meter: Arc<Meter>,
     lock: Option<DirLock>,
 }
 
@@ -69,7 +76,12 @@ impl DataDir {
     /// version wrote it; [`LogError::Corrupt`] if there are logs and `VERSION` is missing or
     /// damaged, which no crash does; the disk's.
     pub fn open(fs: Arc<dyn Fs>, root: &Path) -> Result<Self, LogError> {
-        let fs: Arc<dyn Fs> = Arc::new(FinalSync { below: fs });
+        let meter = Arc::new(Meter::new());
+        let below = Arc::new(Metered {
+            below: fs,
+            meter: Arc::clone(&meter),
+        });
+        let fs: Arc<dyn Fs> = Arc::new(FinalSync { below });
         create_dirs(&*fs, root)?;
         let lock = lock(&*fs, root)?;
         let is_new = check_version(&*fs, root)?;
@@ -89,6 +101,7 @@ impl DataDir {
             clean,
             points,
             points_file,
+            meter,
             lock: Some(lock),
         })
     }
@@ -103,6 +116,13 @@ impl DataDir {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.clean.is_some()
+    }
+
+    /// Measures the directory, once, and counts what becomes of it from now on. Nothing may have
+    /// been opened yet.
+    pub(crate) fn measure(&self) -> Result<Arc<Meter>, LogError> {
+        self.meter.begin(&*self.fs, &self.root)?;
+        Ok(Arc::clone(&self.meter))
     }
 
     /// Makes a log; one that an earlier attempt has left is opened.
@@ -244,7 +264,7 @@ impl DataDir {
     }
 
     pub(crate) fn log_dir(&self, id: LogId) -> PathBuf {
-        names::log_dir(&self.root, id)
+        log_dir(&self.root, id)
     }
 }
 
@@ -371,9 +391,9 @@ fn read_clean(fs: &dyn Fs, root: &Path) -> Result<Option<BTreeMap<LogId, Offset>
     }
 }
 
-const LOGS: &str = "logs";
+pub(crate) const LOGS: &str = "logs";
 const LOST: &str = "lost+found";
-const VERSION: &str = "VERSION";
+pub(crate) const VERSION: &str = "VERSION";
 const CLEAN: &str = "CLEAN";
 const SMALL_FILE_BYTES_MAX: u64 = 4096;
 /// The mark of more than two million logs.

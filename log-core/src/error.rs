@@ -11,6 +11,14 @@ use thiserror::Error;
 
 use crate::types::{Offset, Position};
 
+/// Whether the disk, or what this process may use of it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// An operation on a log failed. Cloned to every waiter of a failed commit.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -26,7 +34,7 @@ pub enum LogError {
         source: Arc<io::Error>,
     },
     /// Bytes that were durable are damaged. Nothing was changed; the rest of the log is readable.
-    #[error("{} is damaged at byte {position}: {why}; run `highwater log verify`", file.display())]
+    #[error("{} is damaged at byte {position}: {why}; `highwater log verify` lists what is lost, `highwater log repair` goes on without it", file.display())]
     Corrupt {
         /// The damaged file.
         file: PathBuf,
@@ -69,6 +77,16 @@ pub enum LogError {
         /// What is left.
         free_bytes: u64,
     },
+    /// The data directory is as large as `log.dirs.max.bytes` lets it become.
+    #[error(
+        "the data directory holds {dir_bytes} bytes and log.dirs.max.bytes allows {dir_bytes_max}; delete records or topics, or raise it, and writing resumes"
+    )]
+    OverLimit {
+        /// What it holds.
+        dir_bytes: u64,
+        /// What it may hold, room for offsets and metadata included.
+        dir_bytes_max: u64,
+    },
     /// A write or sync failed earlier; only a new start, which reads the disk again, heals.
     #[error(
         "the log is read-only since a failed write or sync ({why}); restart the broker to recover"
@@ -105,6 +123,16 @@ impl LogError {
             op,
             path: path.to_owned(),
             source: Arc::new(source),
+        }
+    }
+
+    /// Whether the disk had no room for a write. A sync that finds none has lost pages, which is
+    /// another matter: it is final.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { op, source, .. } => *op != "sync" && is_full(source),
+            _ => false,
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Looks at logs on a disk and says what is there and what is wrong: for tools, never for a
-//! running broker.
+//! Looks at logs on a disk and says what is there and what is wrong, and gives up what is lost: for
+//! tools, never for a running broker.
 //!
 //! Floor 8 of log-core.
 //!
 //! Invariants
-//! - Nothing is changed. What a start would mend is only named.
+//! - Nothing is changed but by a [`Repair`]. What a start would mend is only named.
 //! - A data directory is locked while it is looked at; a single log directory or file is not, so
 //!   that what a broker writes meanwhile may look torn.
 //! - Memory is bounded by the largest batch and the indexes of one segment.
@@ -12,6 +12,7 @@
 mod dump;
 mod index;
 mod log;
+mod repair;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,8 @@ use highwater_proto::clock::Now;
 
 pub use self::dump::{Dump, Stretch, dump};
 use self::log::LogCheck;
-use crate::data_dir::Peek;
+pub use self::repair::{Loss, Repair};
+use crate::data_dir::{Peek, VERSION};
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};
 use crate::journal::Journal;
@@ -41,6 +43,8 @@ pub struct Finding {
     pub file: PathBuf,
     /// The first byte that it concerns, if it concerns bytes.
     pub position: Option<Position>,
+    /// How many bytes, as far as that is known.
+    pub bytes: u64,
     /// The offsets that it concerns, the last one not included, if it concerns any.
     pub offsets: Option<(Offset, Offset)>,
     /// A sentence about it.
@@ -69,23 +73,32 @@ pub enum FindingKind {
     Index,
     /// A small file beside the segments is missing or damaged; the next start makes it anew.
     State,
-    /// Bytes that were durable are not what was written. Behind the recovery point: a right batch
-    /// stands behind a wrong one, which a power cut can cause in bytes that nobody was promised;
-    /// the next start copies them aside and cuts them off.
+    /// Bytes that were durable are not what was written.
     CorruptBatch,
+    /// Behind the recovery point a right batch stands behind a wrong one, which a power cut can
+    /// cause in bytes that nobody was promised; or the log was closed cleanly. The next start
+    /// copies aside what has right batches in it, and cuts it off.
+    CorruptTail,
     /// Records are missing between two offsets.
     OffsetGap,
     /// The journal holds what it cannot give back.
     JournalDamage,
+    /// `VERSION` is missing or damaged, so that the directory cannot be opened.
+    Version,
 }
 
 impl FindingKind {
-    /// Whether records are lost, or were lost at an earlier start. All else heals by itself.
+    /// Whether records are lost, or were lost at an earlier start, or no start is possible. All
+    /// else heals by itself.
     #[must_use]
     pub const fn is_damage(self) -> bool {
         matches!(
             self,
-            Self::CorruptBatch | Self::OffsetGap | Self::JournalDamage
+            Self::CorruptBatch
+                | Self::CorruptTail
+                | Self::OffsetGap
+                | Self::JournalDamage
+                | Self::Version
         )
     }
 }
@@ -117,8 +130,10 @@ pub struct Verified {
     pub bytes: u64,
     /// All findings.
     pub findings: u64,
-    /// Those of them that mean lost records.
+    /// Those of them that need a repair.
     pub damaged: u64,
+    /// Ranges that earlier repairs gave up; nothing is wrong with them any more.
+    pub holes: u64,
 }
 
 /// Reads everything in a data directory, or in the directory of one log, and checks it against
@@ -126,8 +141,7 @@ pub struct Verified {
 ///
 /// # Errors
 /// [`LogError::Locked`] if a broker uses the data directory; [`LogError::TooNew`];
-/// [`LogError::Corrupt`] if the directory is neither of the two or its `VERSION` is damaged; the
-/// disk's.
+/// [`LogError::Corrupt`] if the directory is neither of the two; the disk's.
 ///
 /// ```
 /// use std::path::Path;
@@ -165,6 +179,16 @@ pub fn verify(
 
 fn verify_data_dir(fs: &Arc<dyn Fs>, root: &Path, teller: &mut Teller<'_>) -> Result<(), LogError> {
     let peek = Peek::new(fs, root)?;
+    if let Some(why) = &peek.version_damage {
+        teller.find(Finding {
+            kind: FindingKind::Version,
+            file: root.join(VERSION),
+            position: Some(Position(0)),
+            bytes: 0,
+            offsets: None,
+            what: why.clone(),
+        });
+    }
     let mut ends = BTreeMap::new();
     for id in &peek.logs {
         let mut check = LogCheck {
@@ -172,6 +196,7 @@ fn verify_data_dir(fs: &Arc<dyn Fs>, root: &Path, teller: &mut Teller<'_>) -> Re
             dir: &peek.log_dir(*id),
             point: peek.points.get(id),
             stopped_at: peek.clean.as_ref().and_then(|ends| ends.get(id)).copied(),
+            holes: Vec::new(),
             teller,
         };
         ends.insert(*id, check.run()?);
@@ -194,6 +219,7 @@ fn verify_log_dir(fs: &Arc<dyn Fs>, dir: &Path, teller: &mut Teller<'_>) -> Resu
         dir,
         point: point.as_ref(),
         stopped_at: None,
+        holes: Vec::new(),
         teller,
     };
     check.run().map(drop)
@@ -236,6 +262,7 @@ fn verify_journal(
             kind: FindingKind::JournalOnly,
             file: peek.log_dir(id),
             position: None,
+            bytes: 0,
             offsets: Some((first, end)),
             what,
         });
@@ -248,6 +275,7 @@ fn verify_journal(
             kind: FindingKind::OffsetGap,
             file: peek.log_dir(id),
             position: None,
+            bytes: 0,
             offsets: Some((end, journaled)),
             what,
         });
@@ -258,6 +286,7 @@ fn verify_journal(
             kind: FindingKind::JournalDamage,
             file: peek.root.clone(),
             position: None,
+            bytes: 0,
             offsets: None,
             what,
         });

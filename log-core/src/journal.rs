@@ -30,6 +30,7 @@ use highwater_proto::clock::Now;
 use self::format::{BLOCK, BLOCK_BYTES, ENTRY_HEAD_BYTES, GROUP_HEAD_BYTES, GroupHead, LifeHeader};
 use crate::envelope::EnvelopeError;
 use crate::error::LogError;
+use crate::error::is_full;
 use crate::fs::{File, Fs, OpenMode};
 use crate::types::{LogId, Offset};
 
@@ -297,7 +298,7 @@ impl Journal {
 
 impl Slot {
     fn open(fs: &dyn Fs, dir: &Path, index: usize, mode: OpenMode) -> Result<Self, LogError> {
-        let path = dir.join(format!("journal-{index}"));
+        let path = dir.join(FILES[index]);
         let mut slot = Self {
             path,
             file: None,
@@ -400,7 +401,7 @@ impl Slot {
             Some(file) => Arc::clone(file),
             None => match fs.create(&self.path) {
                 Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(false),
+                Err(error) if is_full(&error) => return Ok(false),
                 Err(error) => return Err(LogError::io("create", &self.path, error)),
             },
         };
@@ -409,7 +410,7 @@ impl Slot {
         self.file = Some(Arc::clone(&file));
         match written {
             Ok(()) => self.length = self.length.max(position + bytes as u64),
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
+            Err(error) if is_full(&error) => {
                 file.set_len(self.length)
                     .map_err(|error| LogError::io("cut", &self.path, error))?;
                 return Ok(false);
@@ -428,6 +429,8 @@ impl Slot {
 }
 
 /// SplitMix64's finalizer: every bit of the seed moves every bit of the salt.
+/// The two files, used in turn.
+pub(crate) const FILES: [&str; 2] = ["journal-0", "journal-1"];
 const fn mix(seed: u64) -> u64 {
     let a = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

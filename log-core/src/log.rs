@@ -11,23 +11,27 @@
 //! - Names and the checkpoint are durable before anything depends on them.
 
 mod append;
+mod damage;
+mod oldest;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use highwater_proto::clock::Now;
 
 pub use self::append::Appended;
 pub use self::upkeep::Retired;
+use crate::checkpoint::MovedProducers;
 use crate::checkpoint::RecoveryPoint;
 use crate::config::{Durability, LogConfig};
 use crate::error::LogError;
 use crate::fs::{File, Fs};
+use crate::producers::Moved;
 use crate::producers::Producers;
+use crate::reader::Shared;
 pub use crate::reader::{LogReader, SegmentInfo, Slice, TimeHit};
-use crate::reader::{Shared, verify_code};
 use crate::recovery::recover;
 pub use crate::recovery::{Quarantined, Recovered, RecoveryStart};
 use crate::segment::{ActiveWriter, SegmentFile, Tally};
@@ -81,7 +85,7 @@ pub struct Log {
     producers: Producers,
     /// The first batch with a sequence that no snapshot knows.
     producers_from: Option<Offset>,
-    synced: Arc<Mutex<SyncedPoint>>,
+    synced: Arc<Mutex<Synced>>,
     poisoned: Option<Arc<str>>,
 }
 
@@ -90,6 +94,15 @@ pub struct Log {
 struct SyncedPoint {
     segment: Offset,
     tally: Tally,
+}
+
+/// What is synced, and what the recovery point notes of it.
+#[derive(Debug)]
+struct Synced {
+    point: SyncedPoint,
+    moved: Moved,
+    /// The offset of the snapshot that `moved` builds on; absent if the snapshot lacks more.
+    snapshot: Option<Offset>,
 }
 
 impl Log {
@@ -145,20 +158,26 @@ impl Log {
         let opened = recover(&fs, &dir, &config, &from, now)?;
         let end = opened.writer.tally().end;
         let marks = Arc::new(Marks::new(opened.start, end));
-        let synced = SyncedPoint {
-            segment: opened.writer.base(),
-            tally: *opened.writer.tally(),
+        let synced = Synced {
+            point: SyncedPoint {
+                segment: opened.writer.base(),
+                tally: *opened.writer.tally(),
+            },
+            moved: Moved::default(),
+            snapshot: opened.producers_from.is_none().then_some(end),
         };
         let shared = Arc::new(Shared {
             dir: Arc::clone(&dir),
             marks: Arc::clone(&marks),
-            verify: AtomicU8::new(verify_code(config.fetch_verify)),
+            verify: AtomicU8::default(),
+            skips_damage: AtomicBool::default(),
             view: CurrentView::new(View {
                 sealed: opened.sealed,
                 active: Arc::clone(opened.writer.shared()),
                 epochs: opened.epochs,
             }),
         });
+        shared.configure(&config);
         let mut log = Self {
             fs,
             dir,
@@ -204,10 +223,7 @@ impl Log {
         if config.durability == Durability::PageCache && self.poisoned.is_none() {
             self.marks.advance_durable(self.marks.end());
         }
-        let code = verify_code(config.fetch_verify);
-        self.shared
-            .verify
-            .store(code, std::sync::atomic::Ordering::Relaxed);
+        self.shared.configure(&config);
         self.config = config;
     }
 
@@ -237,9 +253,18 @@ impl Log {
         }
     }
 
+    /// Saves what the index files of the active segment lack. They are caches: a failure is told
+    /// in the log, and no sync is needed.
+    pub(crate) fn save_index(&mut self) {
+        if self.poisoned.is_none() {
+            self.writer.save_index(&*self.fs, 1);
+        }
+    }
+
     /// The file to sync, and what is safe once it is: captured before the sync.
     #[must_use]
     pub fn sync_target(&self) -> SyncTarget {
+        lock(&self.synced).moved.begin_sync(self.writer.tally().end);
         SyncTarget {
             file: Arc::clone(self.writer.shared().file()),
             path: SegmentFile::Log.path(&self.dir, self.writer.base()),
@@ -255,7 +280,14 @@ impl Log {
     /// The log's recovery point: everything below it is in its files and synced.
     #[must_use]
     pub fn recovery_point(&self) -> RecoveryPoint {
-        let SyncedPoint { segment, tally } = *lock(&self.synced);
+        let (SyncedPoint { segment, tally }, moved) = {
+            let synced = lock(&self.synced);
+            let moved = synced.snapshot.map(|since| MovedProducers {
+                since,
+                windows: synced.moved.encode(),
+            });
+            (synced.point, moved)
+        };
         let view = self.shared.view.load();
         let unsaved = view.epochs.entries().iter().skip(self.epochs_saved);
         RecoveryPoint {
@@ -268,6 +300,7 @@ impl Log {
             start: self.marks.start(),
             producers_from: self.producers_from.unwrap_or(tally.end).min(tally.end),
             epochs: unsaved.copied().collect(),
+            moved,
         }
     }
 
@@ -300,7 +333,7 @@ pub struct SyncTarget {
     path: PathBuf,
     point: SyncedPoint,
     marks: Arc<Marks>,
-    synced: Arc<Mutex<SyncedPoint>>,
+    synced: Arc<Mutex<Synced>>,
 }
 
 impl SyncTarget {
@@ -326,11 +359,12 @@ impl SyncTarget {
 }
 
 /// Moves the synced point forward; one that another sync has passed stays.
-fn move_to(synced: &Mutex<SyncedPoint>, point: SyncedPoint) {
+fn move_to(synced: &Mutex<Synced>, point: SyncedPoint) {
     let mut synced = lock(synced);
     let order = |point: &SyncedPoint| (point.segment, point.tally.end);
-    if order(&point) > order(&synced) {
-        *synced = point;
+    if order(&point) > order(&synced.point) {
+        synced.point = point;
+        synced.moved.synced(point.tally.end);
     }
 }
 

@@ -11,6 +11,7 @@
 //!   a power cut can take.
 //! - Idle producers are forgotten by the monotonic clock; a wall clock that jumps forgets none.
 
+mod moved;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ use highwater_proto::batch::{BatchHeader, sequence_add};
 
 use crate::error::ProducerError;
 use crate::types::Offset;
+
+pub(crate) use self::moved::Moved;
 
 /// Batches of a producer that are remembered: clients keep at most 5 in flight.
 pub const WINDOW_BATCHES: usize = 5;

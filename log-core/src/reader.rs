@@ -5,19 +5,22 @@
 //! Invariants
 //! - A read gives whole batches, the first one containing the asked offset, and nothing at or
 //!   above the asked mark. Record bytes are not parsed.
-//! - Damage answers [`LogError::Corrupt`] for the offsets that it held, and for no other.
+//! - Damage answers [`LogError::Corrupt`] for the offsets that it held, and for no other. What a
+//!   repair gave up, and with `corrupt.read=skip` all of it, is passed over instead.
 //! - Marks are loaded before the View, so that every offset below a mark is found in it.
 
+mod scrub;
 mod time;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use bytes::Bytes;
 
+pub use self::scrub::{Scrub, Scrubbed};
 pub use self::time::TimeHit;
-use crate::config::Verify;
+use crate::config::{CorruptRead, LogConfig, Verify};
 use crate::error::LogError;
 use crate::segment::{Ask, Piece};
 use crate::types::{LeaderEpoch, Offset};
@@ -31,6 +34,18 @@ pub(crate) struct Shared {
     pub(crate) view: CurrentView,
     /// `fetch.verify`, by [`verify_code`].
     pub(crate) verify: AtomicU8,
+    /// `corrupt.read=skip`.
+    pub(crate) skips_damage: AtomicBool,
+}
+
+impl Shared {
+    /// Takes over what the policies say about reads.
+    pub(crate) fn configure(&self, config: &LogConfig) {
+        let skips_damage = config.corrupt_read == CorruptRead::Skip;
+        self.verify
+            .store(verify_code(config.fetch_verify), Ordering::Relaxed);
+        self.skips_damage.store(skips_damage, Ordering::Relaxed);
+    }
 }
 
 /// Reads a log.
@@ -64,9 +79,9 @@ pub struct Slice {
     pub parts: Vec<Bytes>,
     /// The bytes of all parts.
     pub bytes: usize,
-    /// The first offset of the first batch; the asked offset without one.
+    /// The first offset of the first batch; without one the same as `next_offset`.
     pub first_offset: Offset,
-    /// The offset behind the last batch; the asked offset without one.
+    /// The offset to read next: behind the last batch, and behind damage that was passed over.
     pub next_offset: Offset,
 }
 
@@ -90,7 +105,8 @@ impl LogReader {
 
     /// Reads whole batches, the one that contains `from` first, of at most `bytes_max` bytes
     /// together. It may stop short of the limit by an index interval. At the asked mark the
-    /// answer is empty.
+    /// answer is empty. Where damage is passed over, the first batch may begin behind `from`, and
+    /// batches may not follow one another.
     ///
     /// # Errors
     /// [`LogError::OutOfRange`] for an offset below the start or above the end;
@@ -146,16 +162,30 @@ impl LogReader {
             match read_view(&view, &ask) {
                 Ok(Some(piece)) => slice.add(piece),
                 Ok(None) => break,
+                Err(error) if self.pass_over(&view, &mut slice, limit, &error) => continue,
                 // What is good is served; whoever asks for the next offset gets the error.
                 Err(_) if !is_first => break,
                 Err(error) => return Err(self.unless_deleted(from, error)),
             }
             // A piece that ends within its segment has used up the limit, or met damage.
-            if slice.bytes >= bytes_max || !view.is_boundary(slice.next_offset) {
+            if slice.bytes >= bytes_max || !self.goes_on(&view, slice.next_offset) {
                 break;
             }
         }
         Ok(slice)
+    }
+
+    /// `offset`, or the offset behind the damage that holds it and that reads pass over, as far as
+    /// that is known.
+    #[must_use]
+    pub fn behind_gap(&self, offset: Offset) -> Offset {
+        let view = self.shared.view.load();
+        let skips_damage = self.skips_damage();
+        let mut offset = offset;
+        while let Some(end) = view.behind_gap(offset, skips_damage) {
+            offset = end;
+        }
+        offset
     }
 
     /// The first offset that may be read.
@@ -249,6 +279,26 @@ impl LogReader {
         }
     }
 
+    /// Whether more can be read behind a piece that ended at `next`.
+    fn goes_on(&self, view: &View, next: Offset) -> bool {
+        view.is_boundary(next) || view.behind_gap(next, self.skips_damage()).is_some()
+    }
+
+    /// Goes on behind the damage that answered with `error`, if that may be passed over.
+    fn pass_over(&self, view: &View, slice: &mut Slice, limit: Offset, error: &LogError) -> bool {
+        let is_damage = matches!(error, LogError::Corrupt { .. });
+        let gap = view.behind_gap(slice.next_offset, self.skips_damage());
+        match gap.filter(|_| is_damage) {
+            Some(end) => slice.pass_over(end.min(limit)),
+            None => return false,
+        }
+        true
+    }
+
+    fn skips_damage(&self) -> bool {
+        self.shared.skips_damage.load(Ordering::Relaxed)
+    }
+
     fn verify(&self) -> Verify {
         match self.shared.verify.load(Ordering::Relaxed) {
             ALWAYS => Verify::Always,
@@ -263,6 +313,15 @@ impl Slice {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// Goes on at an offset that is above the last one: damage is never empty.
+    fn pass_over(&mut self, end: Offset) {
+        assert!(end > self.next_offset, "the damage held the offset");
+        if self.parts.is_empty() {
+            self.first_offset = end;
+        }
+        self.next_offset = end;
     }
 
     fn add(&mut self, piece: Piece) {
@@ -284,7 +343,7 @@ fn read_view(view: &View, ask: &Ask) -> Result<Option<Piece>, LogError> {
 }
 
 /// `fetch.verify` as a number that an atomic holds.
-pub(crate) fn verify_code(verify: Verify) -> u8 {
+fn verify_code(verify: Verify) -> u8 {
     match verify {
         Verify::First => FIRST,
         Verify::Always => ALWAYS,

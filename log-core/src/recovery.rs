@@ -14,6 +14,7 @@
 //! - After a clean stop nothing is scanned and nothing is written.
 
 mod active;
+mod copy;
 mod cut;
 mod replay;
 mod sealed;
@@ -25,8 +26,9 @@ use std::sync::Arc;
 
 use highwater_proto::clock::Now;
 
+pub(crate) use self::copy::{QUARANTINE, copy_aside, log_name, quarantine_of};
 pub(crate) use self::replay::SNAPSHOT_BYTES_MAX;
-pub(crate) use self::sealed::INDEX_BYTES_MAX;
+pub(crate) use self::sealed::{INDEX_BYTES_MAX, forget_index};
 use crate::checkpoint::{
     Damage, LogCheckpoint, RecoveryPoint, SealedInfo, TEMPORARY_SUFFIX, read_whole,
 };
@@ -169,8 +171,8 @@ impl Recovery<'_> {
         let active_base = if is_sealed { None } else { sealed_bases.pop() };
         let mut sealed = Vec::with_capacity(sealed_bases.len() + 1);
         for (slot, base) in sealed_bases.iter().enumerate() {
-            let end = self.noted(*base).map(|info| info.end);
-            let next = bases.get(slot + 1).copied().or(end).unwrap_or(*base);
+            let next = bases.get(slot + 1).copied();
+            let next = next.unwrap_or_else(|| self.end_without_active(*base, start));
             sealed.push(Arc::new(self.open_sealed(*base, next)?));
         }
         let writer = self.open_active(active_base, &mut sealed, start)?;
@@ -304,9 +306,20 @@ impl Recovery<'_> {
                 position_end: info.bytes,
                 first: info.base.max(start),
                 end: info.end,
+                is_hole: false,
             };
             self.report_damage(info.base, &[whole]);
         }
+    }
+
+    /// Where the log ends if its last segment is sealed: behind it, if the one that followed is
+    /// gone with bytes that were durable.
+    fn end_without_active(&self, last: Offset, start: Offset) -> Offset {
+        let end = self.noted(last).map_or(last, |info| info.end);
+        let synced = self.from.point.as_ref().map(|point| point.offset);
+        let sealed = self.checkpoint.sealed.last().map(|info| info.end);
+        let reached = synced.max(sealed).filter(|reached| *reached > start);
+        reached.map_or(end, |reached| reached.max(end))
     }
 
     /// The checkpoint's line about the segment.
@@ -320,18 +333,7 @@ impl Recovery<'_> {
 
     /// Damage of the segment that an earlier start found.
     fn noted_damage(&self, base: Offset) -> Vec<BadRange> {
-        let here = self
-            .checkpoint
-            .damage
-            .iter()
-            .filter(|damage| damage.segment == base);
-        here.map(|damage| BadRange {
-            position: damage.position.0,
-            position_end: damage.position_end.0,
-            first: damage.first,
-            end: damage.end,
-        })
-        .collect()
+        bad_ranges(&self.checkpoint.damage, base)
     }
 
     /// Reports damage that the checkpoint does not name.
@@ -421,7 +423,23 @@ impl Recovery<'_> {
     }
 }
 
-/// What a checkpoint says about damage.
+/// What a checkpoint says about the damage of a segment, in order.
+pub(crate) fn bad_ranges(damage: &[Damage], base: Offset) -> Vec<BadRange> {
+    let here = damage.iter().filter(|damage| damage.segment == base);
+    let mut ranges: Vec<_> = here
+        .map(|damage| BadRange {
+            position: damage.position.0,
+            position_end: damage.position_end.0,
+            first: damage.first,
+            end: damage.end,
+            is_hole: damage.is_hole,
+        })
+        .collect();
+    ranges.sort_by_key(|bad| bad.position);
+    ranges
+}
+
+/// Damage as a checkpoint has it.
 pub(crate) fn damage_of(base: Offset, bad: &[BadRange]) -> impl Iterator<Item = Damage> + '_ {
     bad.iter().map(move |range| Damage {
         segment: base,
@@ -429,6 +447,7 @@ pub(crate) fn damage_of(base: Offset, bad: &[BadRange]) -> impl Iterator<Item = 
         position_end: Position(range.position_end),
         first: range.first,
         end: range.end,
+        is_hole: range.is_hole,
     })
 }
 

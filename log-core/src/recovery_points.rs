@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::checkpoint::{AbFile, RecoveryPoint};
+use crate::checkpoint::{AbFile, MovedProducers, RecoveryPoint};
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};
 use crate::types::{LogId, Position};
@@ -63,12 +63,18 @@ fn encode(points: &[(LogId, RecoveryPoint)]) -> Bytes {
         out.put_u32(log.partition);
         point.encode(&mut out);
     }
+    for (number, (_, point)) in (0..).zip(points) {
+        if let Some(moved) = &point.moved {
+            out.put_u32(number);
+            moved.encode(&mut out);
+        }
+    }
     out.freeze()
 }
 
 fn decode(mut bytes: Bytes) -> Option<BTreeMap<LogId, RecoveryPoint>> {
     let count = bytes.try_get_u32().ok()?;
-    let mut points = BTreeMap::new();
+    let (mut points, mut order) = (BTreeMap::new(), Vec::new());
     for _ in 0..count {
         let mut topic = [0; 16];
         bytes.try_copy_to_slice(&mut topic).ok()?;
@@ -77,13 +83,18 @@ fn decode(mut bytes: Bytes) -> Option<BTreeMap<LogId, RecoveryPoint>> {
             partition: bytes.try_get_u32().ok()?,
         };
         points.insert(log, RecoveryPoint::decode(&mut bytes)?);
+        order.push(log);
     }
-    bytes.is_empty().then_some(points)
+    while bytes.has_remaining() {
+        let log = order.get(bytes.try_get_u32().ok()? as usize)?;
+        points.get_mut(log)?.moved = Some(MovedProducers::decode(&mut bytes)?);
+    }
+    Some(points)
 }
 
 const NAME: &str = "recovery-points";
 const MAGIC: [u8; 8] = *b"HWPOINT\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {

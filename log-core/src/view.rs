@@ -118,6 +118,17 @@ impl View {
             .checked_sub(1)
     }
 
+    /// Where reads go on from `offset`, if it lies in damage that they pass over: what a repair
+    /// gave up, and all that is known if `skips_damage`.
+    pub(crate) fn behind_gap(&self, offset: Offset, skips_damage: bool) -> Option<Offset> {
+        let bad = match self.sealed_slot(offset) {
+            Some(slot) => self.sealed[slot].bad(),
+            None => self.active.bad(),
+        };
+        let gap = bad.at(offset)?;
+        (gap.is_hole || skips_damage).then_some(gap.end)
+    }
+
     /// Whether a segment begins at `offset`.
     pub(crate) fn is_boundary(&self, offset: Offset) -> bool {
         let slot = self

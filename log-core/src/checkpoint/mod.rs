@@ -17,7 +17,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 pub use self::pair::AbFile;
-pub use self::records::{Damage, LogCheckpoint, RecoveryPoint, SealedInfo};
+pub use self::records::{Damage, LogCheckpoint, MovedProducers, RecoveryPoint, SealedInfo};
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};
 

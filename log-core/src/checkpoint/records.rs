@@ -65,6 +65,8 @@ pub struct Damage {
     pub first: Offset,
     /// The offset after the last one that the range held.
     pub end: Offset,
+    /// Whether a repair gave the range up: reads go on behind it, whatever is configured.
+    pub is_hole: bool,
 }
 
 /// Up to where everything of a log was synced when this was noted: what tells a torn tail
@@ -89,6 +91,18 @@ pub struct RecoveryPoint {
     pub producers_from: Offset,
     /// The epochs that began since the checkpoint was written.
     pub epochs: Vec<(LeaderEpoch, Offset)>,
+    /// The windows at `offset` of the producers that have written since their snapshot; absent if
+    /// they are too many, or not known.
+    pub moved: Option<MovedProducers>,
+}
+
+/// The windows that the producers' snapshot does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedProducers {
+    /// The offset of the snapshot.
+    pub since: Offset,
+    /// The windows.
+    pub windows: Bytes,
 }
 
 impl LogCheckpoint {
@@ -111,6 +125,11 @@ impl LogCheckpoint {
             body.put_i64(sealed.last_append_ms);
             body.put_u32(sealed.sum);
         }
+        // A library that knows no holes must not open the log: it would answer errors for them.
+        let version = match self.damage.iter().any(|damage| damage.is_hole) {
+            true => VERSION,
+            false => VERSION_WITHOUT_HOLES,
+        };
         put_count(&mut body, self.damage.len());
         for damage in &self.damage {
             body.put_i64(damage.segment.0);
@@ -118,19 +137,22 @@ impl LogCheckpoint {
             body.put_u64(damage.position_end.0);
             body.put_i64(damage.first.0);
             body.put_i64(damage.end.0);
+            if version > VERSION_WITHOUT_HOLES {
+                body.put_u8(u8::from(damage.is_hole));
+            }
         }
-        envelope::wrap(CHECKPOINT_MAGIC, VERSION, &body)
+        envelope::wrap(CHECKPOINT_MAGIC, version, &body)
     }
 
     /// Reads a file's bytes.
     pub fn decode(mut bytes: Bytes) -> Result<Self, EnvelopeError> {
-        let (_, body) = envelope::unwrap(&mut bytes, CHECKPOINT_MAGIC, VERSION)?;
-        Self::decode_body(body)
+        let (version, body) = envelope::unwrap(&mut bytes, CHECKPOINT_MAGIC, VERSION)?;
+        Self::decode_body(body, version)
             .filter(Self::is_ordered)
             .ok_or(EnvelopeError::Body)
     }
 
-    fn decode_body(mut body: Bytes) -> Option<Self> {
+    fn decode_body(mut body: Bytes, version: u32) -> Option<Self> {
         let written_ms = body.try_get_i64().ok()?;
         let active_since_ms = body.try_get_i64().ok()?;
         let active_last_append_ms = body.try_get_i64().ok()?;
@@ -156,6 +178,10 @@ impl LogCheckpoint {
                 position_end: Position(body.try_get_u64().ok()?),
                 first: Offset(body.try_get_i64().ok()?),
                 end: Offset(body.try_get_i64().ok()?),
+                is_hole: match version {
+                    VERSION_WITHOUT_HOLES => false,
+                    _ => take_flag(&mut body)?,
+                },
             });
         }
         body.is_empty().then_some(Self {
@@ -196,7 +222,7 @@ impl LogCheckpoint {
 }
 
 impl RecoveryPoint {
-    /// Puts the point behind what `out` holds.
+    /// Puts the point behind what `out` holds, without the producers.
     pub fn encode(&self, out: &mut BytesMut) {
         out.put_i64(self.segment.0);
         out.put_i64(self.offset.0);
@@ -221,7 +247,25 @@ impl RecoveryPoint {
             start: Offset(bytes.try_get_i64().ok()?),
             producers_from: Offset(bytes.try_get_i64().ok()?),
             epochs: take_epochs(bytes)?,
+            moved: None,
         })
+    }
+}
+
+impl MovedProducers {
+    /// Puts the windows behind what `out` holds.
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.put_i64(self.since.0);
+        put_count(out, self.windows.len());
+        out.put_slice(&self.windows);
+    }
+
+    /// Takes windows off the front of `bytes`; `None` if they are cut off.
+    pub fn decode(bytes: &mut Bytes) -> Option<Self> {
+        let since = Offset(bytes.try_get_i64().ok()?);
+        let length = take_count(bytes, 1)?;
+        let windows = bytes.split_to(length);
+        Some(Self { since, windows })
     }
 }
 
@@ -233,6 +277,14 @@ fn put_count(out: &mut BytesMut, count: usize) {
 fn take_count(bytes: &mut Bytes, item_bytes: usize) -> Option<usize> {
     let count = bytes.try_get_u32().ok()? as usize;
     (count.checked_mul(item_bytes)? <= bytes.len()).then_some(count)
+}
+
+fn take_flag(bytes: &mut Bytes) -> Option<bool> {
+    match bytes.try_get_u8().ok()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
 }
 
 fn put_epochs(out: &mut BytesMut, epochs: &[(LeaderEpoch, Offset)]) {
@@ -254,7 +306,8 @@ fn take_epochs(bytes: &mut Bytes) -> Option<Vec<(LeaderEpoch, Offset)>> {
 }
 
 const CHECKPOINT_MAGIC: &[u8; 8] = b"HWCHECK\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const VERSION_WITHOUT_HOLES: u32 = 1;
 /// The longest stop over which the wall clock is believed: 30 days.
 const STOP_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1000;
 const EPOCH_BYTES: usize = 12;
@@ -310,6 +363,7 @@ mod tests {
             start,
             producers_from,
             epochs,
+            moved: None,
         }
     }
 
@@ -317,14 +371,15 @@ mod tests {
         #[test]
         fn checkpoint_round_trip(
             times in any::<[i64; 4]>(), epochs in epochs(), sealed in sealed_infos(),
-            damaged in prop::collection::vec(any::<[i64; 5]>(), 0..3),
+            damaged in prop::collection::vec(any::<([i64; 5], bool)>(), 0..3),
         ) {
-            let damage = damaged.into_iter().map(|[a, b, c, d, e]| Damage {
+            let damage = damaged.into_iter().map(|([a, b, c, d, e], is_hole)| Damage {
                 segment: Offset(a),
                 position: Position(b.unsigned_abs()),
                 position_end: Position(c.unsigned_abs()),
                 first: Offset(d),
                 end: Offset(e),
+                is_hole,
             });
             let checkpoint = LogCheckpoint {
                 written_ms: times[0],
@@ -356,7 +411,10 @@ mod tests {
 
         #[test]
         fn any_body_gives_an_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _answer = LogCheckpoint::decode(envelope::wrap(CHECKPOINT_MAGIC, 1, &body));
+            for version in [VERSION_WITHOUT_HOLES, VERSION] {
+                let whole = envelope::wrap(CHECKPOINT_MAGIC, version, &body);
+                let _answer = LogCheckpoint::decode(whole);
+            }
         }
     }
 
@@ -382,6 +440,27 @@ mod tests {
             i64::MIN,
         ] {
             assert_eq!(checkpoint.stop_ms(wall_ms), 0);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_without_holes_is_one_that_older_libraries_read() {
+        let damage = Damage {
+            segment: Offset(0),
+            position: Position(1),
+            position_end: Position(2),
+            first: Offset(3),
+            end: Offset(4),
+            is_hole: false,
+        };
+        for (is_hole, version) in [(false, 1), (true, 2)] {
+            let checkpoint = LogCheckpoint {
+                damage: vec![Damage { is_hole, ..damage }],
+                ..LogCheckpoint::default()
+            };
+            let mut bytes = checkpoint.encode();
+            let unwrapped = envelope::unwrap(&mut bytes, CHECKPOINT_MAGIC, VERSION);
+            assert_eq!(unwrapped.unwrap().0, version);
         }
     }
 

@@ -105,8 +105,16 @@ impl DataDir {
     }
 }
 
+/// The log that has directories of these names.
+pub(crate) fn log_named(topic: &str, partition: &str) -> Option<LogId> {
+    Some(LogId {
+        topic: topic_of(topic)?,
+        partition: partition_of(partition)?,
+    })
+}
+
 /// Where a log lies.
-pub(super) fn log_dir(root: &Path, id: LogId) -> PathBuf {
+pub(crate) fn log_dir(root: &Path, id: LogId) -> PathBuf {
     root.join(LOGS)
         .join(id.topic_dir())
         .join(id.partition.to_string())

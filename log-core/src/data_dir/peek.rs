@@ -11,7 +11,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{bad_version, features_of, lock, names, read_clean, read_version, too_new};
+use bytes::Bytes;
+
+use super::{LOGS, bad_version, features_of, lock, names, read_clean, read_version, too_new};
 use crate::checkpoint::RecoveryPoint;
 use crate::error::LogError;
 use crate::fs::{DirLock, Fs, LOCK_FILE, OpenMode};
@@ -26,6 +28,8 @@ pub(crate) struct Peek {
     /// The logs' ends at a clean stop.
     pub(crate) clean: Option<BTreeMap<LogId, Offset>>,
     pub(crate) points: BTreeMap<LogId, RecoveryPoint>,
+    /// Why no handle can be opened, if `VERSION` is missing or damaged.
+    pub(crate) version_damage: Option<String>,
     _lock: Option<DirLock>,
 }
 
@@ -33,8 +37,8 @@ impl Peek {
     /// Locks and reads the directory.
     ///
     /// # Errors
-    /// As of [`DataDir::open`](super::DataDir::open), and [`LogError::Corrupt`] without a
-    /// `VERSION`.
+    /// As of [`DataDir::open`](super::DataDir::open), but for a `VERSION` that is damaged, or
+    /// missing where there are logs; [`LogError::Corrupt`] without both.
     pub(crate) fn new(fs: &Arc<dyn Fs>, root: &Path) -> Result<Self, LogError> {
         let listed = fs
             .list(root)
@@ -44,20 +48,18 @@ impl Peek {
             // A copy: whoever opens it makes the file first.
             false => None,
         };
-        let version = read_version(&**fs, root)?;
-        let features = match version {
-            Some(version) => features_of(version, root)?,
-            None => return Err(bad_version(root, "it is missing")),
+        let version_damage = match read_version(&**fs, root) {
+            Err(LogError::Corrupt { why, .. }) => Some(why),
+            Err(error) => return Err(error),
+            Ok(version) => damage_of(version, root, &listed)?,
         };
-        if let Some(why) = features.refusal_to_read() {
-            return too_new(root, why);
-        }
         let (_, points) = RecoveryPoints::open(Arc::clone(fs), root, OpenMode::Read)?;
         Ok(Self {
             root: root.to_owned(),
             logs: names::logs_in(&**fs, root)?,
             clean: read_clean(&**fs, root)?,
             points,
+            version_damage,
             _lock: lock,
         })
     }
@@ -82,6 +84,29 @@ impl Peek {
 
     pub(crate) fn log_dir(&self, id: LogId) -> PathBuf {
         names::log_dir(&self.root, id)
+    }
+}
+
+/// Why no handle can be opened with this `VERSION`.
+fn damage_of(
+    version: Option<Bytes>,
+    root: &Path,
+    listed: &[String],
+) -> Result<Option<String>, LogError> {
+    let Some(version) = version else {
+        let has_logs = listed.iter().any(|name| name == LOGS);
+        let missing = "it is missing";
+        return match has_logs {
+            true => Ok(Some(missing.to_owned())),
+            false => Err(bad_version(root, missing)),
+        };
+    };
+    match features_of(version, root) {
+        Ok(features) => features
+            .refusal_to_read()
+            .map_or(Ok(None), |why| too_new(root, why)),
+        Err(LogError::Corrupt { why, .. }) => Ok(Some(why)),
+        Err(error) => Err(error),
     }
 }
 

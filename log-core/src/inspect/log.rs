@@ -13,17 +13,18 @@ use bytes::Bytes;
 
 use super::index::IndexCheck;
 use super::{Finding, FindingKind, Teller};
-use crate::checkpoint::{LogCheckpoint, RecoveryPoint, SealedInfo, read_whole};
+use crate::checkpoint::{Damage, LogCheckpoint, RecoveryPoint, SealedInfo, read_whole};
 use crate::envelope::EnvelopeError;
 use crate::epochs::Epochs;
 use crate::error::LogError;
 use crate::fs::{File, Fs, OpenMode};
 use crate::index_file::IndexKind;
 use crate::producers::Producers;
-use crate::recovery::{CHECKPOINT_BYTES_MAX, CHECKPOINT_FILE, INDEX_BYTES_MAX};
+use crate::recovery::{CHECKPOINT_BYTES_MAX, CHECKPOINT_FILE, INDEX_BYTES_MAX, bad_ranges};
 use crate::recovery::{PRODUCERS_FILE, SNAPSHOT_BYTES_MAX};
 use crate::segment::{
-    BadRange, Check, Found, Scan, SegmentFile, Survey, Tally, file_of, find_valid, sealed_info,
+    BadRange, Check, Extent, Found, Scan, SegmentFile, Survey, Tally, file_of, find_valid,
+    sealed_info,
 };
 use crate::types::{LeaderEpoch, Offset, Position};
 
@@ -34,6 +35,8 @@ pub(super) struct LogCheck<'a, 'b> {
     pub(super) point: Option<&'a RecoveryPoint>,
     /// Where it ended at a clean stop.
     pub(super) stopped_at: Option<Offset>,
+    /// What earlier repairs gave up.
+    pub(super) holes: Vec<Damage>,
     pub(super) teller: &'a mut Teller<'b>,
 }
 
@@ -63,6 +66,8 @@ impl LogCheck<'_, '_> {
         let mut end = bases.first().map_or(start, |first| start.max(*first));
         self.find_missing(&checkpoint, start, &bases);
         let history = self.history(&checkpoint);
+        self.holes = checkpoint.damage.clone();
+        self.holes.retain(|damage| damage.is_hole);
         for (slot, base) in bases.iter().enumerate() {
             if *base < end && slot > 0 {
                 let what = format!("it begins at offset {base}, where {end} should follow");
@@ -138,14 +143,15 @@ impl LogCheck<'_, '_> {
             return Ok(info.end);
         };
         let mut index = self.indexes(info.base, Some(info.bytes))?;
-        let survey = Survey::watched(
-            &*file,
-            info.base,
-            info.bytes,
-            info.end,
-            history,
-            &mut |tally| index.note(tally),
-        );
+        let extent = Extent {
+            base: info.base,
+            bytes: info.bytes,
+            end: info.end,
+        };
+        let holes = self.holes_of(info.base);
+        let survey = Survey::watched(&*file, extent, &holes, history, &mut |tally| {
+            index.note(tally);
+        });
         let survey = survey
             .map_err(|error| self.unreadable(info.base, error))?
             .compared_with(info);
@@ -181,7 +187,13 @@ impl LogCheck<'_, '_> {
             return Ok(next);
         };
         let mut index = self.indexes(base, None)?;
-        let survey = Survey::watched(&*file, base, bytes, next, history, &mut |tally| {
+        let extent = Extent {
+            base,
+            bytes,
+            end: next,
+        };
+        let holes = self.holes_of(base);
+        let survey = Survey::watched(&*file, extent, &holes, history, &mut |tally| {
             index.note(tally);
         });
         let survey = survey.map_err(|error| self.unreadable(base, error))?;
@@ -207,14 +219,15 @@ impl LogCheck<'_, '_> {
         );
         let mut index = self.indexes(base, None)?;
         let info = sealed_info(base, &durable, 0);
-        let survey = Survey::watched(
-            &*file,
+        let extent = Extent {
             base,
-            durable.position,
-            durable.end,
-            history,
-            &mut |tally| index.note(tally),
-        );
+            bytes: durable.position,
+            end: durable.end,
+        };
+        let holes = self.holes_of(base);
+        let survey = Survey::watched(&*file, extent, &holes, history, &mut |tally| {
+            index.note(tally);
+        });
         let mut survey = survey
             .map_err(|error| self.unreadable(base, error))?
             .compared_with(&info);
@@ -259,14 +272,14 @@ impl LogCheck<'_, '_> {
                     let torn = bytes - position;
                     let (kind, what) = match (behind, self.stopped_at) {
                         (Some((_, header)), _) => (
-                            FindingKind::CorruptBatch,
+                            FindingKind::CorruptTail,
                             format!(
                                 "{why}; a right batch with offset {} stands behind it",
                                 header.base_offset
                             ),
                         ),
                         (None, Some(_)) => (
-                            FindingKind::CorruptBatch,
+                            FindingKind::CorruptTail,
                             format!("{why}; the log was closed cleanly"),
                         ),
                         (None, None) => (
@@ -274,7 +287,15 @@ impl LogCheck<'_, '_> {
                             format!("the last {torn} bytes are no whole batch: {why}"),
                         ),
                     };
-                    self.find(kind, SegmentFile::Log, base, position, what);
+                    let behind = behind.map(|(_, header)| Offset(header.last_offset()).plus(1));
+                    self.teller.find(Finding {
+                        kind,
+                        file: SegmentFile::Log.path(self.dir, base),
+                        position: Some(Position(position)),
+                        bytes: torn,
+                        offsets: behind.or(self.stopped_at).map(|behind| (end, behind)),
+                        what,
+                    });
                     return Ok(());
                 }
             }
@@ -290,7 +311,9 @@ impl LogCheck<'_, '_> {
         is_sealed: bool,
     ) -> Offset {
         self.teller.verified.batches += survey.tally.batches;
-        for bad in &survey.bad {
+        let (holes, bad): (Vec<_>, Vec<_>) = survey.bad.iter().partition(|bad| bad.is_hole);
+        self.teller.verified.holes += holes.len() as u64;
+        for bad in bad {
             self.find_bad(base, bad, "they are not what was written");
         }
         // Over damage the sums of an index cannot be followed.
@@ -305,18 +328,25 @@ impl LogCheck<'_, '_> {
             .map_or(survey.tally.end, |bad| bad.end.max(survey.tally.end))
     }
 
+    fn holes_of(&self, base: Offset) -> Vec<BadRange> {
+        bad_ranges(&self.holes, base)
+    }
+
     fn check_end(&mut self, end: Offset) {
-        let (kind, what) = match (self.stopped_at, self.point) {
+        let (kind, reached, what) = match (self.stopped_at, self.point) {
             (Some(stopped), _) if end < stopped => (
                 FindingKind::OffsetGap,
+                stopped,
                 format!("the log ends at {end}, it was closed at {stopped}"),
             ),
             (Some(stopped), _) if end > stopped => (
                 FindingKind::State,
+                end,
                 format!("the log ends at {end}, it was closed at {stopped}"),
             ),
             (None, Some(point)) if end < point.offset => (
                 FindingKind::OffsetGap,
+                point.offset,
                 format!("the log ends at {end}, {} was durable", point.offset),
             ),
             _ => return,
@@ -325,7 +355,8 @@ impl LogCheck<'_, '_> {
             kind,
             file: self.dir.to_owned(),
             position: None,
-            offsets: None,
+            bytes: 0,
+            offsets: Some((end, reached)).filter(|_| kind.is_damage()),
             what,
         });
     }
@@ -361,6 +392,7 @@ impl LogCheck<'_, '_> {
             kind: FindingKind::State,
             file: self.dir.join(name),
             position: None,
+            bytes: 0,
             offsets: None,
             what,
         });
@@ -378,6 +410,7 @@ impl LogCheck<'_, '_> {
             kind,
             file: file.path(self.dir, base),
             position: Some(Position(position)),
+            bytes: 0,
             offsets: None,
             what,
         });
@@ -399,6 +432,7 @@ impl LogCheck<'_, '_> {
             kind,
             file: SegmentFile::Log.path(self.dir, base),
             position: Some(Position(bad.position)),
+            bytes,
             offsets: Some((bad.first, bad.end)),
             what,
         });
@@ -418,5 +452,6 @@ fn missing(first: Offset, end: Offset, position: u64) -> BadRange {
         position_end: position,
         first,
         end,
+        is_hole: false,
     }
 }

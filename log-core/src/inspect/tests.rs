@@ -1,5 +1,7 @@
 //! Verify and dump on whole data directories, sound and damaged in every way that has a name.
 
+mod repair;
+
 use std::io::IoSlice;
 use std::path::Path;
 
@@ -200,7 +202,7 @@ fn a_right_batch_behind_a_wrong_one_is_no_torn_tail() {
     let (fs, shard) = written();
     shard.abandon();
     flip(&fs, files(&fs, A, ".log").last().unwrap(), 80);
-    assert_eq!(kinds(&fs), [FindingKind::CorruptBatch]);
+    assert_eq!(kinds(&fs), [FindingKind::CorruptTail]);
 }
 
 #[test]

@@ -10,13 +10,14 @@
 //! - Zeros are written behind the file's end only; they pass for no group.
 //! - The file is not used while it is filled.
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::format::{BLOCK, BLOCK_BYTES};
 use super::{Journal, Life};
 use crate::error::LogError;
+use crate::error::is_full;
 use crate::fs::{File, Fs};
 
 /// The free file, in the hands of who fills it.
@@ -81,13 +82,13 @@ impl Filling {
             Some(file) => Arc::clone(file),
             None => match self.fs.create(&self.path) {
                 Ok(file) => Arc::clone(self.file.insert(file)),
-                Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
+                Err(error) if is_full(&error) => return Ok(()),
                 Err(error) => return Err(LogError::io("create", &self.path, error)),
             },
         };
         match self.write_zeros(&*file) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
+            Err(error) if is_full(&error) => {
                 return file
                     .set_len(self.from)
                     .map_err(|error| LogError::io("cut", &self.path, error));
@@ -127,8 +128,8 @@ fn wanted_bytes(life: &Life, bytes_max: u64) -> u64 {
     wanted.min(bytes_max) / BLOCK_BYTES * BLOCK_BYTES
 }
 
-/// A second of a slow broker's commits.
-const LENGTH_BYTES_MIN: u64 = 1 << 20;
+/// A second of a slow broker's commits; more would be most of what such a broker writes.
+const LENGTH_BYTES_MIN: u64 = 128 << 10;
 /// What one call writes: more would hold up the commits that share the disk.
 const STEP_BYTES: u64 = 8 << 20;
 /// What one write takes; it needs no buffer of that size.

@@ -222,6 +222,15 @@ impl Log {
         Some(undo)
     }
 
+    /// Remembers for the recovery point whose windows have changed.
+    fn note_moved(&self, ids: impl Iterator<Item = i64>) {
+        let mut ids = ids.peekable();
+        if ids.peek().is_some() {
+            let mut synced = super::lock(&self.synced);
+            ids.for_each(|id| synced.moved.note(&self.producers, id));
+        }
+    }
+
     /// Writes the group; if that fails, every answer that depends on it becomes the error.
     fn flush(&mut self, group: &mut Group, answers: &mut [Result<Appended, LogError>], now: Now) {
         let base = self.marks.end();
@@ -258,6 +267,8 @@ impl Log {
                 error
             });
         }
+        let ids = stored.iter().filter(|one| one.header.is_idempotent());
+        self.note_moved(ids.map(|one| one.header.producer_id));
         self.marks.advance_end(group.end);
         if self.config.durability == Durability::PageCache {
             self.marks.advance_durable(group.end);

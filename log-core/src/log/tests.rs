@@ -5,6 +5,7 @@
 mod damage;
 mod disk;
 mod failures;
+mod gaps;
 mod model;
 mod policies;
 mod producers;

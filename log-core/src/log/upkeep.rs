@@ -260,7 +260,7 @@ impl Log {
     }
 
     /// As [`Self::save`], for a View and a start that are not in force yet.
-    fn save_view(&mut self, view: &View, start: Offset, now: Now) -> Result<(), Failed> {
+    pub(super) fn save_view(&mut self, view: &View, start: Offset, now: Now) -> Result<(), Failed> {
         let now_ms = log_ms(now);
         let then_ms = |then_ms: i64| now.wall.0.saturating_sub(now_ms.saturating_sub(then_ms));
         let noted = |sealed: &Arc<Sealed>| SealedInfo {
@@ -289,6 +289,9 @@ impl Log {
         self.epochs_saved = view.epochs.entries().len();
         if is_synced {
             self.producers_from = None;
+            let mut synced = super::lock(&self.synced);
+            synced.moved.clear();
+            synced.snapshot = Some(self.writer.tally().end);
         }
         Ok(())
     }
@@ -313,7 +316,7 @@ impl Log {
     }
 
     /// Poisons the log if the failure is final; the error for the caller.
-    fn settle(&mut self, failed: Failed) -> LogError {
+    pub(super) fn settle(&mut self, failed: Failed) -> LogError {
         if failed.is_final {
             self.poison_by(&failed.error)
         } else {
@@ -342,11 +345,7 @@ pub(super) struct Failed {
 impl Failed {
     /// Whether nothing was changed, for lack of space.
     fn is_for_space(&self) -> bool {
-        let is_full = |error: &LogError| match error {
-            LogError::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
-            _ => false,
-        };
-        !self.is_final && is_full(&self.error)
+        !self.is_final && self.error.is_full()
     }
 }
 

@@ -27,11 +27,7 @@ impl Producers {
             body.put_i16(state.epoch);
             body.put_i64(now_ms.saturating_sub(state.last_seen_ms).max(0));
             body.put_u8(state.count);
-            for seen in &state.window {
-                body.put_i32(seen.first_sequence);
-                body.put_i32(seen.last_sequence);
-                body.put_i64(seen.base_offset.0);
-            }
+            state.put_window(&mut body);
         }
         envelope::wrap(MAGIC, VERSION, &body)
     }
@@ -54,14 +50,7 @@ impl Producers {
             let epoch = body.try_get_i16().ok()?;
             let last_seen_ms = now_ms.saturating_sub(body.try_get_i64().ok()?);
             let count = body.try_get_u8().ok()?;
-            let mut window = [SeenBatch::default(); WINDOW_BATCHES];
-            for seen in &mut window {
-                *seen = SeenBatch {
-                    first_sequence: body.try_get_i32().ok()?,
-                    last_sequence: body.try_get_i32().ok()?,
-                    base_offset: Offset(body.try_get_i64().ok()?),
-                };
-            }
+            let window = SeenBatch::take_window(&mut body)?;
             if usize::from(count) > WINDOW_BATCHES {
                 return None;
             }
@@ -76,6 +65,30 @@ impl Producers {
             );
         }
         Some((offset, producers))
+    }
+}
+
+impl ProducerState {
+    pub(super) fn put_window(&self, out: &mut BytesMut) {
+        for seen in &self.window {
+            out.put_i32(seen.first_sequence);
+            out.put_i32(seen.last_sequence);
+            out.put_i64(seen.base_offset.0);
+        }
+    }
+}
+
+impl SeenBatch {
+    pub(super) fn take_window(bytes: &mut Bytes) -> Option<[Self; WINDOW_BATCHES]> {
+        let mut window = [Self::default(); WINDOW_BATCHES];
+        for seen in &mut window {
+            *seen = Self {
+                first_sequence: bytes.try_get_i32().ok()?,
+                last_sequence: bytes.try_get_i32().ok()?,
+                base_offset: Offset(bytes.try_get_i64().ok()?),
+            };
+        }
+        Some(window)
     }
 }
 

@@ -6,7 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn header(id: i64, epoch: i16, base_sequence: i32, records: i32, base: i64) -> BatchHeader {
+pub(super) fn header(
+    id: i64,
+    epoch: i16,
+    base_sequence: i32,
+    records: i32,
+    base: i64,
+) -> BatchHeader {
     BatchHeader {
         base_offset: base,
         batch_length: 100,

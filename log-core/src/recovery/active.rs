@@ -137,7 +137,9 @@ impl Recovery<'_> {
         if vanished.is_some() || bytes < below.position {
             let end = vanished.unwrap_or(below.end);
             let history = self.known_epochs();
-            let survey = Survey::of(&*file, base, below.position.max(bytes), end, &history);
+            let noted = self.noted_damage(base);
+            let held = below.position.max(bytes);
+            let survey = Survey::of(&*file, base, held, end, &noted, &history);
             let survey = survey.map_err(io)?;
             return Ok(self.damaged_tail(base, file, survey));
         }
@@ -182,6 +184,7 @@ impl Recovery<'_> {
         };
         let has_all =
             self.has_checkpoint && is_clean && (index_bytes.is_some() || below.position == 0);
+        let epochs_before = self.epochs.len();
         let walked = has_all || self.walk(base, &*file, below, &mut indexes)?;
         let mut tail = Tail {
             file,
@@ -196,12 +199,15 @@ impl Recovery<'_> {
         if walked {
             return Ok(tail);
         }
+        // What rotten headers say of epochs is not kept.
+        self.epochs.truncate(epochs_before);
         let path = SegmentFile::Log.path(self.dir, base);
         let noted_info = sealed_info(base, below, 0);
-        let survey = Survey::of_sealed(&*tail.file, &noted_info, &self.known_epochs())
+        let survey = Survey::of_sealed(&*tail.file, &noted_info, &tail.bad, &self.known_epochs())
             .map_err(|error| LogError::io("read", &path, error))?;
         self.report.rebuilt_indexes += 1;
         self.report_damage(base, &survey.bad);
+        self.epochs.extend(survey.epochs);
         tail.bad = survey.bad;
         // From now on the sum is that of the batches that are left.
         tail.tally.sum = survey.tally.sum;
@@ -356,6 +362,7 @@ impl Recovery<'_> {
                 position_end: tally.position,
                 first: tally.end,
                 end,
+                is_hole: false,
             };
             self.report_damage(base, &[missing]);
             bad.push(missing);

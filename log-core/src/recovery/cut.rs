@@ -6,12 +6,11 @@
 //! - The copy is durable before the cut is made.
 //! - A second recovery after a crash between the two makes the same copy under the same name.
 
-use std::io::{ErrorKind, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::active::Tail;
+use super::copy::{copy_aside, log_name, quarantine_of};
 use super::{Quarantined, Recovery};
-use crate::checkpoint;
 use crate::error::LogError;
 use crate::segment::{SegmentFile, find_valid};
 use crate::types::{Offset, Position};
@@ -46,60 +45,9 @@ impl Recovery<'_> {
 
     /// Copies the bytes behind the batches that were taken to a file of its own, durably.
     fn copy_aside(&self, base: Offset, tail: &Tail, bytes: u64) -> Result<PathBuf, LogError> {
-        let quarantine = &quarantine_of(self.dir);
         let position = tail.tally.position;
-        let io = |error| LogError::io("copy to quarantine", quarantine, error);
-        self.fs.create_dir(quarantine).map_err(io)?;
-        if let Some(parent) = quarantine.parent() {
-            self.fs.sync_dir(parent).map_err(io)?;
-        }
         let name = format!("{}-{:020}-{position}.cut", log_name(self.dir), base.0);
-        let target = quarantine.join(&name);
-        let source = quarantine.join(name + checkpoint::TEMPORARY_SUFFIX);
-        match self.fs.remove(&source) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
-            _ => {}
-        }
-        let copy = self.fs.create(&source).map_err(io)?;
-        let mut at = position;
-        while at < bytes {
-            let length = usize::try_from(bytes - at).unwrap_or(usize::MAX);
-            let piece = tail.file.read_at(at, length.min(PIECE_BYTES)).map_err(io)?;
-            if piece.is_empty() {
-                return Err(io(ErrorKind::UnexpectedEof.into()));
-            }
-            copy.write_at(at - position, &[IoSlice::new(&piece)])
-                .map_err(io)?;
-            at += piece.len() as u64;
-        }
-        copy.sync().map_err(io)?;
-        self.fs.rename(&source, &target).map_err(io)?;
-        self.fs.sync_dir(quarantine).map_err(io)?;
-        Ok(target)
+        let quarantine = quarantine_of(self.dir);
+        copy_aside(&**self.fs, &quarantine, &name, &*tail.file, position, bytes)
     }
 }
-
-/// Where copies go: `quarantine` in the data directory, three levels above the log's own
-/// directory, so that deleting a topic leaves them.
-fn quarantine_of(dir: &Path) -> PathBuf {
-    dir.ancestors()
-        .nth(3)
-        .or_else(|| dir.parent())
-        .unwrap_or(dir)
-        .join("quarantine")
-}
-
-/// The log's directory as a part of a file name: its last two names.
-fn log_name(dir: &Path) -> String {
-    let mut names: Vec<_> = dir
-        .iter()
-        .rev()
-        .take(2)
-        .map(|name| name.to_string_lossy())
-        .collect();
-    names.reverse();
-    names.join("-")
-}
-
-/// What one step of a copy holds in memory.
-const PIECE_BYTES: usize = 1 << 20;

@@ -4,13 +4,14 @@
 //!
 //! Invariants
 //! - A snapshot that knows more than the log holds is not believed: it knows batches that are gone.
-//! - Headers are read only from where the snapshot ends, or from where the recovery point says
-//!   that the first batch with a sequence may lie behind it.
+//! - Headers are read only from where the snapshot ends, or from the recovery point if it has the
+//!   windows that moved since, or from where it says that the first batch with a sequence may lie.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{PRODUCERS_FILE, Recovery};
+use crate::checkpoint::RecoveryPoint;
 use crate::checkpoint::read_whole;
 use crate::error::LogError;
 use crate::fs::{File, OpenMode};
@@ -36,13 +37,8 @@ impl Recovery<'_> {
         writer: &ActiveWriter,
     ) -> Result<(Producers, Option<Offset>), LogError> {
         let end = writer.tally().end;
-        let (producers, from) = self.snapshot(end)?;
-        let mut replay = Replay {
-            producers,
-            from,
-            first_unknown: None,
-            now_ms: self.now_ms,
-        };
+        let mut replay = self.snapshot(end)?;
+        let from = replay.from;
         for segment in sealed.iter().filter(|segment| segment.info.end > from) {
             let Some(begin) = segment.interval_of(from)? else {
                 continue;
@@ -64,8 +60,15 @@ impl Recovery<'_> {
         Ok((replay.producers, replay.first_unknown))
     }
 
-    /// The snapshot, if it is to be believed, and the offset that replay begins at.
-    fn snapshot(&self, end: Offset) -> Result<(Producers, Offset), LogError> {
+    /// The snapshot, if it is to be believed, what the recovery point has since, and the offset
+    /// that the walk begins at.
+    fn snapshot(&self, end: Offset) -> Result<Replay, LogError> {
+        let mut replay = Replay {
+            producers: Producers::default(),
+            from: Offset::ZERO,
+            first_unknown: None,
+            now_ms: self.now_ms,
+        };
         let path = self.dir.join(PRODUCERS_FILE);
         let mode = if self.from.clean {
             OpenMode::Read
@@ -76,25 +79,40 @@ impl Recovery<'_> {
         let decoded = bytes.map(|bytes| Producers::decode(bytes, self.now_ms));
         match decoded {
             Some(Ok((offset, producers))) if offset <= end => {
-                let point = self
-                    .from
-                    .point
-                    .as_ref()
-                    .filter(|point| offset <= point.offset);
-                let known = point.map_or(offset, |p| p.producers_from.min(p.offset));
-                Ok((producers, offset.max(known)))
+                (replay.producers, replay.from) = (producers, offset);
+                let point = self.from.point.as_ref();
+                if let Some(point) = point.filter(|at| offset < at.offset && at.offset <= end) {
+                    replay.take_point(point);
+                }
             }
             Some(answer) => {
                 let is_newer = answer.is_ok();
                 tracing::warn!(file = %path.display(), is_newer, "the producers are replayed");
-                Ok((Producers::default(), Offset::ZERO))
             }
-            None => Ok((Producers::default(), Offset::ZERO)),
+            None => {}
         }
+        Ok(replay)
     }
 }
 
 impl Replay {
+    /// Goes on to a recovery point behind the snapshot, as far as it says what lies between. One
+    /// that counts on a later snapshot says nothing: a disk that lies has lost that.
+    fn take_point(&mut self, point: &RecoveryPoint) {
+        let Some(moved) = &point.moved else {
+            self.from = self.from.max(point.producers_from.min(point.offset));
+            return;
+        };
+        let taken = (moved.since <= self.from).then(|| {
+            self.producers
+                .take_moved(moved.windows.clone(), self.now_ms)
+        });
+        if taken.flatten().is_some() {
+            self.first_unknown = (!moved.windows.is_empty()).then_some(self.from);
+            self.from = point.offset;
+        }
+    }
+
     /// Applies the headers from `begin` to `limit`; over damage it goes on with the next interval.
     fn headers(
         &mut self,

@@ -9,6 +9,7 @@
 //!   in it is damage.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use super::Recovery;
 use crate::checkpoint::{SealedInfo, read_whole};
 use crate::error::LogError;
-use crate::fs::{File, OpenMode};
+use crate::fs::{File, Fs, OpenMode};
 use crate::index_file::{IndexKind, TRAILER_BYTES, parse_trailer};
 use crate::segment::{
     BadRange, Indexes, Sealed, SegmentFile, Survey, file_of, sealed_info, write_whole,
@@ -42,16 +43,22 @@ impl Recovery<'_> {
             return Ok(self.finish_sealed(info, next, last_append_ms, bad));
         }
         let history = self.known_epochs();
-        let survey = self.survey(|file| Survey::of_sealed(file, &info, &history), base)?;
+        let survey = |file: &dyn File| Survey::of_sealed(file, &info, &bad, &history);
+        let survey = self.survey(survey, base)?;
         let mut info = info;
-        if !survey.bad.is_empty() {
+        let is_known = survey.bad.is_empty() || survey.tally.sum == info.sum;
+        if survey.has_news(&bad) || !is_known {
             // The sum that was noted covers bytes that are gone; from now on the sum of the rest
-            // is what the index is compared with.
+            // is what the index is compared with. An index that has the one sum must not be met
+            // with a checkpoint that has the other: the next start makes it.
             info.sum = survey.tally.sum;
             self.report_damage(base, &survey.bad);
+            forget_index(&**self.fs, self.dir, base)?;
+            self.report.rebuilt_indexes += 1;
+        } else {
+            self.save_index(base, &survey.indexes, info.bytes)?;
         }
         bad = survey.bad;
-        self.save_index(base, &survey.indexes, info.bytes)?;
         let sealed = self.finish_sealed(info, next, last_append_ms, bad);
         Ok(sealed.with_indexes(survey.indexes))
     }
@@ -61,7 +68,9 @@ impl Recovery<'_> {
         self.is_changed = true;
         let bytes = self.log_bytes(base)?;
         let history = self.known_epochs();
-        let survey = self.survey(|file| Survey::of(file, base, bytes, next, &history), base)?;
+        let noted = self.noted_damage(base);
+        let survey = |file: &dyn File| Survey::of(file, base, bytes, next, &noted, &history);
+        let survey = self.survey(survey, base)?;
         self.epochs.extend(survey.epochs.iter().copied());
         self.report_damage(base, &survey.bad);
         self.report.batches_scanned += survey.tally.batches;
@@ -87,6 +96,7 @@ impl Recovery<'_> {
                 position_end: info.bytes,
                 first: info.end,
                 end: next,
+                is_hole: false,
             };
             self.report_damage(info.base, &[missing]);
             bad.push(missing);
@@ -164,6 +174,21 @@ impl Recovery<'_> {
         };
         read_whole(&**self.fs, &path, mode, INDEX_BYTES_MAX)
     }
+}
+
+/// Removes both indexes of a segment, durably.
+pub(crate) fn forget_index(fs: &dyn Fs, dir: &Path, base: Offset) -> Result<(), LogError> {
+    for kind in [IndexKind::Offset, IndexKind::Time] {
+        let path = file_of(kind).path(dir, base);
+        match fs.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(LogError::io("remove", &path, error));
+            }
+            _ => {}
+        }
+    }
+    fs.sync_dir(dir)
+        .map_err(|error| LogError::io("sync", dir, error))
 }
 
 /// The last bytes of an index file, as many as a trailer has.

@@ -7,6 +7,7 @@
 //! - What no batch's own checksum covers is covered by the running sum between two boundaries; if
 //!   that alone disagrees, nothing between them can be told from what was written.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -41,6 +42,8 @@ pub(crate) struct BadRange {
     pub(crate) position_end: u64,
     pub(crate) first: Offset,
     pub(crate) end: Offset,
+    /// Whether a repair gave the range up.
+    pub(crate) is_hole: bool,
 }
 
 /// Checks the batches between two boundaries; `bytes` is what the file holds there. Damage that
@@ -75,14 +78,14 @@ pub(crate) fn assess(
             expected = Offset(header.last_offset()).plus(1);
             continue;
         }
-        let (next, offset) = (at + 1..bytes.len())
-            .find_map(|next| any_batch_at(&bytes[next..], expected, to.offset).map(|o| (next, o)))
-            .unwrap_or((length, to.offset));
+        let (next, offset) =
+            behind_damage(bytes, at + 1, expected..to.offset).unwrap_or((length, to.offset));
         bad.push(BadRange {
             position: from.position + at as u64,
             position_end: from.position + next as u64,
             first: expected,
             end: offset,
+            is_hole: false,
         });
         (at, expected) = (next, offset);
     }
@@ -93,6 +96,7 @@ pub(crate) fn assess(
             position_end: to.position,
             first: from.offset,
             end: to.offset,
+            is_hole: false,
         });
     }
     bad
@@ -106,15 +110,37 @@ pub(crate) fn batch_at(bytes: &[u8], expected: Offset) -> Option<BatchHeader> {
     (stands_here && check_crc(batch).is_ok()).then_some(header)
 }
 
-/// The first offset of a right batch whose offset lies in the range.
-fn any_batch_at(bytes: &[u8], least: Offset, below: Offset) -> Option<Offset> {
+/// Where the log goes on from `at` behind damage that held the first of the offsets: as
+/// [`find_behind_damage`](super::find_behind_damage) finds it in a file.
+fn behind_damage(bytes: &[u8], at: usize, offsets: Range<Offset>) -> Option<(usize, Offset)> {
+    let offsets = offsets.start.plus(1)..offsets.end;
+    let find = |from: usize| {
+        let mut places = from..bytes.len();
+        places.find_map(|at| any_batch_at(&bytes[at..], &offsets).map(|header| (at, header)))
+    };
+    let (mut at, mut header) = find(at)?;
+    loop {
+        let (mut behind, mut expected) = (at, Offset(header.base_offset));
+        while let Some(header) = batch_at(&bytes[behind..], expected) {
+            behind += header.total_bytes();
+            expected = Offset(header.last_offset()).plus(1);
+        }
+        match find(behind).filter(|(_, next)| next.base_offset < expected.0) {
+            Some(earlier) => (at, header) = earlier,
+            None => return Some((at, Offset(header.base_offset))),
+        }
+    }
+}
+
+/// A right batch of these offsets.
+fn any_batch_at(bytes: &[u8], offsets: &Range<Offset>) -> Option<BatchHeader> {
     if bytes.len() < HEADER_BYTES || bytes[16] != 2 {
         return None;
     }
     let header = BatchHeader::parse(bytes).ok()?;
-    let base = Offset(header.base_offset);
-    (base >= least && base < below)
-        .then(|| batch_at(bytes, base).map(|_| base))
+    let is_inside = header.base_offset >= offsets.start.0 && header.last_offset() < offsets.end.0;
+    is_inside
+        .then(|| batch_at(bytes, Offset(header.base_offset)))
         .flatten()
 }
 

@@ -23,9 +23,9 @@ pub(crate) use self::active::{
     Active, ActiveWriter, RecoveredSegment, Stored, WriteFailed, file_of, write_whole,
 };
 pub(crate) use self::check::{BadRange, BadRanges, Boundary, Checked, assess, batch_at};
-pub(crate) use self::scan::{Check, Found, Scan, find_valid};
+pub(crate) use self::scan::{Check, Found, Scan, find_behind_damage, find_valid};
 pub(crate) use self::sealed::Sealed;
-pub(crate) use self::survey::Survey;
+pub(crate) use self::survey::{Extent, Survey};
 use crate::checkpoint::SealedInfo;
 use crate::error::LogError;
 use crate::index_file::{IndexKind, Trailer, frame, trailer_frame};
@@ -227,7 +227,7 @@ pub(crate) fn corrupt(dir: &Path, base: Offset, position: u64, why: impl Into<St
 }
 
 /// Says in the log of the process what a look at an interval found.
-fn report(dir: &Path, base: Offset, found: &[BadRange]) {
+pub(crate) fn report(dir: &Path, base: Offset, found: &[BadRange]) {
     for bad in found {
         tracing::error!(
             file = %SegmentFile::Log.path(dir, base).display(),

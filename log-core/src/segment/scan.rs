@@ -7,6 +7,7 @@
 //! - A batch is given only if it continues what was before it: next offset, no falling epoch.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 use highwater_proto::batch::{BatchHeader, HEADER_BYTES, check_crc};
@@ -185,6 +186,47 @@ pub(crate) fn find_valid(
     limit: u64,
     least: Offset,
 ) -> io::Result<Option<(u64, BatchHeader)>> {
+    find_within(file, from, limit, least..Offset(i64::MAX))
+}
+
+/// Searches `[from, limit)` for where a log goes on behind damage that held the offset
+/// `offsets.start` and ends before `offsets.end`. A right batch that a misdirected write has put
+/// where it does not belong is told by what stands behind it: offsets that it should come after.
+pub(crate) fn find_behind_damage(
+    file: &dyn File,
+    from: u64,
+    limit: u64,
+    offsets: Range<Offset>,
+) -> io::Result<Option<(u64, BatchHeader)>> {
+    let offsets = offsets.start.plus(1)..offsets.end;
+    let mut found = find_within(file, from, limit, offsets.clone())?;
+    while let Some((position, header)) = found {
+        let mut run = Scan::new(file, position, limit, Offset(header.base_offset));
+        let is_over = loop {
+            match run.next(Check::Crc)? {
+                Found::Batch { .. } if run.position() - position < RUN_BYTES => {}
+                Found::Batch { .. } | Found::End => break true,
+                Found::Invalid { .. } => break false,
+            }
+        };
+        if is_over {
+            break;
+        }
+        let next = find_within(file, run.position(), limit, offsets.clone())?;
+        if next.is_none_or(|(_, next)| next.base_offset >= run.expected().0) {
+            break;
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+fn find_within(
+    file: &dyn File,
+    from: u64,
+    limit: u64,
+    offsets: Range<Offset>,
+) -> io::Result<Option<(u64, BatchHeader)>> {
     let mut window_position = from;
     while limit.saturating_sub(window_position) >= HEADER_BYTES as u64 {
         let left = usize::try_from(limit - window_position).unwrap_or(usize::MAX);
@@ -201,7 +243,7 @@ pub(crate) fn find_valid(
             let Ok(header) = BatchHeader::parse(bytes) else {
                 continue;
             };
-            if is_plausible(&header, least, limit - position) {
+            if is_plausible(&header, &offsets, limit - position) {
                 let batch = file.read_at(position, header.total_bytes())?;
                 if batch.len() == header.total_bytes() && check_crc(&batch).is_ok() {
                     return Ok(Some((position, header)));
@@ -217,15 +259,19 @@ pub(crate) fn find_valid(
 }
 
 /// Cheap tests that leave the checksum to be computed for true candidates only.
-fn is_plausible(header: &BatchHeader, least: Offset, left: u64) -> bool {
-    header.base_offset >= least.0
-        && header.base_offset.saturating_sub(least.0) <= OFFSETS_SKIPPED_MAX
+fn is_plausible(header: &BatchHeader, offsets: &Range<Offset>, left: u64) -> bool {
+    let least = offsets.start.0;
+    header.base_offset >= least
+        && header.base_offset.saturating_sub(least) <= OFFSETS_SKIPPED_MAX
+        && header.last_offset() < offsets.end.0
         && header.total_bytes() as u64 <= left
         && header.leader_epoch >= 0
         && header.last_offset_delta >= 0
         && header.records_count >= 0
 }
 
+/// So many bytes that continue one another belong where they are.
+const RUN_BYTES: u64 = 1 << 20;
 /// What one read of a scan brings in.
 const CHUNK_BYTES: usize = 256 << 10;
 /// A segment is below 2 GiB, so that damage hides fewer records than this.

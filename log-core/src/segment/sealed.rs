@@ -115,6 +115,39 @@ impl Sealed {
         self.opened(&self.file, OpenMode::Read)
     }
 
+    /// Reads the whole segment from the disk, over the damage that is noted.
+    pub(crate) fn survey(&self, history: &Epochs) -> Result<(Arc<dyn File>, Survey), LogError> {
+        let file = self.reopened()?;
+        let survey = Survey::of_sealed(&*file, &self.info, &self.bad.noted(), history);
+        let survey = survey.map_err(|error| self.io("read", error))?;
+        Ok((file, survey))
+    }
+
+    /// The file, opened so that reads come from the disk and not from what is cached.
+    pub(crate) fn reopened(&self) -> Result<Arc<dyn File>, LogError> {
+        let path = SegmentFile::Log.path(&self.dir, self.info.base);
+        let file = self.fs.open(&path, OpenMode::Recover);
+        file.map_err(|error| self.io("open", error))
+    }
+
+    /// Checks one interval as `file` has it: its bytes, and whether they are what was written, but
+    /// for the damage that is noted. `None` behind the last interval.
+    pub(crate) fn scrub(
+        &self,
+        file: &dyn File,
+        slot: usize,
+    ) -> Result<Option<(u64, bool)>, LogError> {
+        let indexes = self.indexes()?;
+        let Some((from, to)) = self.interval(indexes, slot) else {
+            return Ok(None);
+        };
+        let length = usize::try_from(to.position - from.position).unwrap_or(usize::MAX);
+        let bytes = file.read_at(from.position, length);
+        let bytes = bytes.map_err(|error| self.io("read", error))?;
+        let is_right = assess(&bytes, from, to, &self.bad.noted()).is_empty();
+        Ok(Some((length as u64, is_right)))
+    }
+
     /// Where the interval begins that holds `offset`.
     pub(crate) fn interval_of(&self, offset: Offset) -> Result<Option<Boundary>, LogError> {
         let indexes = self.indexes()?;
@@ -305,15 +338,9 @@ impl Sealed {
             Verify::Always => true,
             Verify::First => !indexes.checked.has(slot),
         };
-        let Some(from) = indexes.begin(self.info.base, slot).filter(|_| is_due) else {
+        let Some((from, to)) = self.interval(indexes, slot).filter(|_| is_due) else {
             return Ok(());
         };
-        let last = Boundary {
-            offset: self.last_offset_held(),
-            position: self.info.bytes,
-            sum: indexes.sum,
-        };
-        let to = indexes.begin(self.info.base, slot + 1).unwrap_or(last);
         let length = usize::try_from(to.position - from.position).unwrap_or(usize::MAX);
         let window = self.window(from.position, length)?;
         let found = assess(&window.bytes, from, to, &self.bad.noted());
@@ -325,6 +352,18 @@ impl Sealed {
             indexes.checked.set(slot);
         }
         Ok(())
+    }
+
+    /// The begin and the end of an interval, if there is one.
+    fn interval(&self, indexes: &SealedIndexes, slot: usize) -> Option<(Boundary, Boundary)> {
+        let from = indexes.begin(self.info.base, slot)?;
+        let last = Boundary {
+            offset: self.last_offset_held(),
+            position: self.info.bytes,
+            sum: indexes.sum,
+        };
+        let to = indexes.begin(self.info.base, slot + 1).unwrap_or(last);
+        Some((from, to))
     }
 
     /// Where the offsets end that the file holds: before the segment's end if whole batches are
@@ -388,7 +427,8 @@ impl Sealed {
     /// damage. Answers the sum behind the last batch, too.
     fn rebuild(&self) -> Result<(Indexes, u32), LogError> {
         tracing::warn!(segment = %self.info.base, dir = %self.dir.display(), "an index is rebuilt");
-        let survey = Survey::of_sealed(&**self.file()?, &self.info, &Epochs::default());
+        let noted = self.bad.noted();
+        let survey = Survey::of_sealed(&**self.file()?, &self.info, &noted, &Epochs::default());
         let survey = survey.map_err(|error| self.io("read", error))?;
         self.bad.note(survey.bad);
         Ok((survey.indexes, survey.tally.sum))

@@ -5,12 +5,13 @@
 //! Invariants
 //! - Nothing is changed. What is not a right batch in its place is listed as damage, and the next
 //!   right batch is searched for behind it.
+//! - What is noted as damaged already is not looked at again.
 
 use std::io;
 
 use highwater_proto::batch::BatchHeader;
 
-use super::{BadRange, Check, Found, Indexes, Scan, Tally, find_valid};
+use super::{BadRange, Check, Found, Indexes, Scan, Tally, find_behind_damage};
 use crate::checkpoint::SealedInfo;
 use crate::epochs::Epochs;
 use crate::fs::File;
@@ -28,26 +29,29 @@ pub(crate) struct Survey {
 
 impl Survey {
     /// Reads a segment of `bytes` bytes that ends before offset `end`; the file may be shorter. A
-    /// batch of another epoch than the history says is damaged.
+    /// batch of another epoch than the history says is damaged. `noted` is in order.
     pub(crate) fn of(
         file: &dyn File,
         base: Offset,
         bytes: u64,
         end: Offset,
+        noted: &[BadRange],
         history: &Epochs,
     ) -> io::Result<Self> {
-        Self::watched(file, base, bytes, end, history, &mut |_| {})
+        let segment = Extent { base, bytes, end };
+        Self::watched(file, segment, noted, history, &mut |_| {})
     }
 
     /// The same; `watch` is told before each right batch what was counted so far.
     pub(crate) fn watched(
         file: &dyn File,
-        base: Offset,
-        bytes: u64,
-        end: Offset,
+        segment: Extent,
+        noted: &[BadRange],
         history: &Epochs,
         watch: &mut dyn FnMut(&Tally),
     ) -> io::Result<Self> {
+        let Extent { base, bytes, end } = segment;
+        let mut noted = noted.iter().copied().peekable();
         let mut survey = Self {
             tally: Tally::empty(base),
             indexes: Indexes::default(),
@@ -58,10 +62,21 @@ impl Survey {
         let mut scan = Scan::new(file, 0, limit, base);
         loop {
             let position = scan.position();
+            while noted.next_if(|bad| bad.position < position).is_some() {}
+            if let Some(bad) = noted.next_if(|bad| bad.position == position) {
+                survey.skip(bad);
+                scan.jump(bad.position_end.min(limit), bad.end);
+                continue;
+            }
             match scan.next(Check::Crc)? {
                 Found::Batch { header, .. } if is_of_other_epoch(&header, history) => {
-                    let first = Offset(header.base_offset);
-                    survey.skip(position, scan.position(), first, scan.expected());
+                    survey.skip(BadRange {
+                        position,
+                        position_end: scan.position(),
+                        first: Offset(header.base_offset),
+                        end: scan.expected(),
+                        is_hole: false,
+                    });
                 }
                 Found::Batch { header, head } => {
                     watch(&survey.tally);
@@ -76,19 +91,23 @@ impl Survey {
                 }
                 Found::End => break,
                 Found::Invalid { .. } => {
-                    let first = scan.expected();
-                    let found = find_valid(file, position + 1, limit, first)?
-                        .filter(|(_, header)| header.base_offset < end.0)
-                        .map(|(position, header)| (position, Offset(header.base_offset)));
-                    let (behind, offset) = found.unwrap_or((bytes, end));
-                    survey.skip(position, behind, first, offset);
-                    scan.jump(behind.min(limit), offset);
+                    let next = noted.peek().filter(|bad| bad.position < limit);
+                    let end = next.map_or((bytes, end), |bad| (bad.position, bad.first));
+                    let bad = damage_at(file, (position, scan.expected()), end, limit)?;
+                    survey.skip(bad);
+                    scan.jump(bad.position_end.min(limit), bad.end);
                 }
             }
         }
         if survey.tally.end < end || survey.tally.position < bytes {
             let (position, first) = (survey.tally.position, survey.tally.end);
-            survey.skip(position, bytes.max(position), first, end);
+            survey.skip(BadRange {
+                position,
+                position_end: bytes.max(position),
+                first,
+                end,
+                is_hole: false,
+            });
         }
         Ok(survey)
     }
@@ -98,9 +117,10 @@ impl Survey {
     pub(crate) fn of_sealed(
         file: &dyn File,
         info: &SealedInfo,
+        noted: &[BadRange],
         history: &Epochs,
     ) -> io::Result<Self> {
-        let survey = Self::of(file, info.base, info.bytes, info.end, history)?;
+        let survey = Self::of(file, info.base, info.bytes, info.end, noted, history)?;
         Ok(survey.compared_with(info))
     }
 
@@ -114,25 +134,56 @@ impl Survey {
                 position_end: info.bytes,
                 first: info.base,
                 end: info.end,
+                is_hole: false,
             });
         }
         self
     }
 
-    /// Counts bytes as damaged. An index begins at the segment's begin, whatever stands there.
-    fn skip(&mut self, position: u64, position_end: u64, first: Offset, end: Offset) {
-        if position < position_end && self.indexes.offsets.entries().is_empty() {
-            self.indexes.note(first, &self.tally, INDEX_INTERVAL_BYTES);
-        }
-        self.bad.push(BadRange {
-            position,
-            position_end,
-            first,
-            end,
-        });
-        self.tally.position = position_end;
-        self.tally.end = end;
+    /// Whether something is wrong that `noted` does not have.
+    pub(crate) fn has_news(&self, noted: &[BadRange]) -> bool {
+        self.bad.iter().any(|bad| !noted.contains(bad))
     }
+
+    /// Counts bytes as damaged. An index begins at the segment's begin, whatever stands there.
+    fn skip(&mut self, bad: BadRange) {
+        if bad.position < bad.position_end && self.indexes.offsets.entries().is_empty() {
+            self.indexes
+                .note(bad.first, &self.tally, INDEX_INTERVAL_BYTES);
+        }
+        self.tally.position = bad.position_end;
+        self.tally.end = bad.end;
+        self.bad.push(bad);
+    }
+}
+
+/// The damage that begins at a position and an offset, and ends at the next right batch, or where
+/// it must end.
+fn damage_at(
+    file: &dyn File,
+    (position, first): (u64, Offset),
+    (end_position, end): (u64, Offset),
+    limit: u64,
+) -> io::Result<BadRange> {
+    let end = end.max(first);
+    let behind = find_behind_damage(file, position + 1, end_position.min(limit), first..end)?;
+    let behind = behind.map(|(position, header)| (position, Offset(header.base_offset)));
+    let (position_end, end) = behind.unwrap_or((end_position, end));
+    Ok(BadRange {
+        position,
+        position_end,
+        first,
+        end,
+        is_hole: false,
+    })
+}
+
+/// Where a segment begins and what it should hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) base: Offset,
+    pub(crate) bytes: u64,
+    pub(crate) end: Offset,
 }
 
 fn is_of_other_epoch(header: &BatchHeader, history: &Epochs) -> bool {

@@ -98,12 +98,14 @@ proptest! {
             position_end: (begin + batches[slot].len()) as u64,
             first,
             end: first.plus(1),
+            is_hole: false,
         };
         let all = BadRange {
             position: 0,
             position_end: to.position,
             first: from.offset,
             end: to.offset,
+            is_hole: false,
         };
         // Only the sum covers the epoch, and it does not say which one is wrong.
         let expected = if (12..16).contains(&(at - begin)) { all } else { hit };
@@ -111,7 +113,7 @@ proptest! {
 
         let file = file_of_bytes(&bytes);
         let history = Epochs::new(LeaderEpoch(3), Offset(0));
-        let survey = Survey::of(&*file, Offset(10), to.position, to.offset, &history).unwrap();
+        let survey = Survey::of(&*file, Offset(10), to.position, to.offset, &[], &history).unwrap();
         prop_assert_eq!(survey.bad, [hit]);
         let without = Boundary { sum: survey.tally.sum, ..to };
         prop_assert_eq!(assess(&bytes, from, without, &[hit]), [], "what is noted is skipped");
@@ -123,7 +125,7 @@ proptest! {
         let tally = tally_of(&batches);
         let file = file_of_bytes(&batches.concat());
         let info = sealed_info(Offset(10), &tally, 0);
-        let survey = Survey::of_sealed(&*file, &info, &Epochs::default()).unwrap();
+        let survey = Survey::of_sealed(&*file, &info, &[], &Epochs::default()).unwrap();
         prop_assert_eq!(survey.tally, tally);
         prop_assert_eq!(survey.bad, []);
         prop_assert_eq!(survey.epochs, [(LeaderEpoch(3), Offset(10))]);

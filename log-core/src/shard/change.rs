@@ -40,7 +40,11 @@ impl Shard {
             self.configure(&slot, config)?;
             return Ok(slot.reader.clone());
         }
-        let log = lock(&self.upkeep).dir.create_log(id, config, epoch, now)?;
+        let created = self.with_reserve(|| {
+            let upkeep = lock(&self.upkeep);
+            upkeep.dir.create_log(id, config.clone(), epoch, now)
+        });
+        let log = self.poisoning(created)?;
         let slot = Slot::new(id, log);
         let reader = slot.reader.clone();
         self.slots
@@ -60,7 +64,8 @@ impl Shard {
             drop(lock(&slot.log).take());
         }
         lock(&self.dirty).remove(&id);
-        lock(&self.upkeep).dir.remove_log(id)
+        let removed = lock(&self.upkeep).dir.remove_log(id);
+        self.poisoning(removed)
     }
 
     /// Closes every log that is not `known` and moves what nobody claims to `lost+found`; answers
@@ -71,7 +76,8 @@ impl Shard {
         for slot in self.take_slots(|id| known.contains(id)) {
             drop(lock(&slot.log).take());
         }
-        lock(&self.upkeep).dir.set_aside(known)
+        let moved = self.with_reserve(|| lock(&self.upkeep).dir.set_aside(known));
+        self.poisoning(moved)
     }
 
     /// Changes the policies of a log.
@@ -111,10 +117,13 @@ impl Shard {
         let slot = self.slot(id).ok_or(LogError::Closed)?;
         // The log needs this, too, and would do it under its lock.
         slot.sync_up_to(before).map_err(|why| self.poison(&why))?;
-        let deleted = lock(&slot.log)
-            .as_mut()
-            .map(|log| log.delete_records(before, now));
-        self.poisoning(deleted.ok_or(LogError::Closed)?)
+        let deleted = self.with_reserve(|| {
+            let mut log = lock(&slot.log);
+            log.as_mut()
+                .ok_or(LogError::Closed)?
+                .delete_records(before, now)
+        });
+        self.poisoning(deleted)
     }
 
     fn configure(&self, slot: &Slot, config: LogConfig) -> Result<(), LogError> {
@@ -140,11 +149,11 @@ impl Shard {
         let mut changed = Vec::new();
         let mut failed = None;
         for slot in self.all_slots() {
-            let Some(result) = lock(&slot.log).as_mut().map(&mut change) else {
-                continue;
-            };
+            let result =
+                self.with_reserve(|| lock(&slot.log).as_mut().map(&mut change).transpose());
             match self.poisoning(result) {
-                Ok(value) => changed.push((slot.id, value)),
+                Ok(None) => {}
+                Ok(Some(value)) => changed.push((slot.id, value)),
                 Err(error) => {
                     tracing::warn!(log = %slot.id, %error, "a log could not be changed");
                     failed.get_or_insert(error);
@@ -154,12 +163,15 @@ impl Shard {
         failed.map_or(Ok(changed), Err)
     }
 
-    /// Spreads the poison of one log to the shard.
+    /// Spreads the poison of one log to the shard. A failed sync is final, one of names, too: the
+    /// next one of the directory may answer success while the name is on no disk.
     pub(super) fn poisoning<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
-        if let Err(why @ LogError::Poisoned { .. }) = &result {
-            self.poison(why);
+        match result {
+            Err(why @ (LogError::Poisoned { .. } | LogError::Io { op: "sync", .. })) => {
+                Err(self.poison(&why))
+            }
+            other => other,
         }
-        result
     }
 }
 

@@ -15,6 +15,7 @@ use super::Shard;
 use super::tick::Upkeep;
 use crate::error::LogError;
 use crate::sync::lock;
+use crate::types::{LogId, Offset};
 
 impl Shard {
     /// Stops the shard: writes and syncs what is queued, closes every log, marks the stop as clean
@@ -29,8 +30,17 @@ impl Shard {
         self.sync_once();
         self.shut(|upkeep| match self.poisoned() {
             Some(why) => Err(LogError::Poisoned { why }),
-            None => self.close_logs(upkeep, now),
+            None => {
+                let ends = self.close_logs(upkeep, now)?;
+                self.with_reserve(|| upkeep.dir.mark_clean(&ends))
+            }
         })
+    }
+
+    /// Closes every log and lets go of the directory, without the mark of a clean stop: the next
+    /// start begins a new leader epoch.
+    pub(crate) fn close_unmarked(&self, now: Now) -> Result<(), LogError> {
+        self.shut(|upkeep| self.close_logs(upkeep, now).map(drop))
     }
 
     /// Stops the shard where it stands, as a crash of the process does: nothing more is written or
@@ -65,18 +75,23 @@ impl Shard {
         outcome
     }
 
-    fn close_logs(&self, upkeep: &mut Upkeep, now: Now) -> Result<(), LogError> {
+    /// Syncs and closes every log; answers where each ends.
+    fn close_logs(
+        &self,
+        upkeep: &mut Upkeep,
+        now: Now,
+    ) -> Result<BTreeMap<LogId, Offset>, LogError> {
         let mut ends = BTreeMap::new();
         let mut points = Vec::new();
         for slot in self.all_slots() {
             let Some(mut log) = lock(&slot.log).take() else {
                 continue;
             };
-            log.close(now)?;
+            self.with_reserve(|| log.close(now))?;
             ends.insert(slot.id, log.marks().end());
             points.push((slot.id, log.recovery_point()));
         }
-        upkeep.dir.write_points(&points)?;
-        upkeep.dir.mark_clean(&ends)
+        self.with_reserve(|| upkeep.dir.write_points(&points))?;
+        Ok(ends)
     }
 }

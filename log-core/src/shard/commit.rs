@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::poison::PanicGuard;
-use super::sync_all::sync_all;
+use super::side_by_side::side_by_side;
 use super::{Done, Shard, ShardConfig, Slot};
 use crate::error::LogError;
 use crate::journal::{Journal, JournalEntry, Stored};
@@ -199,7 +199,7 @@ impl Shard {
             direct.extend(small);
         }
         let targets: Vec<_> = direct.iter().map(|commit| &commit.target).collect();
-        sync_all(&targets, self.parallel_syncs)
+        side_by_side(&targets, self.parallel_syncs, |target| target.sync()).map(drop)
     }
 }
 

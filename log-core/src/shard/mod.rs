@@ -22,8 +22,11 @@ mod models;
 mod on_demand;
 mod open;
 mod poison;
+mod reserve;
+mod room;
+mod scrub;
+mod side_by_side;
 mod space;
-mod sync_all;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -39,6 +42,7 @@ use highwater_proto::batch::ProducedBatch;
 use highwater_proto::clock::Now;
 
 use self::commit::Waiting;
+pub use self::room::Room;
 use self::space::Space;
 use self::tick::{Dirty, Upkeep};
 use crate::combine::{Bell, Combine};
@@ -121,8 +125,14 @@ pub struct ShardConfig {
     /// milliseconds.
     pub checkpoint_ms: u64,
     /// Free bytes of the disk below which appends fail with [`LogError::Full`]
-    /// (`min.free.bytes`).
-    pub min_free_bytes: u64,
+    /// (`min.free.bytes`). `None`: 64 MiB, or a hundredth of the disk if that is more.
+    pub min_free_bytes: Option<u64>,
+    /// The size of a file that is given up when the disk is full, so that vital logs go on
+    /// (`log.dirs.reserve.bytes`). There is none on a disk that has no size, as one in memory.
+    pub reserve_bytes: u64,
+    /// The most that all files of the directory may hold (`log.dirs.max.bytes`): before that,
+    /// appends fail with [`LogError::OverLimit`]. `None` sets no limit.
+    pub dir_bytes_max: Option<u64>,
 }
 
 impl Default for ShardConfig {
@@ -131,7 +141,9 @@ impl Default for ShardConfig {
             journal_bytes: 64 << 20,
             journal_batch_bytes_max: 64 << 10,
             checkpoint_ms: 1000,
-            min_free_bytes: 64 << 20,
+            min_free_bytes: None,
+            reserve_bytes: 16 << 20,
+            dir_bytes_max: None,
         }
     }
 }
@@ -217,6 +229,8 @@ pub struct Shard {
     /// Bytes synced since the recovery points were written.
     unpointed_bytes: AtomicU64,
     space: Space,
+    dropped_segments: AtomicU64,
+    dropped_bytes: AtomicU64,
     poisoned: Mutex<Option<String>>,
     is_closed: AtomicBool,
     /// How many files stage 2 syncs at the same time.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use highwater_proto::clock::Now;
 
-use super::sync_all::sync_all;
+use super::side_by_side::side_by_side;
 use super::{Shard, Slot};
 use crate::error::LogError;
 use crate::log::SyncTarget;
@@ -29,7 +29,9 @@ impl Shard {
             .filter_map(|(id, end)| self.slot(*id)?.unsynced_below(*end))
             .collect();
         let targets: Vec<&SyncTarget> = targets.iter().collect();
-        sync_all(&targets, self.parallel_syncs).map_err(|why| self.poison(&why))
+        side_by_side(&targets, self.parallel_syncs, |target| target.sync())
+            .map(drop)
+            .map_err(|why| self.poison(&why))
     }
 
     /// Begins a new segment of a log, unless the last one is empty; answers its first offset.
@@ -39,10 +41,13 @@ impl Shard {
     pub fn roll(&self, id: LogId, now: Now) -> Result<Offset, LogError> {
         self.expect_open()?;
         let slot = self.slot(id).ok_or(LogError::Closed)?;
-        let rolled = lock(&slot.log)
-            .as_mut()
-            .map(|log| log.roll(now).map(|()| slot.reader.end()));
-        let base = self.poisoning(rolled.ok_or(LogError::Closed)?)?;
+        let rolled = self.with_reserve(|| {
+            let mut log = lock(&slot.log);
+            log.as_mut().ok_or(LogError::Closed)?.roll(now)?;
+            // Under the log's lock: nothing stands behind the new segment's first offset yet.
+            Ok(slot.reader.end())
+        });
+        let base = self.poisoning(rolled)?;
         // A roll syncs what it seals.
         self.announce(&[id]);
         Ok(base)

@@ -17,6 +17,7 @@ use bytes::{Buf, Bytes};
 use highwater_proto::clock::{Mono, Now};
 
 use super::commit::Waiting;
+use super::side_by_side::side_by_side;
 use super::space::Space;
 use super::tick::Upkeep;
 use super::{Hooks, JournalGap, Shard, ShardConfig, ShardRecovered, Slot};
@@ -43,37 +44,17 @@ impl Shard {
         config: ShardConfig,
         now: Now,
     ) -> Result<(Arc<Self>, ShardRecovered), LogError> {
-        let mut recovered = ShardRecovered {
-            is_clean: dir.is_clean(),
-            is_new: dir.is_new(),
-            ..ShardRecovered::default()
+        let space = Space::new(&dir, &config, now.mono)?;
+        let opened = match recover(&mut dir, &configs, &config, now) {
+            // What was done is done again: recovery may be cut off at every step.
+            Err(error) if error.is_full() && space.release() => {
+                recover(&mut dir, &configs, &config, now)
+            }
+            done => done,
         };
-        dir.mark_in_use()?;
-        let mode = if dir.is_clean() {
-            OpenMode::Append
-        } else {
-            OpenMode::Recover
-        };
-        let fs = Arc::clone(dir.fs());
-        let mut journal = Journal::open(fs, dir.root(), config.journal_bytes, mode, now)?;
-        if !dir.is_clean() {
-            dir.sync_names()?;
-        }
-        let mut logs = open_logs(&dir, configs, now, &mut recovered)?;
-        // Also if a log is not as it was closed: the journal may still hold what it lacks.
-        if !recovered.is_clean {
-            replay(&journal, &mut logs, &mut recovered, now)?;
-            let points: Vec<_> = logs
-                .iter()
-                .map(|(id, log)| (*id, log.recovery_point()))
-                .collect();
-            dir.write_points(&points)?;
-            journal.reset()?;
-        }
-        Ok((
-            Arc::new(Self::assemble(dir, logs, journal, config)),
-            recovered,
-        ))
+        let (journal, logs, recovered) = opened?;
+        let shard = Self::assemble(dir, logs, journal, config, space);
+        Ok((Arc::new(shard), recovered))
     }
 
     fn assemble(
@@ -81,13 +62,9 @@ impl Shard {
         logs: BTreeMap<LogId, Log>,
         journal: Journal,
         config: ShardConfig,
+        space: Space,
     ) -> Self {
         let parallel_syncs = dir.fs().parallel_syncs();
-        let space = Space::new(
-            Arc::clone(dir.fs()),
-            dir.root().to_owned(),
-            config.min_free_bytes,
-        );
         let slots = logs
             .into_iter()
             .map(|(id, log)| (id, Slot::new(id, log)))
@@ -96,6 +73,7 @@ impl Shard {
             dir,
             points: Vec::new(),
             checkpoint_at: Mono(0),
+            unindexed_bytes: 0,
         };
         Self {
             config,
@@ -112,6 +90,8 @@ impl Shard {
             planned: AtomicU64::new(Mono::NEVER.0),
             unpointed_bytes: AtomicU64::new(0),
             space,
+            dropped_segments: AtomicU64::new(0),
+            dropped_bytes: AtomicU64::new(0),
             poisoned: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             parallel_syncs,
@@ -120,17 +100,57 @@ impl Shard {
     }
 }
 
+/// Opens the logs and the journal, and makes durable what is there.
+fn recover(
+    dir: &mut DataDir,
+    configs: &[(LogId, LogConfig)],
+    config: &ShardConfig,
+    now: Now,
+) -> Result<(Journal, BTreeMap<LogId, Log>, ShardRecovered), LogError> {
+    let mut recovered = ShardRecovered {
+        is_clean: dir.is_clean(),
+        is_new: dir.is_new(),
+        ..ShardRecovered::default()
+    };
+    dir.mark_in_use()?;
+    let mode = if dir.is_clean() {
+        OpenMode::Append
+    } else {
+        OpenMode::Recover
+    };
+    let fs = Arc::clone(dir.fs());
+    let mut journal = Journal::open(fs, dir.root(), config.journal_bytes, mode, now)?;
+    if !dir.is_clean() {
+        dir.sync_names()?;
+    }
+    let mut logs = open_logs(dir, configs, now, &mut recovered)?;
+    // Also if a log is not as it was closed: the journal may still hold what it lacks.
+    if !recovered.is_clean {
+        replay(&journal, &mut logs, &mut recovered, now)?;
+        let points: Vec<_> = logs
+            .iter()
+            .map(|(id, log)| (*id, log.recovery_point()))
+            .collect();
+        dir.write_points(&points)?;
+        journal.reset()?;
+    }
+    Ok((journal, logs, recovered))
+}
+
 fn open_logs(
     dir: &DataDir,
-    configs: Vec<(LogId, LogConfig)>,
+    configs: &[(LogId, LogConfig)],
     now: Now,
     recovered: &mut ShardRecovered,
 ) -> Result<BTreeMap<LogId, Log>, LogError> {
-    let configs: BTreeMap<_, _> = configs.into_iter().collect();
+    let configs: BTreeMap<_, _> = configs.iter().map(|(id, config)| (*id, config)).collect();
     let default = LogConfig::default();
+    let open = |id: &LogId| dir.open_log(*id, configs.get(id).copied().unwrap_or(&default), now);
+    let ids = dir.logs()?;
+    // A start after a crash is a few syncs a log.
+    let opened = side_by_side(&ids, dir.fs().parallel_syncs(), open)?;
     let mut logs = BTreeMap::new();
-    for id in dir.logs()? {
-        let (log, found) = dir.open_log(id, configs.get(&id).unwrap_or(&default), now)?;
+    for (id, (log, found)) in ids.into_iter().zip(opened) {
         recovered.is_clean &= dir
             .stopped_at(id)
             .is_none_or(|end| end == log.marks().end());

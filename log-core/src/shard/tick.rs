@@ -4,12 +4,11 @@
 //! Floor 7 of log-core.
 //!
 //! Invariants
-//! - One sync at a time, on the thread that calls [`Shard::tick`]; appends never wait for it.
+//! - One sync at a time for each log, begun by [`Shard::tick`]; appends never wait for it.
 //! - A sync covers everything written to its log until it starts.
 //! - A journal file is freed only after every log in it is synced and the recovery points say so.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use std::time::Duration;
 use highwater_proto::clock::{Mono, Now};
 
 use super::poison::PanicGuard;
+use super::side_by_side::side_by_side;
 use super::{Shard, Slot};
 use crate::checkpoint::RecoveryPoint;
 use crate::config::LogConfig;
@@ -41,6 +41,8 @@ pub(super) struct Upkeep {
     pub(super) points: Vec<(LogId, RecoveryPoint)>,
     /// When the journal and the recovery points are looked at next.
     pub(super) checkpoint_at: Mono,
+    /// Bytes that were synced since the indexes of the active segments were saved.
+    pub(super) unindexed_bytes: u64,
 }
 
 impl Shard {
@@ -48,9 +50,9 @@ impl Shard {
     /// [`Self::on_work`] or [`Self::wait_for_work`] says so.
     pub fn tick(&self, now: Now) -> Mono {
         let guard = PanicGuard::new(self);
-        let outcome = self.tick_unless_closed(now.mono);
-        if let Err(why) = outcome {
-            self.poison(&why);
+        match self.tick_unless_closed(now) {
+            Ok(cut) => self.announce(&cut),
+            Err(why) => drop(self.poison(&why)),
         }
         guard.disarm();
         if self.expect_open().is_err() {
@@ -65,13 +67,17 @@ impl Shard {
         planned
     }
 
-    fn tick_unless_closed(&self, now: Mono) -> Result<(), LogError> {
+    /// The logs whose start has moved.
+    fn tick_unless_closed(&self, now: Now) -> Result<Vec<LogId>, LogError> {
         let mut upkeep = lock(&self.upkeep);
         if self.expect_open().is_err() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.sync_due(now)?;
-        self.checkpoint(&mut upkeep, now)
+        self.space.look(now.mono)?;
+        let cut = self.drop_oldest(now)?;
+        self.sync_due(now.mono)?;
+        self.checkpoint(&mut upkeep, now.mono)?;
+        Ok(cut)
     }
 
     fn next_tick(&self, now: Mono) -> Mono {
@@ -117,7 +123,8 @@ impl Shard {
             .filter(|(_, dirty)| dirty.due <= now)
             .map(|(id, _)| *id)
             .collect();
-        due.into_iter().try_for_each(|id| self.sync_dirty(id))
+        // Side by side: one after the other, a thousand logs take longer than `flush.ms`.
+        side_by_side(&due, self.parallel_syncs, |id| self.sync_dirty(*id)).map(drop)
     }
 
     fn sync_dirty(&self, id: LogId) -> Result<(), LogError> {
@@ -161,7 +168,7 @@ impl Shard {
         match self.write_points(upkeep) {
             Ok(()) => {}
             // The points before are whole, and the journal keeps what it holds: later.
-            Err(error) if is_full(&error) => {
+            Err(error) if error.is_full() => {
                 tracing::warn!(%error, "the recovery points stay behind");
                 return Ok(());
             }
@@ -186,9 +193,24 @@ impl Shard {
         filled
     }
 
+    /// Saves what the indexes of active segments lack: each saves itself after 2 MiB only, and a
+    /// start after a crash walks what is not indexed, in a thousand logs at once.
+    fn save_indexes(&self) {
+        for slot in self.all_slots() {
+            if let Some(log) = lock(&slot.log).as_mut() {
+                log.save_index();
+            }
+        }
+    }
+
     /// Writes the recovery points of all logs, if one has moved.
     pub(super) fn write_points(&self, upkeep: &mut Upkeep) -> Result<(), LogError> {
-        self.unpointed_bytes.store(0, Ordering::Release);
+        let bytes = self.unpointed_bytes.swap(0, Ordering::AcqRel);
+        upkeep.unindexed_bytes = upkeep.unindexed_bytes.saturating_add(bytes);
+        if upkeep.unindexed_bytes >= POINT_AFTER_BYTES {
+            upkeep.unindexed_bytes = 0;
+            self.save_indexes();
+        }
         let known: BTreeMap<_, _> = upkeep
             .points
             .iter()
@@ -204,7 +226,7 @@ impl Shard {
                 .iter()
                 .all(|(id, point)| known.get(id) == Some(&point));
         if !is_same {
-            upkeep.dir.write_points(&points)?;
+            upkeep.dir.write_points(&bounded(&points))?;
             upkeep.points = points;
         }
         Ok(())
@@ -222,13 +244,24 @@ impl Slot {
     }
 }
 
-/// Whether there was no room for a write. A sync that finds none has lost pages: it is final.
-fn is_full(error: &LogError) -> bool {
-    match error {
-        LogError::Io { op, source, .. } => *op != "sync" && source.kind() == ErrorKind::StorageFull,
-        _ => false,
-    }
+/// The points without the producers that are too many for a file which is written every second: a
+/// start after a crash walks those logs instead.
+fn bounded(points: &[(LogId, RecoveryPoint)]) -> Vec<(LogId, RecoveryPoint)> {
+    let mut room = MOVED_BYTES_MAX;
+    let fits = |(id, point): &(LogId, RecoveryPoint)| {
+        let mut point = point.clone();
+        let bytes = point.moved.as_ref().map_or(0, |moved| moved.windows.len());
+        match room.checked_sub(bytes) {
+            Some(left) => room = left,
+            None => point.moved = None,
+        }
+        (*id, point)
+    };
+    points.iter().map(fits).collect()
 }
+
+/// About 45,000 producers.
+const MOVED_BYTES_MAX: usize = 4 << 20;
 
 /// So much is scanned at most after a crash beside what the last second has written.
 const POINT_AFTER_BYTES: u64 = 64 << 20;

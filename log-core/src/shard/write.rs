@@ -31,8 +31,9 @@ impl Shard {
     /// writes, for itself and for those who come meanwhile. It never syncs.
     ///
     /// `done` is answered exactly once: [`LogError::Closed`] for a log that is not open,
-    /// [`LogError::Full`] below `min.free.bytes`, [`LogError::Poisoned`] after a failure, else
-    /// what the log says. The caller bounds what is queued.
+    /// [`LogError::Full`] below `min.free.bytes`, [`LogError::OverLimit`] in a full directory,
+    /// [`LogError::Poisoned`] after a failure, else what the log says. The caller bounds what is
+    /// queued.
     pub fn append(
         &self,
         log: LogId,
@@ -110,6 +111,7 @@ impl Shard {
         let now = now.expect("a group is not empty");
         let bytes: usize = group.iter().map(|append| append.batch.bytes().len()).sum();
         let shortage = self.space.shortage(bytes as u64, now.mono);
+        self.space.note_short(shortage.is_some());
         let mut outcome = Outcome::default();
         for (log, appends) in by_log(group) {
             let Some(slot) = self.slot(log) else {
@@ -117,12 +119,15 @@ impl Shard {
                 continue;
             };
             let is_vital = slot.is_vital.load(Ordering::Relaxed);
-            match shortage.filter(|_| !is_vital) {
-                Some(free_bytes) => outcome.refuse(appends, &LogError::Full { free_bytes }),
+            match shortage.as_ref().filter(|_| !is_vital) {
+                Some(why) => outcome.refuse(appends, why),
                 None => self.write_log(&slot, appends, now, &mut outcome),
             }
         }
         self.conclude(outcome);
+        if self.space.wants_room() {
+            self.want_tick();
+        }
     }
 
     fn write_log(&self, slot: &Arc<Slot>, appends: Vec<Append>, now: Now, outcome: &mut Outcome) {
@@ -137,7 +142,7 @@ impl Shard {
             batches.push(append.batch);
             owed.push((append.ack, append.done));
         }
-        let results = log.append(&batches, now);
+        let results = self.append_to(slot, log, &batches, now);
         debug_assert_eq!(results.len(), owed.len(), "one result for each batch");
         let owed = owed.into_iter().zip(results);
         match log.config().durability {

@@ -127,8 +127,18 @@ impl Fs for OsFs {
             }
             Err(fs::TryLockError::Error(e)) => return Err(e),
         }
-        file.set_len(0)?;
-        writeln!(file, "process {}", std::process::id())?;
+        let told = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "process {}", std::process::id()));
+        match told {
+            // The lock is held all the same, and a full disk is no reason not to start.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) => {}
+            other => other?,
+        }
         Ok(DirLock::new(file))
     }
 
@@ -175,6 +185,51 @@ fn room_for(position: u64, len: usize) -> Vec<u8> {
     room
 }
 
+/// Writes all slices by calls of which each may write less than it was given, or be interrupted.
+fn write_whole(
+    position: u64,
+    parts: &[IoSlice<'_>],
+    mut write_some: impl FnMut(u64, &[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut parts = parts.to_vec();
+    let mut rest = parts.as_mut_slice();
+    let mut at = position;
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match write_some(at, rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                at += count as u64;
+                IoSlice::advance_slices(&mut rest, count);
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Appends `len` bytes by calls of which each may read less, or be interrupted; fewer only at the
+/// end of the file, where a call reads nothing.
+fn read_whole(
+    position: u64,
+    len: usize,
+    into: &mut Vec<u8>,
+    mut read_some: impl FnMut(u64, usize, &mut Vec<u8>) -> io::Result<usize>,
+) -> io::Result<()> {
+    let first = into.len();
+    while into.len() - first < len {
+        let read = into.len() - first;
+        match read_some(position + read as u64, len - read, into) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
 fn is_dir(path: &Path) -> io::Result<bool> {
     Ok(fs::symlink_metadata(path)?.is_dir())
 }
@@ -188,22 +243,9 @@ impl File for OsFile {
     }
 
     fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let mut parts = parts.to_vec();
-        let mut rest = parts.as_mut_slice();
-        let mut at = position;
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            match sys::write_some_at(&self.0, at, rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    at += count as u64;
-                    IoSlice::advance_slices(&mut rest, count);
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        write_whole(position, parts, |at, rest| {
+            sys::write_some_at(&self.0, at, rest)
+        })
     }
 
     fn read_at(&self, position: u64, len: usize) -> io::Result<Bytes> {
@@ -214,15 +256,9 @@ impl File for OsFile {
         }
         let mut bytes = room_for(position, len);
         let pad = bytes.len();
-        while bytes.len() - pad < len {
-            let read = bytes.len() - pad;
-            match sys::read_some_at(&self.0, position + read as u64, len - read, &mut bytes) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        read_whole(position, len, &mut bytes, |at, len, into| {
+            sys::read_some_at(&self.0, at, len, into)
+        })?;
         let mut bytes = Bytes::from(bytes);
         bytes.advance(pad);
         Ok(bytes)
@@ -262,5 +298,60 @@ mod tests {
                 }
             }
         }
+    }
+    /// What the kernel does with call number `n`: it is interrupted, or takes a few bytes.
+    fn count_of(n: usize, wanted: usize) -> io::Result<usize> {
+        match n % 3 {
+            0 => Err(ErrorKind::Interrupted.into()),
+            more => Ok(wanted.min(more * 3)),
+        }
+    }
+
+    #[test]
+    fn short_and_interrupted_writes_go_on_where_they_stopped() {
+        let mut written = vec![0; 7];
+        let parts = [&b"first"[..], b"", b"second", b"the third one"].map(IoSlice::new);
+        let mut calls = 0;
+        write_whole(7, &parts, |at, rest| {
+            calls += 1;
+            assert_eq!(at, written.len() as u64);
+            let left: Vec<u8> = rest.iter().flat_map(|part| part.to_vec()).collect();
+            let count = count_of(calls, left.len())?;
+            written.extend(&left[..count]);
+            Ok(count)
+        })
+        .unwrap();
+        assert_eq!(written[7..], *b"firstsecondthe third one");
+        assert!(calls > 6);
+        let stuck = write_whole(0, &parts, |_, _| Ok(0)).expect_err("nothing is taken");
+        assert_eq!(stuck.kind(), ErrorKind::WriteZero);
+        write_whole(0, &[IoSlice::new(b"")], |_, _| {
+            panic!("there is nothing to write")
+        })
+        .unwrap();
+        write_whole(0, &parts, |_, _| Err(io::Error::other("EIO"))).expect_err("it failed");
+    }
+
+    #[test]
+    fn short_and_interrupted_reads_go_on_where_they_stopped() {
+        let file: Vec<u8> = (0..100).collect();
+        for (position, len, end) in [(0, 50, 50), (10, 90, 100), (60, 500, 100), (100, 5, 100)] {
+            let mut into = vec![9, 9];
+            let mut calls = 0;
+            read_whole(position, len, &mut into, |at, len, into| {
+                calls += 1;
+                let at = usize::try_from(at).unwrap();
+                let count = count_of(calls, len.min(file.len() - at))?;
+                into.extend(&file[at..at + count]);
+                Ok(count)
+            })
+            .unwrap();
+            assert_eq!(into[..2], [9, 9]);
+            assert_eq!(into[2..], file[usize::try_from(position).unwrap()..end]);
+        }
+        let failed = read_whole(0, 5, &mut Vec::new(), |_, _, _| {
+            Err(io::Error::other("EIO"))
+        });
+        failed.expect_err("it failed");
     }
 }

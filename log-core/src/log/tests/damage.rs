@@ -274,3 +274,42 @@ fn bytes_that_come_back_right_are_believed_again() {
         check_all_but(&rig, &[], "right");
     }
 }
+
+#[test]
+fn a_last_segment_whose_file_is_gone_answers_an_error_for_what_it_held() {
+    let (mut rig, point) = synced_rig(small());
+    for name in rig.names() {
+        if name.starts_with("00000000000000000016.") {
+            rig.fs.remove(&Path::new(DIR).join(name)).unwrap();
+        }
+    }
+    let report = rig.reopen(Some(point), true);
+    assert_eq!(report.quarantined.len(), 1);
+    assert_eq!(
+        rig.log.marks().end(),
+        Offset(18),
+        "no offset is given twice"
+    );
+    let reader = rig.log.reader();
+    for lost in [16, 17] {
+        let read = reader.read(Offset(lost), 1, UpTo::Durable, Minimum::OneBatch);
+        assert!(matches!(read, Err(LogError::Corrupt { .. })), "{read:?}");
+    }
+}
+
+#[test]
+fn a_rotten_leader_epoch_is_damage_at_the_second_start_too() {
+    let mut rig = Rig::new(small());
+    rig.append_simple(4, 10);
+    let point = rig.sync();
+    let places = places(&rig, 0, 4);
+    let (position, second) = places[1].clone();
+    let epoch = usize::try_from(position).unwrap() + 15;
+    rig.edit(&log_file(0), |bytes| bytes[epoch] ^= 0x10);
+    for start in ["first", "second"] {
+        rig.reopen(Some(point.clone()), false);
+        check_all_but(&rig, &[second.base], start);
+        let history = rig.log.shared.view.load().epochs.clone();
+        assert_eq!(history.entries(), [(LeaderEpoch(0), Offset(0))], "{start}");
+    }
+}

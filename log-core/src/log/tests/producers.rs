@@ -94,6 +94,32 @@ fn a_snapshot_that_is_newer_than_the_log_is_not_believed() {
     assert_eq!((again.base_offset.0, again.duplicate), (1, false));
 }
 
+/// A start after a crash read the headers of everything since the last roll, which may be a
+/// gigabyte a partition.
+#[test]
+fn a_start_reads_no_batch_below_the_point_for_the_producers() {
+    let mut rig = Rig::new(LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    });
+    for n in 0..50 {
+        one(&mut rig, sent(1, 0, n, 1)).unwrap();
+    }
+    let point = rig.sync();
+    for n in 50..52 {
+        one(&mut rig, sent(1, 0, n, 1)).unwrap();
+    }
+    // Whoever looks for producers there finds none.
+    let below = usize::try_from(point.position.0).unwrap();
+    rig.edit(&log_file(0), |bytes| bytes[..below].fill(0));
+    assert_eq!(rig.reopen(Some(point), false).batches_scanned, 2);
+    for n in 47..52 {
+        let again = one(&mut rig, sent(1, 0, n, 1)).unwrap();
+        assert_eq!((again.base_offset.0, again.duplicate), (i64::from(n), true));
+    }
+    one(&mut rig, sent(1, 0, 52, 1)).unwrap();
+}
+
 #[test]
 fn idle_producers_are_forgotten_by_measured_time_over_a_stop_too() {
     let config = LogConfig {
@@ -132,6 +158,7 @@ proptest! {
         let mut rig = Rig::new(small());
         let mut next = std::collections::HashMap::new();
         let mut point = None;
+        let mut syncing = None;
         for (id, epoch, records, action) in steps {
             let key = (id, epoch);
             let base_sequence = *next.get(&key).unwrap_or(&0);
@@ -153,6 +180,15 @@ proptest! {
                 3 => {
                     let _gone = rig.fs.remove(&Path::new(DIR).join("producers.snapshot"));
                     rig.reopen(point.clone(), false);
+                }
+                4 => point = Some(rig.sync()),
+                // A sync that ends after more has been written.
+                5 => syncing = Some(rig.log.sync_target()),
+                6 => {
+                    if let Some(target) = syncing.take() {
+                        target.sync().unwrap();
+                        point = Some(rig.log.recovery_point());
+                    }
                 }
                 _ => {}
             }

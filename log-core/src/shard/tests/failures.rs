@@ -223,7 +223,7 @@ fn a_panic_in_a_sync_poisons() {
 #[test]
 fn appends_fail_before_the_disk_is_full_and_resume_by_themselves() {
     let mut rig = Rig::with(ShardConfig {
-        min_free_bytes: 1000,
+        min_free_bytes: Some(1000),
         ..ShardConfig::default()
     });
     rig.shard.mark_vital(C);

@@ -7,7 +7,7 @@ use super::*;
 /// A log with several sealed segments of which one may stay.
 fn filled() -> Rig {
     let rig = Rig::with(ShardConfig {
-        min_free_bytes: 1000,
+        min_free_bytes: Some(1000),
         ..ShardConfig::default()
     });
     rig.shard.set_config(A, keeping_little()).unwrap();
