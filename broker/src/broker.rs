@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! - A broker has a runtime of its own: it works the same from blocking code and from any
-//!   executor, and its end needs neither.
+//!   executor, and its end needs neither. Only a simulated one runs on its caller's.
 //! - The data directory is free again when `shutdown` or `drop` returns.
 
 mod builder;
@@ -24,6 +24,7 @@ use crate::kafka::{KafkaListener, Server};
 use crate::service::Service;
 use crate::shard::Shard;
 use crate::sockets::Address;
+use crate::workers::Workers;
 
 pub use builder::Builder;
 
@@ -52,7 +53,7 @@ struct Parts {
     #[cfg(feature = "http")]
     http: crate::http::HttpServer,
     shard: Arc<Shard>,
-    handle: Handle,
+    workers: Workers,
     grace: Duration,
     is_closed: Mutex<bool>,
 }
@@ -83,7 +84,7 @@ impl Broker {
     /// The runtime that the broker's own tasks run on.
     #[must_use]
     pub fn handle(&self) -> &Handle {
-        &self.parts.handle
+        self.parts.workers.runtime()
     }
 
     /// Runs a future on the broker's runtime and blocks until it is done: the blocking twin of
@@ -108,7 +109,7 @@ impl Broker {
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        block_on(&self.parts.handle, future)
+        block_on(self.handle(), future)
     }
 
     /// Listens for Kafka clients at `[NAME=]HOST:PORT[,advertise=HOST:PORT]`, for example
@@ -163,7 +164,7 @@ impl Broker {
         let (done, finished) = oneshot::channel();
         let parts = Arc::clone(&self.parts);
         self.parts
-            .handle
+            .workers
             .spawn(async move { drop(done.send(parts.close().await)) });
         finished.await.unwrap_or(Err(BrokerError::Closed))
     }
@@ -187,7 +188,7 @@ impl Parts {
         #[cfg(feature = "http")]
         self.http.close().await;
         let shard = Arc::clone(&self.shard);
-        let closed = self.handle.spawn_blocking(move || shard.close()).await;
+        let closed = self.workers.spawn_blocking(move || shard.close()).await;
         closed
             .map_err(|_| BrokerError::Closed)?
             .map_err(BrokerError::Log)

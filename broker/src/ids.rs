@@ -7,6 +7,7 @@
 //! - An id is never the nil id, which means "none" on the wire.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use highwater_proto::cursor::Uuid;
 use thiserror::Error;
@@ -21,11 +22,6 @@ impl TopicId {
 
     /// The id of the metadata log. Fixed, because the log must be found before anything is known.
     pub const META: Self = Self(*b"highwater__meta\x01");
-
-    /// A fresh id.
-    pub fn random() -> Result<Self, NoRandomness> {
-        random_uuid().map(Self)
-    }
 }
 
 impl fmt::Display for TopicId {
@@ -68,38 +64,74 @@ impl fmt::Display for TopicRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterId(pub [u8; 16]);
 
-impl ClusterId {
-    /// A fresh id.
-    pub fn random() -> Result<Self, NoRandomness> {
-        random_uuid().map(Self)
-    }
-}
-
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Uuid(self.0).fmt(f)
     }
 }
 
-/// A number of a fetch session that nobody can guess; never 0, which means "none" on the wire.
-pub fn random_session_id() -> Result<i32, NoRandomness> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok((i32::from_le_bytes(bytes) & i32::MAX).max(1))
+/// Where ids come from.
+#[derive(Debug)]
+pub enum Ids {
+    /// The operating system's random bytes: nobody can guess them.
+    System,
+    /// Numbers that follow from a seed, for simulations: the same calls give the same ids.
+    Seeded(AtomicU64),
 }
 
-/// An id for a member of a group: this and a random UUID, as Kafka writes it.
-pub fn member_id(prefix: &str) -> Result<String, NoRandomness> {
-    let uuid = u128::from_be_bytes(random_uuid()?);
-    let part = |shift: u32, digits: u32| uuid >> shift & ((1 << (digits * 4)) - 1);
-    Ok(format!(
-        "{prefix}-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        part(96, 8),
-        part(80, 4),
-        part(64, 4),
-        part(48, 4),
-        part(0, 12)
-    ))
+impl Ids {
+    /// A fresh id for a topic.
+    pub fn topic(&self) -> Result<TopicId, NoRandomness> {
+        self.uuid().map(TopicId)
+    }
+
+    /// A fresh id for a cluster.
+    pub fn cluster(&self) -> Result<ClusterId, NoRandomness> {
+        self.uuid().map(ClusterId)
+    }
+
+    /// A number for a fetch session; never 0, which means "none" on the wire.
+    pub fn session(&self) -> Result<i32, NoRandomness> {
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes)?;
+        Ok((i32::from_le_bytes(bytes) & i32::MAX).max(1))
+    }
+
+    /// An id for a member of a group: this and a random UUID, as Kafka writes it.
+    pub fn member(&self, prefix: &str) -> Result<String, NoRandomness> {
+        let uuid = u128::from_be_bytes(self.uuid()?);
+        let part = |shift: u32, digits: u32| uuid >> shift & ((1 << (digits * 4)) - 1);
+        Ok(format!(
+            "{prefix}-{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 8),
+            part(80, 4),
+            part(64, 4),
+            part(48, 4),
+            part(0, 12)
+        ))
+    }
+
+    /// A version 4 UUID. Its version digit keeps it apart from the nil and the metadata log's id.
+    fn uuid(&self) -> Result<[u8; 16], NoRandomness> {
+        let mut bytes = [0; 16];
+        self.fill(&mut bytes)?;
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Ok(bytes)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        match self {
+            Self::System => getrandom::fill(bytes).map_err(|_| NoRandomness),
+            Self::Seeded(state) => {
+                for bytes in bytes.chunks_mut(8) {
+                    let state = state.fetch_add(GOLDEN, Ordering::Relaxed);
+                    bytes.copy_from_slice(&mixed(state).to_le_bytes()[..bytes.len()]);
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// The operating system gave no random bytes.
@@ -107,14 +139,16 @@ pub fn member_id(prefix: &str) -> Result<String, NoRandomness> {
 #[error("the operating system gave no random bytes for an id")]
 pub struct NoRandomness;
 
-/// A version 4 UUID. Its version digit keeps it apart from the nil and the metadata log's id.
-fn random_uuid() -> Result<[u8; 16], NoRandomness> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    Ok(bytes)
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+const fn mixed(state: u64) -> u64 {
+    let mut mixed = state.wrapping_add(GOLDEN);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
+
+/// The odd number that is nearest to 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_member_has_its_prefix_and_a_uuid_of_its_own() {
-        let (one, two) = (member_id("a-b").unwrap(), member_id("a-b").unwrap());
+        let ids = Ids::System;
+        let (one, two) = (ids.member("a-b").unwrap(), ids.member("a-b").unwrap());
         assert_ne!(one, two);
         let uuid = one.strip_prefix("a-b-").unwrap();
         let parts: Vec<usize> = uuid.split('-').map(str::len).collect();
@@ -132,7 +167,8 @@ mod tests {
 
     #[test]
     fn fresh_ids_differ_and_are_version_4() {
-        let (one, two) = (TopicId::random().unwrap(), TopicId::random().unwrap());
+        let ids = Ids::System;
+        let (one, two) = (ids.topic().unwrap(), ids.topic().unwrap());
         assert_ne!(one, two);
         assert_eq!(one.0[6] >> 4, 4);
         assert_ne!(
@@ -140,6 +176,21 @@ mod tests {
             4,
             "no drawn id can be the metadata log's"
         );
-        assert_eq!(ClusterId::random().unwrap().to_string().len(), 22);
+        assert_eq!(ids.cluster().unwrap().to_string().len(), 22);
+    }
+
+    #[test]
+    fn seeded_ids_follow_from_the_seed_and_differ() {
+        let drawn = |seed| {
+            let ids = Ids::Seeded(AtomicU64::new(seed));
+            (ids.topic().unwrap(), ids.topic().unwrap(), ids.session())
+        };
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1), drawn(2));
+        assert_ne!(drawn(1).0, drawn(1).1);
+        // The first two numbers of SplitMix64 for this seed.
+        let bytes = Ids::Seeded(AtomicU64::new(1_234_567)).uuid().unwrap();
+        assert_eq!(bytes[..6], 6_457_827_717_110_365_317_u64.to_le_bytes()[..6]);
+        assert_eq!(bytes[9..], 3_203_168_211_198_807_973_u64.to_le_bytes()[1..]);
     }
 }

@@ -19,7 +19,9 @@ pub mod service;
 pub mod shard;
 mod sockets;
 pub mod waiting;
+pub mod workers;
 
 pub use broker::{Broker, Builder};
 pub use kafka::KafkaListener;
+pub use service::repair;
 pub use sockets::Address;

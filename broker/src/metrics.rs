@@ -114,6 +114,10 @@ pub struct Metrics {
     pub sent_bytes: Counter,
     /// Checks of retention.
     pub retention_checks: Counter,
+    /// Bytes that were read to find damage that nobody has read.
+    pub scrub_bytes: Counter,
+    /// Ranges of damage, and failing reads, that were found by that.
+    pub scrub_errors: Counter,
     /// Requests by API.
     pub requests: Requests,
 }

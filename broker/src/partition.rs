@@ -94,6 +94,13 @@ impl Partition {
         }
     }
 
+    /// `offset`, or where reads go on behind the damage that holds it.
+    #[must_use]
+    pub fn behind_gap(&self, offset: Offset) -> Offset {
+        let reader = self.reader.as_ref();
+        reader.map_or(offset, |reader| reader.behind_gap(offset))
+    }
+
     /// The first readable record whose timestamp is not below this one. Reads the disk.
     pub fn find_time(&self, timestamp_ms: i64) -> Result<Option<TimeHit>, LogError> {
         self.reader

@@ -11,24 +11,27 @@
 //!   its caller is gone.
 
 mod append;
+mod committer;
 mod open;
+mod scrub;
 mod upkeep;
 mod waiters;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use highwater_log::config::LogConfig;
 use highwater_log::error::LogError;
 use highwater_log::fs::Fs;
 use highwater_log::reader::LogReader;
-use highwater_log::shard::Shard as Core;
+use highwater_log::shard::{Room, Shard as Core};
 use highwater_log::types::{LeaderEpoch, LogId, Offset};
 use highwater_proto::clock::Clock;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, watch};
+
+use crate::workers::Workers;
+use committer::Committer;
 
 pub use append::{Enqueuer, PendingAppend};
 pub use open::{OpenedShard, ShardOptions};
@@ -50,13 +53,15 @@ pub struct Shard {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     clock: Arc<dyn Clock>,
-    runtime: Handle,
+    workers: Workers,
     room: Arc<Semaphore>,
     room_bytes: u32,
     turn: Arc<tokio::sync::Mutex<()>>,
     waiters: Arc<Waiters>,
     work: Arc<Notify>,
-    committer: Mutex<Option<JoinHandle<()>>>,
+    /// Whether there is nothing more to be done: the shard is closed or poisoned.
+    is_over: watch::Sender<bool>,
+    committer: Committer,
 }
 
 impl Shard {
@@ -82,6 +87,29 @@ impl Shard {
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {
         self.core.poisoned()
+    }
+
+    /// Waits until nothing can be written any more, and answers why. Pending for ever if the shard
+    /// is closed in good order.
+    pub async fn until_poisoned(&self) -> String {
+        let mut over = self.is_over.subscribe();
+        // The sender is part of this shard.
+        drop(over.wait_for(|is_over| *is_over).await);
+        match self.poisoned() {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The room for records, and what was done for it.
+    #[must_use]
+    pub fn records_room(&self) -> Room {
+        self.core.room()
+    }
+
+    /// Fails if an append would be refused now for lack of room.
+    pub fn expect_room(&self) -> Result<(), LogError> {
+        self.core.expect_room(self.clock.now())
     }
 
     /// Opens a log at its first use. `plan` is asked when it is this call's turn: it says with
@@ -228,7 +256,7 @@ impl Shard {
     ) -> Result<T, LogError> {
         let core = Arc::clone(&self.core);
         // The task fails only when the runtime is being shut down.
-        self.runtime
+        self.workers
             .spawn_blocking(move || work(&core))
             .await
             .unwrap_or(Err(LogError::Closed))
@@ -251,14 +279,6 @@ impl Shard {
     fn end_committer(&self) {
         self.room.close();
         self.waiters.close();
-        let committer = self
-            .committer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(committer) = committer {
-            // A panic of the committer has poisoned the shard; there is nothing to add here.
-            drop(committer.join());
-        }
+        self.committer.end();
     }
 }

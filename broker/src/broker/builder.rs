@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use highwater_log::fs::Fs;
 use highwater_log::fs::mem::MemFs;
@@ -19,9 +20,11 @@ use crate::broker::{Broker, Parts, block_on};
 use crate::clock::SystemClock;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::ids::Ids;
 use crate::kafka::{KafkaListener, Server};
 use crate::service::{Service, ServiceOptions};
 use crate::shard::{Shard, ShardOptions};
+use crate::workers::{Slow, Workers};
 
 /// A broker to be.
 ///
@@ -125,15 +128,12 @@ impl Builder {
     }
 
     /// Recovers what is there and starts the broker. Blocks until it is ready.
-    pub fn start(mut self) -> Result<Broker, BrokerError> {
-        self.config.validate()?;
-        if !self.has_journal {
-            // A journal saves syncs, which cost nothing in memory.
-            self.config.log_journal_bytes = 0;
-        }
-        let runtime = runtime(&self.config)?;
+    pub fn start(self) -> Result<Broker, BrokerError> {
+        let builder = self.validated()?;
+        let runtime = runtime(&builder.config)?;
         let handle = runtime.handle().clone();
-        let started = block_on(&handle, self.run(handle.clone()));
+        let workers = Workers::new(handle.clone(), Slow::Threads);
+        let started = block_on(&handle, builder.run(workers, Ids::System));
         match started.and_then(|parts| parts) {
             Ok(parts) => Ok(Broker {
                 parts: Arc::new(parts),
@@ -146,11 +146,60 @@ impl Builder {
         }
     }
 
-    async fn run(self, handle: Handle) -> Result<Parts, BrokerError> {
+    /// Starts the broker for a simulation: on the runtime of the caller, without a thread of its
+    /// own, with ids that follow from `seed`. On a runtime of one thread, with a clock and a disk
+    /// that do the same each time, the same calls take the same course. What blocks is done in the
+    /// runtime's tasks, so that this serves no real clients.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use highwater_broker::Broker;
+    /// use highwater_broker::clock::VirtualClock;
+    /// use highwater_broker::service::topics::{CreateTopicsCall, NewTopic};
+    /// use highwater_proto::clock::Wall;
+    ///
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let id_of = |seed| {
+    ///     let clock = Arc::new(VirtualClock::new(Wall(1_700_000_000_000)));
+    ///     runtime.block_on(async {
+    ///         let broker = Broker::builder().clock(clock).simulate(seed).await?;
+    ///         let topics = vec![NewTopic { name: "orders".to_owned(), ..NewTopic::default() }];
+    ///         let call = CreateTopicsCall { topics, validate_only: false };
+    ///         broker.service().create_topics(call).await;
+    ///         Ok::<_, highwater_broker::error::BrokerError>(broker.service().topic_id("orders"))
+    ///     })
+    /// };
+    /// assert_eq!(id_of(1)?, id_of(1)?);
+    /// assert_ne!(id_of(1)?, id_of(2)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn simulate(self, seed: u64) -> Result<Broker, BrokerError> {
+        let workers = Workers::new(Handle::current(), Slow::Tasks);
+        let ids = Ids::Seeded(AtomicU64::new(seed));
+        let parts = self.validated()?.run(workers, ids).await?;
+        Ok(Broker {
+            parts: Arc::new(parts),
+            runtime: None,
+        })
+    }
+
+    fn validated(mut self) -> Result<Self, BrokerError> {
+        self.config.validate()?;
+        if !self.has_journal {
+            // A journal saves syncs, which cost nothing in memory.
+            self.config.log_journal_bytes = 0;
+        }
+        Ok(self)
+    }
+
+    async fn run(self, workers: Workers, ids: Ids) -> Result<Parts, BrokerError> {
         let config = Arc::new(self.config);
         let data_dir = self.dir.display().to_string();
         let opened = {
-            let (config, runtime) = (Arc::clone(&config), handle.clone());
+            let (config, of_shard) = (Arc::clone(&config), workers.clone());
             let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));
             let open = move || {
                 Shard::open(ShardOptions {
@@ -158,20 +207,20 @@ impl Builder {
                     dir,
                     config: &config,
                     clock,
-                    runtime,
+                    workers: of_shard,
                 })
             };
-            let opened = handle.spawn_blocking(open).await;
+            let opened = workers.spawn_blocking(open).await;
             opened.map_err(|_| BrokerError::Closed)??
         };
         let shard = Arc::clone(&opened.shard);
         let grace = std::time::Duration::from_millis(config.shutdown_grace_ms);
         let clock = self.clock;
-        let runtime = handle.clone();
         let options = ServiceOptions {
             config,
             clock,
-            runtime,
+            workers: workers.clone(),
+            ids,
             opened,
             data_dir,
         };
@@ -183,9 +232,10 @@ impl Builder {
                 return Err(error);
             }
         };
+        let handle = workers.runtime().clone();
         let kafka = Server::new(service.clone(), handle.clone());
         #[cfg(feature = "http")]
-        let http = crate::http::HttpServer::new(service.clone(), handle.clone());
+        let http = crate::http::HttpServer::new(service.clone(), handle);
         let listening = listen(&kafka, &self.listeners);
         #[cfg(feature = "http")]
         let listening = listening.and_then(|()| http.listen_all(&self.http));
@@ -195,12 +245,12 @@ impl Builder {
             http.abandon();
             service.begin_closing();
             // Everything was recovered: a port that is taken makes no stop unclean.
-            let closed = handle.spawn_blocking(move || shard.close()).await;
+            let closed = workers.spawn_blocking(move || shard.close()).await;
             closed.map_err(|_| BrokerError::Closed)??;
             return Err(error);
         }
-        handle.spawn(Arc::clone(&shard).upkeep());
-        handle.spawn(service.clone().housekeeping());
+        workers.spawn(Arc::clone(&shard).upkeep());
+        workers.spawn(service.clone().housekeeping());
         log_settings(service.config());
         service.log_dynamic_configs();
         Ok(Parts {
@@ -209,7 +259,7 @@ impl Builder {
             #[cfg(feature = "http")]
             http,
             shard,
-            handle,
+            workers,
             grace,
             is_closed: false.into(),
         })

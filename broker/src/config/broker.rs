@@ -6,7 +6,7 @@
 //! - Every limit of a queue, frame, count or wait of the broker stands in this table.
 //! - A config that `validate` accepts can be started.
 
-use highwater_log::config::Verify;
+use highwater_log::config::{OnFull, Verify};
 
 use crate::config::dynamic::{Dynamic, kept_entries};
 use crate::config::setting::{Any, Setting, SettingValue, settings};
@@ -94,8 +94,23 @@ settings! {
     /// The largest batch once it is decompressed, where that is needed, in bytes.
     "max.decompressed.message.bytes" max_decompressed_message_bytes: usize
         = 64 * MIB, 1024..=i64::from(i32::MAX);
-    /// Free space below which nothing is written, in bytes.
-    "min.free.bytes" min_free_bytes: u64 = 64 * MIB as u64, 0..=i64::MAX;
+    /// Free bytes of the disk below which producers are refused, with an error that clients retry;
+    /// reads, committed offsets, topic changes and deletions go on. -1 for 64 MiB, or a hundredth
+    /// of the disk if that is more.
+    "min.free.bytes" min_free_bytes: i64 = -1, -1..=i64::MAX;
+    /// The size of a file in the data directory that is given up when the disk is full, so that
+    /// offsets and metadata can be written, and made again when there is room, in bytes; 0 for
+    /// none. There is none in memory.
+    "log.dirs.reserve.bytes" log_dirs_reserve_bytes: u64 = 16 * MIB as u64, 0..=1 << 40;
+    /// What all files of the data directory may hold, in bytes; -1 for no limit. Before that the
+    /// oldest segments of the topics with on.full=drop-oldest are removed, and producers are
+    /// refused while that is not enough. A sixteenth of it, at most 16 MiB, is kept for offsets,
+    /// metadata and indexes.
+    "log.dirs.max.bytes" log_dirs_max_bytes: i64 = -1, -1..=i64::MAX;
+    /// What a server does when a write or sync has failed, after which nothing can be written
+    /// until a new start: read-only (go on serving what is durable) or exit (with code 1, for a
+    /// supervisor that starts it again). A broker within another program is always read-only.
+    "on.poison" on_poison: OnPoison = OnPoison::ReadOnly, Any;
     /// The time between two checks of retention, in milliseconds.
     "log.retention.check.interval.ms" log_retention_check_interval_ms: u64 = 300_000, 1..=i64::MAX;
     /// The size of each of the two journal files, in bytes; below 8192 there is no journal.
@@ -105,6 +120,11 @@ settings! {
         = 64 * 1024, 0..=i64::from(i32::MAX);
     /// The time between two writings of the recovery points, in milliseconds.
     "log.checkpoint.interval.ms" log_checkpoint_interval_ms: u64 = 1_000, 1..=i64::MAX;
+    /// The time between two checks of every segment that does not change any more, for damage that
+    /// nobody has read, in milliseconds; the first begins a minute after the start. 0 for none.
+    "log.scrub.interval.ms" log_scrub_interval_ms: u64 = 604_800_000, 0..=i64::MAX;
+    /// How fast such a check reads, in bytes a second; 0 for none.
+    "log.scrub.bytes.per.second" log_scrub_bytes_per_second: u64 = 5_000_000, 0..=i64::MAX;
     /// An idempotent producer that is silent for so long is forgotten, in milliseconds.
     "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000, 1..=i64::MAX;
     /// Bytes of the metadata log after which its whole state is written anew.
@@ -203,6 +223,12 @@ impl BrokerConfig {
                 "is below socket.request.max.bytes, so that the largest request never fits",
             ));
         }
+        if (0..DIR_BYTES_MIN).contains(&self.log_dirs_max_bytes) {
+            return Err(InvalidConfig::new(
+                "log.dirs.max.bytes",
+                format!("is neither -1 nor at least {DIR_BYTES_MIN}"),
+            ));
+        }
         if self.group_max_session_timeout_ms < self.group_min_session_timeout_ms {
             return Err(InvalidConfig::new(
                 "group.max.session.timeout.ms",
@@ -218,6 +244,13 @@ impl BrokerConfig {
         let mut settings = self.layers(dynamic, topic).settings();
         settings.log.producer_id_expiration_ms = self.producer_id_expiration_ms;
         settings.log.fetch_verify = self.fetch_verify;
+        if settings.log.on_full == OnFull::DropOldest
+            && let Ok(bytes_max) = u64::try_from(self.log_dirs_max_bytes)
+        {
+            // What is dropped must be a small part of what there is.
+            let part = (bytes_max / 16).max(settings.message_bytes_max as u64);
+            settings.log.segment_bytes = settings.log.segment_bytes.min(part);
+        }
         settings
     }
 
@@ -306,7 +339,38 @@ impl SettingValue for Validation {
     }
 }
 
+/// What a server does once nothing can be written any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnPoison {
+    /// It serves what is durable.
+    ReadOnly,
+    /// It ends, so that whoever supervises it starts it again.
+    Exit,
+}
+
+impl SettingValue for OnPoison {
+    type Allowed = Any;
+    const KIND: ConfigType = ConfigType::String;
+
+    fn parse(text: &str, _: &Any) -> Result<Self, String> {
+        match Check::OneOf(&["read-only", "exit"]).check(text)?.as_str() {
+            "exit" => Ok(Self::Exit),
+            _ => Ok(Self::ReadOnly),
+        }
+    }
+
+    fn print(&self) -> String {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Exit => "exit",
+        }
+        .to_owned()
+    }
+}
+
 const MIB: usize = 1 << 20;
+/// A smaller directory has no room for its own journal.
+const DIR_BYTES_MIN: i64 = 1 << 20;
 const MIB_MIN: i64 = 1 << 20;
 
 #[cfg(test)]
@@ -360,6 +424,9 @@ mod tests {
             ("node.id", "-1"),
             ("node.id", "2147483648"),
             ("validate", "sometimes"),
+            ("on.poison", "panic"),
+            ("on.full", "drop-newest"),
+            ("min.free.bytes", "-2"),
             ("log.retention.ms", "-2"),
             ("log.dirs", "/elsewhere"),
             ("message.max.bytes", "many"),

@@ -13,4 +13,4 @@ pub mod topic;
 mod topic_table;
 pub mod value;
 
-pub use broker::{BrokerConfig, Validation};
+pub use broker::{BrokerConfig, OnPoison, Validation};

@@ -5,7 +5,7 @@
 //! Invariants
 //! - Every name that is accepted has a row in `TOPIC_CONFIGS`.
 
-use highwater_log::config::{Durability, LogConfig, TimestampType};
+use highwater_log::config::{CorruptRead, Durability, LogConfig, OnFull, TimestampType};
 
 use crate::config::dynamic::Dynamic;
 use crate::config::overrides::{Overrides, Table};
@@ -192,6 +192,14 @@ impl<'a> Layers<'a> {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
+            corrupt_read: match self.text("corrupt.read") {
+                "skip" => CorruptRead::Skip,
+                _ => CorruptRead::Error,
+            },
+            on_full: match self.text("on.full") {
+                "drop-oldest" => OnFull::DropOldest,
+                _ => OnFull::Refuse,
+            },
             ..LogConfig::default()
         }
     }
@@ -327,6 +335,7 @@ mod tests {
         let mut configs = TopicConfigs::default();
         for (name, value) in [
             ("cleanup.policy", "compact"),
+            ("corrupt.read", "skip"),
             ("durability", "page-cache"),
             ("flush.bytes", "9"),
             ("flush.ms", "8"),
@@ -335,6 +344,7 @@ mod tests {
             ("message.timestamp.type", "LogAppendTime"),
             ("message.timestamp.before.max.ms", "11"),
             ("message.timestamp.after.max.ms", "12"),
+            ("on.full", "drop-oldest"),
             ("retention.bytes", "1000"),
             ("retention.ms", "-1"),
             ("segment.bytes", "300"),
@@ -355,6 +365,8 @@ mod tests {
             flush_ms: 8,
             flush_bytes: 9,
             timestamp_type: TimestampType::LogAppendTime,
+            corrupt_read: CorruptRead::Skip,
+            on_full: OnFull::DropOldest,
             ..LogConfig::default()
         };
         let expected = TopicSettings {

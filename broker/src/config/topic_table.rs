@@ -53,6 +53,15 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         documentation: "Kept for tools; batches are stored as their producer compressed them.",
     },
     TopicConfig {
+        name: "corrupt.read",
+        kind: ConfigType::String,
+        check: Check::OneOf(&["error", "skip"]),
+        default: "error",
+        synonym: Some("log.corrupt.read"),
+        documentation: "What a consumer meets where stored records are damaged: error \
+            (CORRUPT_MESSAGE) or skip (the records behind them, as if they were compacted away).",
+    },
+    TopicConfig {
         name: "delete.retention.ms",
         kind: ConfigType::Long,
         check: Check::Whole(0, i64::MAX),
@@ -209,6 +218,16 @@ pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
         default: "1",
         synonym: Some("min.insync.replicas"),
         documentation: "Kept for tools; the one copy is always in sync.",
+    },
+    TopicConfig {
+        name: "on.full",
+        kind: ConfigType::String,
+        check: Check::OneOf(&["refuse", "drop-oldest"]),
+        default: "refuse",
+        synonym: Some("on.full"),
+        documentation: "What happens when the data directory reaches log.dirs.max.bytes: refuse \
+            (nothing is removed, producers wait for room) or drop-oldest (the oldest segments of \
+            all such topics are removed first; a segment takes at most a sixteenth of the limit).",
     },
     TopicConfig {
         name: "preallocate",

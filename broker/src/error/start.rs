@@ -37,7 +37,7 @@ pub enum BrokerError {
     /// There are partitions and no metadata that says whose they are.
     #[error(
         "{dir} holds {logs_count} partitions and no metadata of them; no data was changed: put \
-         {dir}/logs/{meta_dir} back, or, to start empty, move the other directories out of {dir}/logs"
+         {dir}/logs/{meta_dir} back, or run `highwater log repair {dir}` to give their topics new names"
     )]
     MetaMissing {
         /// The data directory.

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use highwater_log::shard::Room;
 use highwater_proto::code::ErrorCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::prometheus_text;
@@ -45,6 +46,8 @@ struct Facts {
     states: BTreeMap<&'static str, u64>,
     lags: Vec<(String, Vec<PartitionLag>)>,
     groups_left_out: usize,
+    room: Room,
+    free_bytes: Option<u64>,
 }
 
 impl Facts {
@@ -73,6 +76,8 @@ impl Facts {
             states,
             groups_left_out: groups.len() - lags.len(),
             lags,
+            room: service.room(),
+            free_bytes: service.free_bytes().await,
         }
     }
 }
@@ -100,9 +105,46 @@ impl Facts {
         let is_poisoned = u64::from(self.service.poisoned().is_some());
         let help = "1 once a write or sync has failed: nothing is written any more";
         text.gauge("highwater_poisoned", help, is_poisoned)?;
+        self.room(text)?;
         let help = "Checks of retention";
         let checks = &self.service.metrics().retention_checks;
-        text.counter("highwater_retention_checks", help, checks)
+        text.counter("highwater_retention_checks", help, checks)?;
+        let help = "Bytes of segments that were checked for damage without being asked for";
+        let bytes = &self.service.metrics().scrub_bytes;
+        text.counter("highwater_scrub_bytes", help, bytes)?;
+        let help = "Damaged ranges and failing reads that such checks found";
+        let errors = &self.service.metrics().scrub_errors;
+        text.counter("highwater_scrub_errors", help, errors)
+    }
+
+    fn room(&self, text: &mut Text<'_>) -> fmt::Result {
+        let help = "1 while producers are refused for lack of room";
+        text.gauge("highwater_full", help, u64::from(self.room.is_short))?;
+        if let Some(bytes) = self.room.dir_bytes {
+            let help = "What the files of the data directory hold, where it has a limit";
+            text.gauge("highwater_log_dirs_bytes", help, bytes)?;
+        }
+        if let Some(bytes) = self.free_bytes {
+            let help = "What is free on the disk of the data directory";
+            text.gauge("highwater_disk_free_bytes", help, bytes)?;
+        }
+        for (name, help, count) in [
+            (
+                "highwater_dropped_segments",
+                "Segments that were removed because the data directory was full",
+                self.room.dropped_segments,
+            ),
+            (
+                "highwater_dropped_bytes",
+                "Bytes of the segments that were removed because the data directory was full",
+                self.room.dropped_bytes,
+            ),
+        ] {
+            text.family(name, help, MetricType::Counter, |family| {
+                count_of(family, count)
+            })?;
+        }
+        Ok(())
     }
 
     fn requests(&self, text: &mut Text<'_>) -> fmt::Result {

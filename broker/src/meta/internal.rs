@@ -7,7 +7,7 @@
 //! - Whatever is set on an internal topic or on the broker, its logs are always synced, and
 //!   retention removes nothing.
 
-use highwater_log::config::{Durability, TimestampType};
+use highwater_log::config::{Durability, OnFull, TimestampType};
 use highwater_proto::clock::Wall;
 
 use crate::config::BrokerConfig;
@@ -96,6 +96,7 @@ pub(super) fn settings_of(
         log.retention_bytes = None;
         log.durability = Durability::Fsync;
         log.timestamp_type = TimestampType::CreateTime;
+        log.on_full = OnFull::Refuse;
         // A group's whole state must fit, and time alone makes no new file.
         log.segment_bytes = log.segment_bytes.max(SEGMENT_BYTES_MIN);
         log.segment_ms = i64::MAX;

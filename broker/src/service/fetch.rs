@@ -17,7 +17,7 @@ use bytes::Bytes;
 use highwater_log::types::Offset;
 
 use crate::error::{FetchError, FetchSessionError};
-use crate::ids::{TopicRef, random_session_id};
+use crate::ids::TopicRef;
 use crate::service::Service;
 use parked::LongPoll;
 use round::Round;
@@ -137,7 +137,7 @@ impl Service {
         let fetched = self.read(&call).await;
         let now = self.clock().now().mono;
         // Without a number there is no session, which every reader can do without.
-        let fresh_id = random_session_id().unwrap_or(session::NONE);
+        let fresh_id = self.inner.ids.session().unwrap_or(session::NONE);
         let mut sessions = self.sessions();
         sessions.finish(now, turn, fresh_id, call.partitions, fetched)
     }

@@ -118,6 +118,11 @@ impl Service {
         group: String,
         of: Vec<(String, i32)>,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        if let Some(why) = self.poisoned() {
+            // A commit that failed may stand in the log all the same, and be there after the next
+            // start: that there is nothing to delete now says nothing.
+            return Err(GroupError::Unavailable { why });
+        }
         let known: HashSet<(String, i32)> = of
             .iter()
             .filter(|(topic, partition)| self.has_partition(topic, *partition))

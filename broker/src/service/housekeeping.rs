@@ -1,5 +1,5 @@
-//! What happens without being asked: retention, the timers of groups, and the end of deletions that
-//! were interrupted.
+//! What happens without being asked: retention, looking for damage, the timers of groups, and the
+//! end of deletions that were interrupted.
 //!
 //! Floor 4 of broker.
 //!
@@ -18,7 +18,12 @@ use crate::service::{MetaKey, Service};
 impl Service {
     /// All that is done without being asked, until the broker shuts down.
     pub(crate) async fn housekeeping(self) {
-        tokio::join!(self.retention(), self.group_timer(), self.group_upkeep());
+        tokio::join!(
+            self.retention(),
+            self.scrubbing(),
+            self.group_timer(),
+            self.group_upkeep()
+        );
     }
 
     /// Checks retention and finishes deletions.
@@ -28,6 +33,7 @@ impl Service {
         loop {
             let next = self.clock().now().mono.plus(interval);
             tokio::select! {
+                biased;
                 () = self.clock().sleep_until(next) => {}
                 () = closing.begun() => return,
             }

@@ -17,6 +17,8 @@ pub mod overview;
 pub mod placement;
 pub mod produce;
 pub mod producer_ids;
+pub mod repair;
+mod scrub;
 mod start;
 pub mod topic_partitions;
 pub mod topics;
@@ -26,16 +28,16 @@ use std::sync::{Arc, Mutex};
 use highwater_log::error::LogError;
 use highwater_log::types::LogId;
 use highwater_proto::clock::Clock;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
 use crate::coordinator::Coordinator;
-use crate::ids::{TopicId, TopicRef};
+use crate::ids::{Ids, TopicId, TopicRef};
 use crate::meta::{MetaMachine, Topic};
 use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::shard::Shard;
+use crate::workers::Workers;
 
 pub use start::ServiceOptions;
 
@@ -52,7 +54,8 @@ struct Inner {
     config: Arc<BrokerConfig>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    runtime: Handle,
+    workers: Workers,
+    ids: Ids,
     shard: Arc<Shard>,
     meta: Coordinator<MetaMachine>,
     producer_ids: producer_ids::Block,
@@ -98,6 +101,18 @@ impl Service {
         self.inner.shard.poisoned()
     }
 
+    /// Where ids come from.
+    #[must_use]
+    pub fn ids(&self) -> &Ids {
+        &self.inner.ids
+    }
+
+    /// Waits until nothing can be written any more, and answers why; for ever if that does not
+    /// happen before the broker is closed.
+    pub async fn until_poisoned(&self) -> String {
+        self.inner.shard.until_poisoned().await
+    }
+
     /// How many fetches wait for records now.
     #[must_use]
     pub fn parked_count(&self) -> usize {
@@ -125,7 +140,7 @@ impl Service {
         work: impl Future<Output = Result<T, LogError>> + Send + 'static,
     ) -> Result<T, LogError> {
         // The task fails only when the runtime is being shut down, or the work panicked.
-        let task = self.inner.runtime.spawn(work);
+        let task = self.inner.workers.spawn(work);
         task.await.unwrap_or(Err(LogError::Closed))
     }
 

@@ -205,7 +205,7 @@ impl Service {
     ) -> Result<ListedOffset, OffsetsError> {
         let found = self
             .inner
-            .runtime
+            .workers
             .spawn_blocking(move || search(&partition))
             .await;
         // The task fails only when the runtime is being shut down.

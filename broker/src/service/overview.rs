@@ -2,6 +2,8 @@
 //!
 //! Floor 4 of broker.
 
+use highwater_log::shard::Room;
+
 use crate::service::Service;
 
 /// One partition: where its log starts and ends, and how large it is.
@@ -20,6 +22,17 @@ pub struct PartitionOverview {
 }
 
 impl Service {
+    /// The room for records, and what was done for it.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.inner.shard.records_room()
+    }
+
+    /// What is free on the disk, in bytes; `None` where the disk does not tell.
+    pub async fn free_bytes(&self) -> Option<u64> {
+        self.inner.shard.disk_space().await.ok()?.free_bytes
+    }
+
     /// The partitions by topic name and number, at most so many, and how many there are.
     #[must_use]
     pub fn partitions_overview(&self, count_max: usize) -> (Vec<PartitionOverview>, usize) {

@@ -191,6 +191,9 @@ impl Service {
         if self.inner.shard.reader(log).is_some() {
             return Ok(());
         }
+        // On a full disk nothing is made for records that would be refused.
+        let room = self.inner.shard.expect_room();
+        room.map_err(|error| ProduceError::storage(&error))?;
         let service = self.clone();
         let id = topic.id;
         // Asked when it is this call's turn: a topic that was deleted meanwhile gets no files.

@@ -17,13 +17,12 @@ use highwater_log::error::LogError;
 use highwater_log::shard::ShardRecovered;
 use highwater_log::types::{LeaderEpoch, LogId};
 use highwater_proto::clock::Clock;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
 use crate::coordinator::{Coordinator, CoordinatorOptions, Replayed, replay};
 use crate::error::BrokerError;
-use crate::ids::{ClusterId, TopicId};
+use crate::ids::{Ids, TopicId};
 use crate::meta::{LastStop, MetaMachine, OFFSETS_TOPIC};
 use crate::metrics::Metrics;
 use crate::service::fetch::session::Sessions;
@@ -31,6 +30,7 @@ use crate::service::groups::{Groups, RecoveredGroups};
 use crate::service::producer_ids::Block;
 use crate::service::{Inner, MetaKey, Service};
 use crate::shard::{OpenedShard, Shard};
+use crate::workers::Workers;
 
 /// What a service runs over.
 #[derive(Debug)]
@@ -39,8 +39,10 @@ pub struct ServiceOptions {
     pub config: Arc<BrokerConfig>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Where slow work runs.
-    pub runtime: Handle,
+    /// Where tasks and slow work run.
+    pub workers: Workers,
+    /// Where ids come from.
+    pub ids: Ids,
     /// The logs, recovered.
     pub opened: OpenedShard,
     /// Where they are, for the broker's description.
@@ -53,7 +55,8 @@ impl Service {
         let ServiceOptions {
             config,
             clock,
-            runtime,
+            workers,
+            ids,
             opened,
             data_dir,
         } = options;
@@ -71,7 +74,7 @@ impl Service {
             let read =
                 move || RecoveredGroups::read(&config, offsets_topic.as_deref(), &shard, now);
             // The task fails only when the runtime is being shut down.
-            let read = runtime.spawn_blocking(read).await;
+            let read = workers.spawn_blocking(read).await;
             read.unwrap_or(Err(BrokerError::Closed))?
         };
         let meta = Coordinator::new(
@@ -80,7 +83,7 @@ impl Service {
                 shard: Arc::clone(&shard),
                 log: META_LOG,
                 clock: Arc::clone(&clock),
-                runtime: runtime.clone(),
+                runtime: workers.runtime().clone(),
                 snapshot_bytes: config.metadata_snapshot_bytes,
             },
         );
@@ -90,7 +93,8 @@ impl Service {
                 config,
                 clock,
                 metrics: Metrics::default(),
-                runtime,
+                workers,
+                ids,
                 shard,
                 meta,
                 producer_ids: Block::default(),
@@ -111,10 +115,14 @@ impl Service {
         } else {
             LastStop::Unclean
         };
-        let cluster = ClusterId::random().map_err(|error| BrokerError::System {
-            op: "draw an id for the cluster",
-            source: std::io::Error::other(error),
-        })?;
+        let cluster = self
+            .inner
+            .ids
+            .cluster()
+            .map_err(|error| BrokerError::System {
+                op: "draw an id for the cluster",
+                source: std::io::Error::other(error),
+            })?;
         let decide = move |meta: &MetaMachine| meta.start(cluster, stop);
         let written = self.inner.meta.write(MetaKey::Topics, decide).await;
         written.map_err(|error| match BrokerError::from(error) {
@@ -200,7 +208,7 @@ pub(super) const META_LOG: LogId = LogId {
 };
 
 /// Nothing of it is deleted by age or size: snapshots let go of what they replace. Always synced.
-fn meta_log_config() -> LogConfig {
+pub(super) fn meta_log_config() -> LogConfig {
     LogConfig {
         // A snapshot is one batch and must fit: ten thousand topics with some configs each.
         segment_bytes: 16 << 20,

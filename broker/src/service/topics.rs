@@ -224,7 +224,7 @@ impl Service {
                 .meta
                 .read(|meta| meta.create_topics(now, &topics).reply));
         }
-        let with_id = |topic| TopicId::random().map(|id| (topic, id));
+        let with_id = |topic| self.inner.ids.topic().map(|id| (topic, id));
         let topics: Result<Vec<_>, _> = call.topics.into_iter().map(with_id).collect();
         let topics = topics.map_err(|error| TopicError::Storage {
             why: error.to_string(),

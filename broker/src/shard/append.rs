@@ -101,6 +101,7 @@ impl Enqueuer<'_> {
     fn write(&mut self) {
         if std::mem::take(&mut self.is_behind) {
             self.shard.core.write_once();
+            self.shard.committer.wake();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the shard: recovery, then the thread that commits.
+//! Opening the shard: recovery, then what commits.
 //!
 //! Floor 2 of broker.
 //!
@@ -6,19 +6,20 @@
 //! - Every log of the directory is open, known to the metadata or not: only one of them can tell.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use highwater_log::config::LogConfig;
 use highwater_log::data_dir::DataDir;
 use highwater_log::fs::Fs;
 use highwater_log::shard::{Shard as Core, ShardConfig, ShardRecovered};
 use highwater_proto::clock::Clock;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::shard::committer::Committer;
 use crate::shard::{Shard, Waiters};
+use crate::workers::Workers;
 
 /// Where the logs are, and what drives them.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub struct ShardOptions<'a> {
     pub config: &'a BrokerConfig,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Where slow work runs.
-    pub runtime: Handle,
+    /// Where tasks and slow work run.
+    pub workers: Workers,
 }
 
 /// A shard that has recovered, and what recovery found.
@@ -45,14 +46,14 @@ pub struct OpenedShard {
 }
 
 impl Shard {
-    /// Locks the directory, recovers every log in it, and starts the commit thread. Blocks.
+    /// Locks the directory, recovers every log in it, and starts what commits. Blocks.
     pub fn open(options: ShardOptions<'_>) -> Result<OpenedShard, BrokerError> {
         let ShardOptions {
             fs,
             dir,
             config,
             clock,
-            runtime,
+            workers,
         } = options;
         let opened = DataDir::open(Arc::clone(&fs), &dir)?;
         // Which topics there are stands in one of these logs; until it is read, all are alike.
@@ -68,28 +69,21 @@ impl Shard {
         let work = Arc::new(Notify::new());
         let wanted = Arc::clone(&work);
         core.on_work(move || wanted.notify_one());
-        let committer = {
-            let core = Arc::clone(&core);
-            let thread = std::thread::Builder::new().name("highwater-commit".to_owned());
-            let spawned = thread.spawn(move || core.commit_loop());
-            spawned.map_err(|source| BrokerError::System {
-                op: "start the commit thread",
-                source,
-            })?
-        };
+        let committer = Committer::start(&core, &workers)?;
         let room_bytes = u32::try_from(config.queued_max_bytes).unwrap_or(u32::MAX);
         let shard = Self {
             core,
             fs,
             dir,
             clock,
-            runtime,
+            workers,
             room: Arc::new(Semaphore::new(room_bytes as usize)),
             room_bytes,
             turn: Arc::default(),
             waiters,
             work,
-            committer: Mutex::new(Some(committer)),
+            is_over: watch::Sender::new(false),
+            committer,
         };
         Ok(OpenedShard {
             shard: Arc::new(shard),
@@ -103,6 +97,8 @@ fn shard_config(config: &BrokerConfig) -> ShardConfig {
         journal_bytes: config.log_journal_bytes,
         journal_batch_bytes_max: config.log_journal_batch_max_bytes,
         checkpoint_ms: config.log_checkpoint_interval_ms,
-        min_free_bytes: config.min_free_bytes,
+        min_free_bytes: u64::try_from(config.min_free_bytes).ok(),
+        reserve_bytes: config.log_dirs_reserve_bytes,
+        dir_bytes_max: u64::try_from(config.log_dirs_max_bytes).ok(),
     }
 }

@@ -17,11 +17,13 @@ impl Shard {
         loop {
             let now = self.clock.now();
             let ticked = self.blocking(move |core| Ok(core.tick(now))).await;
-            let Ok(next) = ticked else { return };
+            let next = ticked.unwrap_or(Mono::NEVER);
             if next == Mono::NEVER {
+                self.is_over.send_replace(true);
                 return;
             }
             tokio::select! {
+                biased;
                 () = self.clock.sleep_until(next) => {}
                 () = self.work.notified() => {}
             }

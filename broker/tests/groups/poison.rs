@@ -8,7 +8,7 @@ use highwater_log::fs::mem::MemFs;
 use highwater_proto::clock::Clock;
 
 use crate::kit::{Rig, START, copy_of};
-use crate::member::{commit, committed, faulty, two};
+use crate::member::{commit, commit_all, committed, faulty, offset_of, two};
 
 #[tokio::test]
 async fn after_a_failed_sync_commits_are_refused_and_what_was_acknowledged_stays() {
@@ -33,6 +33,21 @@ async fn after_a_failed_sync_commits_are_refused_and_what_was_acknowledged_stays
     // The refused commit may have reached the disk; nothing else may.
     assert!([1, 2].contains(&committed(&rig, "g", "t")));
     commit(&rig, "h", "t", 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_no_deletion_of_offsets_is_acknowledged() {
+    let (rig, disk) = faulty();
+    rig.topic("t", 2, &[]).await;
+    commit(&rig, "g", "t", 1).await.unwrap();
+    disk.faults.syncs.store(true, Ordering::SeqCst);
+    let refused = commit_all(&rig.service, "g", vec![offset_of("t", 1, 5)]).await;
+    assert!(matches!(refused, Err(GroupError::Unavailable { .. })));
+    // Nothing is committed there now, but the refused commit may come back with the next start.
+    let deleted = rig
+        .service
+        .delete_offsets("g".to_owned(), vec![("t".to_owned(), 1)]);
+    assert!(matches!(deleted.await, Err(GroupError::Unavailable { .. })));
 }
 
 #[tokio::test]

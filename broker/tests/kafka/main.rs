@@ -15,6 +15,7 @@ mod admin_topics;
 mod apis;
 mod bad_input;
 mod conversation;
+mod damage;
 #[path = "../service/disk.rs"]
 #[expect(dead_code, reason = "the tests of the service use the rest of it")]
 mod disk;

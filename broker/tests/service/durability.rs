@@ -153,7 +153,7 @@ async fn a_topic_whose_files_cannot_be_removed_stays_known_until_they_are() {
     assert_eq!(created, Err(TopicError::Exists { deleting: true }));
     // Housekeeping goes on once the disk lets it.
     disk.faults.removes.store(false, Ordering::SeqCst);
-    until(|| rig.clock.sleepers_count() >= 3).await;
+    until(|| rig.clock.sleepers_count() >= 4).await;
     rig.advance_ms(rig.config.log_retention_check_interval_ms);
     until(|| rig.fs_topics() == 0).await;
     let rig = rig.restart().await;

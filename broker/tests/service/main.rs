@@ -8,6 +8,7 @@
 )]
 
 mod configs;
+mod damage;
 mod disk;
 mod durability;
 mod epochs;

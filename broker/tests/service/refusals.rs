@@ -256,6 +256,7 @@ async fn metadata_that_is_damaged() {
     let (error, sentence) = refusal(damaged.clone());
     assert!(matches!(error, BrokerError::Meta { .. }), "{error:?}");
     assert!(sentence.contains("highwater log verify"), "{sentence}");
+    assert!(sentence.contains("highwater log repair"), "{sentence}");
     assert_eq!(topics(&damaged), before, "nothing was moved or deleted");
     nothing_is_lost(disk).await;
 }

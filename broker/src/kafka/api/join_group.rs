@@ -17,7 +17,7 @@ use highwater_proto::kafka::messages::join_group::{
 
 use super::Call;
 use crate::error::GroupError;
-use crate::ids;
+use crate::ids::Ids;
 use crate::kafka::errors::WireError;
 use crate::kafka::fan_out;
 use crate::service::groups::{Join, Joined, JoinedMember};
@@ -54,6 +54,7 @@ async fn join(call: Call<'_>, request: JoinGroupRequest) -> Result<Joined, Group
     let client_id = call.session.client_id();
     let new_member_id = if request.member_id.is_empty() {
         new_member_id(
+            call.service.ids(),
             instance_id.as_deref().unwrap_or(&client_id),
             config.group_id_max_bytes,
         )?
@@ -82,10 +83,10 @@ async fn join(call: Call<'_>, request: JoinGroupRequest) -> Result<Joined, Group
 
 /// An id for a member that has none; not longer than it may come back, whatever its client is
 /// called.
-fn new_member_id(prefix: &str, bytes_max: usize) -> Result<String, GroupError> {
+fn new_member_id(ids: &Ids, prefix: &str, bytes_max: usize) -> Result<String, GroupError> {
     let prefix_bytes_max = bytes_max.saturating_sub(UUID_BYTES);
     let prefix = &prefix[..prefix.floor_char_boundary(prefix_bytes_max)];
-    ids::member_id(prefix).map_err(|error| GroupError::Unavailable {
+    ids.member(prefix).map_err(|error| GroupError::Unavailable {
         why: error.to_string(),
     })
 }

@@ -78,6 +78,7 @@ impl<'a> LongPoll<'a> {
                 return;
             }
             tokio::select! {
+                biased;
                 () = parked.woken() => {}
                 () = &mut timeout => return,
                 () = closing.begun() => return,
@@ -111,6 +112,8 @@ impl Counted<'_> {
             let (asked, end) = (self.asked.fetch_offset, partition.end());
             return Err(FetchError::OffsetOutOfRange { asked, start, end });
         }
+        // Damage that is passed over is nothing to wake up for.
+        self.next = partition.behind_gap(self.next);
         if self.left == 0 || partition.high_watermark() <= self.next {
             return Ok(0);
         }

@@ -20,7 +20,7 @@ impl Service {
     pub(super) fn begin_append(&self, append: Append) {
         let service = self.clone();
         let unfinished = Unfinished::new(self);
-        self.inner.runtime.spawn(async move {
+        self.inner.workers.spawn(async move {
             let Append { group, records } = append;
             let result = service.write_records(&group, &records).await;
             service.group_written(&group, result);

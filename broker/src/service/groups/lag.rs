@@ -72,7 +72,7 @@ impl Service {
         };
         // The task fails only when the runtime is being shut down.
         self.inner
-            .runtime
+            .workers
             .spawn_blocking(work)
             .await
             .unwrap_or_default()

@@ -14,7 +14,7 @@ use highwater_log::config::LogConfig;
 use highwater_log::types::{LeaderEpoch, LogId};
 
 use crate::error::TopicError;
-use crate::ids::{TopicId, TopicRef};
+use crate::ids::TopicRef;
 use crate::meta::{MetaMachine, OFFSETS_TOPIC, Topic};
 use crate::service::groups::recover::UnknownRecords;
 use crate::service::groups::rewrite::Rewriting;
@@ -78,7 +78,11 @@ impl Service {
     /// Makes `__consumer_offsets`, if it is not there.
     pub(in crate::service) async fn create_offsets_topic(&self) -> Result<Arc<Topic>, TopicError> {
         let storage = |why: String| TopicError::Storage { why };
-        let id = TopicId::random().map_err(|error| storage(error.to_string()))?;
+        let id = self
+            .inner
+            .ids
+            .topic()
+            .map_err(|error| storage(error.to_string()))?;
         let now = self.clock().now().wall;
         let decide = move |meta: &MetaMachine| meta.create_offsets_topic(now, id);
         let written = self.inner.meta.write(MetaKey::Topics, decide).await;

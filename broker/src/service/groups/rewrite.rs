@@ -52,7 +52,7 @@ impl Service {
             return;
         }
         let service = self.clone();
-        self.inner.runtime.spawn(async move {
+        self.inner.workers.spawn(async move {
             if let Err(why) = service.rewrite(&log).await {
                 let partition = log.partition;
                 tracing::warn!(

@@ -296,6 +296,7 @@ impl Service {
                 }
             };
             tokio::select! {
+                biased;
                 () = sleep => {}
                 () = groups.rearm.notified() => {}
                 () = closing.begun() => {}

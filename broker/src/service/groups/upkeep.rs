@@ -21,6 +21,7 @@ impl Service {
         loop {
             let next = self.clock().now().mono.plus(interval);
             tokio::select! {
+                biased;
                 () = self.clock().sleep_until(next) => {}
                 () = closing.begun() => return,
             }
