@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::clock::Mono;
+use highwater_proto::code::ErrorCode;
 use highwater_proto::record::Record;
 
 use super::buffer::Buffer;
@@ -180,6 +181,16 @@ impl Assigned {
 
     /// Takes note of an error: tries again later, or stops.
     pub(super) fn fail(&mut self, error: ClientError, now: Mono, config: &ConsumerConfig) {
+        if error.code() == Some(ErrorCode::CorruptMessage) {
+            // A producer may send such a batch again; who reads it gets the same one again.
+            self.stop(ClientError::Corrupt {
+                topic: self.asked.topic.to_string(),
+                partition: self.asked.partition,
+                offset: self.fetch_offset,
+                why: error.to_string(),
+            });
+            return;
+        }
         if !error.is_retriable() {
             self.stop(error);
             return;
