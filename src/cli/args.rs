@@ -187,6 +187,18 @@ pub(crate) enum LogCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give up what is lost in a data directory that no broker uses, and say exactly what that is;
+    /// a copy of it stays in its folder `quarantine`
+    Repair {
+        /// A data directory
+        path: PathBuf,
+        /// Change nothing: say what would be given up
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Read everything and check every checksum, index and offset
     Verify {
         /// A data directory, or one log's folder in it

@@ -3,8 +3,10 @@
 //! Floor 2 of cli.
 //!
 //! Invariants
-//! - Nothing is changed.
+//! - Nothing is changed but by `repair`.
 //! - Lost records are exit code 1; what heals at the next start is told, and exit code 0.
+
+mod repair;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +34,11 @@ pub(crate) fn run(args: LogArgs) -> Result<(), Failure> {
             records,
             json,
         } => Dumper::new(records, json).run(&path),
+        LogCommand::Repair {
+            path,
+            dry_run,
+            json,
+        } => repair::run(&path, dry_run, json),
         LogCommand::Verify { path, json } => check(&path, json),
     }
 }
@@ -103,9 +110,15 @@ fn summary(verified: &Verified) -> String {
         bytes(verified.bytes)
     );
     match (findings, damaged) {
+        (0, _) if verified.holes > 0 => format!(
+            "{read}: all right, but for {} ranges that were given up\n",
+            count(verified.holes)
+        ),
         (0, _) => format!("{read}: all right\n"),
         (_, 0) => format!("{read}: {findings} findings, which the next start heals\n"),
-        _ => format!("{read}: {findings} findings, {damaged} of them mean lost records\n"),
+        _ => {
+            format!("{read}: {findings} findings, {damaged} of them need `highwater log repair`\n")
+        }
     }
 }
 
@@ -117,6 +130,8 @@ struct Checked {
     batches: u64,
     bytes: u64,
     damaged: u64,
+    /// Ranges that earlier repairs gave up.
+    given_up: u64,
     /// The number of all; `findings` has the first ones.
     findings_count: u64,
     findings: Vec<Found>,
@@ -130,6 +145,7 @@ impl Checked {
             batches,
             bytes,
             damaged,
+            holes: given_up,
             ..
         } = *verified;
         let findings_count = verified.findings;
@@ -139,6 +155,7 @@ impl Checked {
             batches,
             bytes,
             damaged,
+            given_up,
             findings_count,
             findings,
         }

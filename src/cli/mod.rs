@@ -10,6 +10,7 @@
 mod args;
 mod consume;
 mod demo;
+mod descriptors;
 mod failure;
 mod files;
 mod group;

@@ -5,15 +5,18 @@
 //! Invariants
 //! - It never listens beyond this machine unless that was asked for.
 //! - The first signal stops it in good order, exit code 0; the second at once, exit code 1.
+//! - With `on.poison=exit` a failed write or sync ends it, exit code 1.
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
+use highwater_broker::config::OnPoison;
 use highwater_broker::{Address, Broker, Builder};
 use highwater_log::fs::Fs;
 
 use crate::cli::args::ServeArgs;
+use crate::cli::descriptors::raise_limit;
 use crate::cli::failure::Failure;
 use crate::cli::files;
 use crate::cli::output;
@@ -50,6 +53,9 @@ pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Fail
 }
 
 fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
+    if let Some(limit) = raise_limit() {
+        tracing::debug!(limit, "open files and sockets");
+    }
     let builder = Broker::builder().config(settings.broker.clone());
     let builder = match disk {
         Some(disk) => builder.fs(disk, dir),
@@ -64,12 +70,28 @@ fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(
         let mut signals = Signals::listen()?;
         // Nobody may be there to read it.
         let _ = output::text(&ready(&broker, settings, dir));
-        signals.next().await;
+        let poisoned = tokio::select! {
+            () = signals.next() => None,
+            why = poisoned(&broker, settings.broker.on_poison) => Some(why),
+        };
         tracing::info!("stopping; a second signal stops at once");
-        shut_down(&broker, &mut signals).await
+        let stopped = shut_down(&broker, &mut signals).await;
+        // What was under way is answered; the stop cannot be a clean one.
+        poisoned.map_or(stopped, |why| Err(Failure::Failed(why)))
     });
     drop(broker);
     stopped
+}
+
+/// Waits until the broker must not go on: it cannot write, and `on.poison` is `exit`.
+async fn poisoned(broker: &Broker, on_poison: OnPoison) -> String {
+    match on_poison {
+        OnPoison::ReadOnly => std::future::pending().await,
+        OnPoison::Exit => {
+            let why = broker.service().until_poisoned().await;
+            format!("nothing can be written any more, and on.poison is exit: {why}")
+        }
+    }
 }
 
 /// One line: where to connect, and what surprises people.

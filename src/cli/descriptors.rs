@@ -1,0 +1,24 @@
+//! How many files and sockets the process may have open at the same time.
+//!
+//! Floor 0 of cli.
+
+/// Takes as many as this process may have: a program is usually started with a soft limit far below
+/// the hard one, for the sake of old system calls that this one does not use. A broker needs one
+/// for each connection and a few for each partition.
+///
+/// Answers the limit, `None` where there is none or where it cannot be known.
+#[cfg(unix)]
+pub(crate) fn raise_limit() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where the hard limit is none, some systems refuse it: then the soft one stays.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
+}
+
+/// Elsewhere there is no such limit.
+#[cfg(not(unix))]
+pub(crate) fn raise_limit() -> Option<u64> {
+    None
+}
