@@ -12,7 +12,7 @@ use highwater_kit::workload::Step;
 use highwater_kit::world::{Damage, Stop, World};
 
 /// A world with several sealed segments and recovery points, stopped.
-fn durable_world(is_clean: bool) -> World {
+pub(crate) fn durable_world(is_clean: bool) -> World {
     let mut world = World::new_started();
     let rolls = [
         Step::AppendLarge,
@@ -46,6 +46,7 @@ fn has_end(path: &Path, end: &str) -> bool {
 fn start_on(world: &World, damage: impl FnOnce(&World)) -> (World, bool) {
     let mut after = world.crash(Crash::Nothing, &mut Rng::new(0));
     damage(&after);
+    after.distrust();
     let sizes = |world: &World| -> BTreeSet<(PathBuf, usize)> {
         let sized = |path: PathBuf| {
             let len = world
@@ -97,6 +98,53 @@ fn a_flipped_bit_in_a_segment_is_named_and_the_rest_is_readable() {
         println!("{tried} flipped bits, clean: {is_clean}");
     }
 }
+
+/// A sector that reads as zeros, and one that holds what was meant for another place of the log:
+/// batches that are right, but not here. (A whole batch of another log that begins where one of the
+/// same offset began is not told from it, if the rest of its stretch is damaged.)
+#[test]
+fn a_wrong_sector_in_a_segment_is_named_and_the_rest_is_readable() {
+    for is_clean in [true, false] {
+        let world = durable_world(is_clean);
+        let content = |path: &PathBuf| world.disk.content(path).unwrap();
+        let others: Vec<Vec<u8>> = segments(&world).iter().map(content).collect();
+        let mut tried = 0;
+        for path in segments(&world) {
+            let content = content(&path);
+            for position in (0..content.len()).step_by(SECTOR_BYTES) {
+                let end = content.len().min(position + SECTOR_BYTES);
+                let zeros = vec![0; SECTOR_BYTES];
+                let strangers = others.iter().flat_map(|other| other.chunks(SECTOR_BYTES));
+                for sector in strangers.chain([&zeros[..]]) {
+                    let hit = &sector[..sector.len().min(end - position)];
+                    if content[position..].starts_with(hit) {
+                        continue;
+                    }
+                    let (after, started) =
+                        start_on(&world, |w| w.disk.overwrite(&path, position, hit));
+                    let place = format!("{} byte {position}, clean: {is_clean}", path.display());
+                    assert!(started, "{place}: the start failed");
+                    let Damage { refused, wrong } = after.read_damaged();
+                    assert!(
+                        wrong.is_empty(),
+                        "{place}: wrong bytes were served: {wrong:?}"
+                    );
+                    assert!(
+                        (1..=SECTOR_BATCHES_MAX).contains(&refused.len()),
+                        "{place}: {refused:?}"
+                    );
+                    tried += 1;
+                }
+            }
+        }
+        println!("{tried} wrong sectors, clean: {is_clean}");
+        assert!(tried > 100);
+    }
+}
+
+const SECTOR_BYTES: usize = 512;
+/// Those of the stretches of the index that a sector touches.
+const SECTOR_BATCHES_MAX: usize = 3 * STRETCH_BATCHES_MAX;
 
 /// How many batches one damaged byte may take: those of one stretch of the index.
 const STRETCH_BATCHES_MAX: usize = 4;

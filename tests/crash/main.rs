@@ -13,8 +13,10 @@
 
 mod corruption;
 mod every_op;
+mod lying_disk;
 mod recovery_crash;
 mod regressions;
+mod repair;
 mod sabotage;
 mod seeds;
 mod sync_fails;

@@ -57,11 +57,11 @@ fn disturb(dead: &World, crash: Crash, depth: usize, stride_min: usize) -> usize
         let mut world = image();
         world.disk.crash_at(operation);
         world.start().expect_err("it dies inside the start");
-        for again in [
-            Crash::Nothing,
-            Crash::Prefix(world.disk.changes()),
-            Crash::Subset,
-        ] {
+        let [subset, lengths, stale, names] = Crash::RANDOM;
+        // Of the classes of chance another one than at the operation before.
+        let by_turns = [lengths, stale, names][operation % 3];
+        let all = Crash::Prefix(world.disk.changes());
+        for again in [Crash::Nothing, all, subset, by_turns] {
             images += 1;
             let mut after = world.crash(again, &mut Rng::new(operation as u64));
             let told = || {

@@ -1,7 +1,7 @@
 //! Each call fails, one after the other: the Nth of its kind, once or from then on, for N from 1
 //! until no call is left to fail. And what a failed sync means.
 
-use highwater_kit::faults::each_call_fails;
+use highwater_kit::faults::{Story, each_call_fails, each_room};
 use highwater_kit::oracle::Survived;
 use highwater_kit::rng::Rng;
 use highwater_kit::sim_fs::{AfterFailedSync, Crash, Errno, Fault, Op};
@@ -12,34 +12,76 @@ use highwater_kit::world::{Damage, Stop, World};
 fn the_nth_call_fails() {
     let mut failed = 0;
     for on in Op::ALL {
-        for errno in [Errno::Io, Errno::NoSpace] {
-            for sticky in [false, true] {
-                for after_sync in after_failures(on) {
-                    let fault = Fault {
-                        on,
-                        nth: 1,
-                        sticky,
-                        errno,
-                        after_sync,
-                    };
-                    match each_call_fails(fault, None) {
-                        Ok(calls) => failed += calls,
-                        Err(finding) => panic!("{finding}"),
-                    }
+        // All of them are the torture's part `nth-fault`.
+        for (errno, sticky) in [(Errno::Io, false), (Errno::NoSpace, true)] {
+            for after_sync in after_failures(on) {
+                let fault = Fault {
+                    on,
+                    nth: 1,
+                    sticky,
+                    errno,
+                    after_sync,
+                };
+                match each_call_fails(fault, None) {
+                    Ok(calls) => failed += calls,
+                    Err(finding) => panic!("{finding}"),
                 }
             }
         }
     }
     println!("{failed} calls failed");
     assert!(
-        failed > 1000,
+        failed > 500,
         "only {failed} calls failed: the faults miss their calls"
     );
 }
 
+/// Others take the room that the disk had: batches are refused, and no more than that.
+#[test]
+fn the_disk_runs_full_at_every_size() {
+    for story in Story::ALL {
+        match each_room(story, Errno::NoSpace) {
+            Ok(disks) => assert!(disks > 10, "{story:?}: only {disks} disks ran full"),
+            Err(finding) => panic!("{finding}"),
+        }
+    }
+}
+
+/// The next sync of the directory answered success, and an acknowledged batch was in a log that no
+/// disk knew.
+#[test]
+fn a_failed_sync_of_names_is_final() {
+    for after_sync in AfterFailedSync::ALL {
+        for nth in 1..=2 {
+            let mut world = World::new_started();
+            world.step(Step::AppendBoth).unwrap();
+            world.disk.inject(Fault {
+                on: Op::SyncDir,
+                nth,
+                sticky: false,
+                errno: Errno::Io,
+                after_sync,
+            });
+            let place = format!("{after_sync:?}, sync {nth}");
+            let refused = world.step(Step::CreateLog);
+            assert!(
+                matches!(refused, Err(Stop::Refused(_))),
+                "{place}: {refused:?}"
+            );
+            assert!(world.poisoned().is_some(), "{place}: the shard goes on");
+            let again = world.step(Step::CreateLog);
+            assert!(matches!(again, Err(Stop::Refused(_))), "{place}: {again:?}");
+            let mut after = world.crash(Crash::Nothing, &mut Rng::new(1));
+            after.start().unwrap();
+            after.verify(Survived::PowerCut).unwrap();
+            after.step(Step::CreateLog).unwrap();
+        }
+    }
+}
+
 fn after_failures(on: Op) -> Vec<AfterFailedSync> {
     match on {
-        Op::Sync | Op::SyncDir => AFTER_FAILED_SYNC.to_vec(),
+        Op::Sync | Op::SyncDir => AfterFailedSync::ALL.to_vec(),
         _ => vec![AfterFailedSync::default()],
     }
 }
@@ -48,7 +90,7 @@ fn after_failures(on: Op) -> Vec<AfterFailedSync> {
 /// sync succeeds in every case, and proves nothing.
 #[test]
 fn a_failed_sync_is_final() {
-    for after_sync in AFTER_FAILED_SYNC {
+    for after_sync in AfterFailedSync::ALL {
         for step in [Step::Append, Step::AppendBoth, Step::Roll] {
             let mut world = World::new_started();
             world.step(Step::AppendBoth).unwrap();
@@ -99,9 +141,3 @@ fn a_failed_sync_is_final() {
         }
     }
 }
-
-const AFTER_FAILED_SYNC: [AfterFailedSync; 3] = [
-    AfterFailedSync::CleanNew,
-    AfterFailedSync::CleanOld,
-    AfterFailedSync::Dirty,
-];

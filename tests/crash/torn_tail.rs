@@ -49,6 +49,7 @@ fn snapshot_of_tail(world: &World) -> (Vec<PathBuf>, Contents) {
 fn recover(world: &World, bytes: &[u8]) -> World {
     let mut after = world.crash(Crash::Nothing, &mut Rng::new(0));
     after.disk.rewrite(&first_segment(P), bytes);
+    after.distrust();
     after.start().unwrap();
     after.verify(Survived::PowerCut).unwrap();
     after

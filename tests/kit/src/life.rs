@@ -1,105 +1,277 @@
-//! Lives of a shard that follow from a seed: steps, a failing disk or none, a crash, a recovery,
-//! and again.
+//! Lives of a shard that follow from a seed: hundreds of operations, failing disks, crashes and
+//! recoveries, and every rule checked behind each of them.
+//!
+//! Invariants
+//! - The same seed gives the same script, and the same script the same calls and answers.
+//! - Faults come in the lives; each start and the end of a script have a disk that works, on which
+//!   everything must go on.
 
+mod damage;
+mod draw;
+mod script;
+mod shrink;
+
+pub use self::draw::{FaultClass, Options};
+pub use self::script::{Change, Class, End, Event, Rot, Script, Target, Then};
+pub use self::shrink::{Shrunk, shrink};
 use crate::client::Client;
-use crate::oracle::Survived;
+use crate::oracle::{Oracle, Survived, violation};
 use crate::rng::Rng;
 use crate::sabotage::Sabotage;
-use crate::sim_fs::{AfterFailedSync, Crash, Errno, Fault, Op, SimFs};
+use crate::sim_fs::{Crash, SimFs};
 use crate::sweep::{Finding, broken};
-use crate::workload::random_word;
+use crate::watch::Watch;
 use crate::world::{Stop, World};
 
 /// Lives the lives of one seed.
 ///
 /// # Errors
-/// The first finding.
+/// The first finding; it names the seed and what that allows.
 pub fn lives(seed: u64, sabotage: Option<Sabotage>) -> Result<(), Finding> {
-    let mut rng = Rng::new(seed);
-    let world = World::new(SimFs::new(rng.bits()), Client::new(), sabotage);
-    let mut story = Vec::new();
-    live_all(world, &mut rng, &mut story).map_err(|stop| Finding {
-        violation: broken(stop),
-        how: format!("SEED={seed}: {}", story.join("; ")),
+    let (options, script) = drawn(seed);
+    run(&script, sabotage, Watch::default()).map_err(|finding| Finding {
+        how: format!("SEED={seed}: {}; {options}", finding.how),
+        ..finding
     })
 }
 
-fn live_all(mut world: World, rng: &mut Rng, story: &mut Vec<String>) -> Result<(), Stop> {
-    for _ in 0..LIVES {
-        live(&mut world, rng, story)?;
-        let crash = any_crash(&world, rng);
-        story.push(format!("then {crash:?}"));
-        let survived = match crash {
-            Crash::Killed => world.survived_death(),
-            _ => Survived::PowerCut,
+/// What a seed allows, and its script.
+#[must_use]
+pub fn drawn(seed: u64) -> (Options, Script) {
+    let mut rng = Rng::new(seed);
+    let options = Options::new(&mut rng);
+    let script = options.script(&mut rng);
+    (options, script)
+}
+
+/// The seeds that found something once, each with what it was.
+#[must_use]
+pub fn past_seeds() -> Vec<(u64, &'static str)> {
+    let lines = PAST_SEEDS.lines().filter(|line| !line.starts_with('#'));
+    let parts = lines.filter_map(|line| line.split_once(' '));
+    parts
+        .map(|(seed, reason)| (seed.parse().expect("a line begins with a seed"), reason))
+        .collect()
+}
+
+/// Lives a seed twice: the sums of all calls at the seam, their arguments and answers, and of all
+/// answers of the shard are the same.
+///
+/// # Errors
+/// That they are not, or another finding.
+pub fn twice(seed: u64) -> Result<(), Finding> {
+    let (_, script) = drawn(seed);
+    let sum = || {
+        let watch = Watch::summing();
+        run(&script, None, watch.clone()).map(|()| watch.sum())
+    };
+    let sums = [sum()?, sum()?];
+    if sums[0] == sums[1] {
+        return Ok(());
+    }
+    Err(Finding {
+        violation: violation(Oracle::Determinism, "the same script made other calls"),
+        how: format!("SEED={seed}: the sums of all events are {sums:x?}"),
+    })
+}
+
+/// Lives a script.
+///
+/// # Errors
+/// The first finding; it names the event.
+pub fn run(script: &Script, sabotage: Option<Sabotage>, watch: Watch) -> Result<(), Finding> {
+    let world = World::new(SimFs::new(script.disk), Client::new(), sabotage)
+        .with_shape(script.shape)
+        .with_watch(watch);
+    let mut life = Life {
+        world,
+        end: LAST,
+        refused: 0,
+        lies: false,
+        is_over: false,
+    };
+    let finding = |stop, how| Finding {
+        violation: broken(stop),
+        how,
+    };
+    life.world
+        .start()
+        .map_err(|stop| finding(stop, "at the first start".to_owned()))?;
+    for (number, event) in script.events.iter().enumerate() {
+        life.live(*event)
+            .map_err(|stop| finding(stop, format!("at event {number}, {event:?}")))?;
+        if life.is_over {
+            return Ok(());
+        }
+    }
+    life.last()
+        .map_err(|stop| finding(stop, "behind the last event".to_owned()))
+}
+
+/// A script that is being lived.
+struct Life {
+    world: World,
+    /// How the life ends if it does not reach the end that the script has for it.
+    end: End,
+    /// Steps refused by a shard that is read-only.
+    refused: usize,
+    /// Whether the disk says that it synced and does not.
+    lies: bool,
+    /// Whether the disk lost what it said it had, so that the model is of no use any more.
+    is_over: bool,
+}
+
+impl Life {
+    fn live(&mut self, event: Event) -> Result<(), Stop> {
+        let lived = match event {
+            Event::Crash(end) => return self.die(end),
+            Event::Rot(rot) => return self.rot(rot),
+            Event::Lie => {
+                self.lies = true;
+                self.world.distrust();
+                self.world.disk.lie_about_syncs(true);
+                Ok(())
+            }
+            Event::Die(calls, end) => {
+                let operation = self.world.disk.operations() + calls;
+                self.world.disk.crash_at(operation);
+                self.end = end;
+                Ok(())
+            }
+            Event::Fail(fault, end) => {
+                self.world.disk.inject(fault);
+                self.end = end;
+                Ok(())
+            }
+            Event::Heal => {
+                self.world.heal();
+                Ok(())
+            }
+            Event::Full => {
+                self.world.set_full(true);
+                Ok(())
+            }
+            Event::Room(bytes, errno) => {
+                self.world.limit_room(bytes, errno);
+                Ok(())
+            }
+            event => self.step(event),
         };
-        world = world.crash(crash, rng);
+        match lived {
+            Err(stop @ Stop::Broken(_)) => return Err(stop),
+            Err(Stop::Dead) => return self.die(self.end),
+            Ok(()) => {}
+            Err(Stop::Refused(_)) if self.world.is_open() => self.world.observe_refused()?,
+            Err(Stop::Refused(_)) => return self.die(self.end),
+        }
+        // What is read-only stays so for a while, and is read.
+        self.refused += usize::from(self.world.poisoned().is_some());
+        if self.refused > REFUSED_MAX {
+            return self.die(self.end);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), Stop> {
+        let world = &mut self.world;
+        match event {
+            Event::Do(step) => world.step(step),
+            Event::Write(target, count) => world.write(target.id(), count),
+            Event::Sync => world.sync(),
+            Event::Overlap(first, second) => world.overlap(first.id(), second.id()),
+            Event::Retain => world.retention(),
+            Event::Switch(target) => world.switch_durability(target.id()),
+            Event::Retry => world.retry(),
+            Event::Pass(ms) => {
+                world.client.pass(ms);
+                Ok(())
+            }
+            Event::Jump(ms) => {
+                world.client.jump(ms);
+                Ok(())
+            }
+            _ => unreachable!("it is no step"),
+        }
+    }
+
+    /// The life ends and the next one begins, on a disk that works.
+    fn die(&mut self, end: End) -> Result<(), Stop> {
+        let mut rng = Rng::new(end.salt);
+        let mut survived = self.world.survived_death();
+        self.crash(end.class, &mut survived, &mut rng);
+        for (calls, class) in end.again.iter().flatten() {
+            self.world.disk.crash_at(*calls);
+            match self.world.start() {
+                // It needed fewer calls, and dies behind the last one.
+                Ok(()) | Err(Stop::Dead) => {}
+                Err(stop) => return Err(stop),
+            }
+            self.crash(*class, &mut survived, &mut rng);
+        }
+        self.end = LAST;
+        self.refused = 0;
+        if self.lies && survived == Survived::PowerCut {
+            return self.lied();
+        }
+        let world = &mut self.world;
         world.start()?;
         world.verify(survived)?;
-        world.verify_exclusive()?;
-        world.carry_on()?;
-    }
-    world.verify_search()
-}
-
-/// One life, from a start to whatever ends it.
-fn live(world: &mut World, rng: &mut Rng, story: &mut Vec<String>) -> Result<(), Stop> {
-    match rng.below(3) {
-        0 => {
-            let operation = world.disk.operations() + rng.below(OPERATIONS_MAX);
-            story.push(format!("dies at {operation}"));
-            world.disk.crash_at(operation);
+        world.verify_windows()?;
+        match end.then {
+            Then::Nothing => Ok(()),
+            Then::Same => self.verify_same(&mut rng),
+            Then::GoOn => world.carry_on(),
         }
-        1 => {
-            let fault = any_fault(rng);
-            story.push(format!("{fault:?}"));
-            world.disk.inject(fault);
+    }
+
+    fn crash(&mut self, class: Class, survived: &mut Survived, rng: &mut Rng) {
+        let crash = class.of(&self.world.disk, rng);
+        if crash != Crash::Killed {
+            *survived = Survived::PowerCut;
         }
-        _ => {}
+        self.world = self.world.take_crash(crash, rng);
     }
-    let word = random_word(1 + rng.below(STEPS_MAX), rng);
-    story.push(format!("{word:?}"));
-    let lived = world
-        .start()
-        .and_then(|()| word.iter().try_for_each(|step| world.step(*step)));
-    match lived {
-        Err(Stop::Broken(broken)) => Err(broken.into()),
-        // It was told to die, or to meet an error that it may give up on.
-        Ok(()) | Err(Stop::Dead | Stop::Refused(_)) => Ok(()),
+
+    /// A power cut behind a recovery changes nothing.
+    fn verify_same(&mut self, rng: &mut Rng) -> Result<(), Stop> {
+        let before = self.world.snapshot()?;
+        self.crash(Class::Nothing, &mut Survived::PowerCut, rng);
+        if self.lies {
+            return self.lied();
+        }
+        self.world.start()?;
+        if self.world.snapshot()? == before {
+            return self.world.verify(Survived::PowerCut);
+        }
+        let text = "a power cut behind the recovery changed what is there";
+        Err(violation(Oracle::Idempotent, text).into())
+    }
+
+    /// No more faults: everything goes on, is found, and survives.
+    fn last(&mut self) -> Result<(), Stop> {
+        self.world.heal();
+        self.world.disk.lie_about_syncs(false);
+        self.world.disk.crash_at(usize::MAX);
+        if self.world.disk.is_dead() || self.world.poisoned().is_some() {
+            self.die(self.end)?;
+        }
+        if self.is_over {
+            return Ok(());
+        }
+        self.world.verify_exclusive()?;
+        self.world.carry_on()?;
+        self.world.verify_search()?;
+        self.die(LAST)
     }
 }
 
-fn any_crash(world: &World, rng: &mut Rng) -> Crash {
-    match rng.below(5) {
-        0 => Crash::Killed,
-        1 => Crash::Nothing,
-        2 => Crash::Prefix(rng.below(world.disk.changes() + 1)),
-        3 => Crash::Subset,
-        _ => Crash::Lengths,
-    }
-}
-
-fn any_fault(rng: &mut Rng) -> Fault {
-    let modes = [
-        AfterFailedSync::CleanNew,
-        AfterFailedSync::CleanOld,
-        AfterFailedSync::Dirty,
-    ];
-    Fault {
-        // Syncs are what most depends on.
-        on: if rng.percent(40) {
-            Op::Sync
-        } else {
-            rng.pick(&Op::ALL)
-        },
-        nth: 1 + rng.below(20) as u64,
-        sticky: rng.percent(30),
-        errno: rng.pick(&[Errno::Io, Errno::NoSpace]),
-        after_sync: rng.pick(&modes),
-    }
-}
-
-const LIVES: usize = 3;
-const STEPS_MAX: usize = 6;
-/// About what a start and the steps need.
-const OPERATIONS_MAX: usize = 80;
+const PAST_SEEDS: &str = include_str!("../../crash/regressions/seeds.txt");
+/// The end that a script has not drawn.
+const LAST: End = End {
+    class: Class::Nothing,
+    salt: 0,
+    again: [None; 2],
+    then: Then::GoOn,
+};
+/// So many steps are refused by a shard that is read-only before it is started again.
+const REFUSED_MAX: usize = 3;

@@ -7,12 +7,14 @@
 //! - The model never looks at the log but through [`Contents`], which a reader of the log got.
 //! - What is firm stays firm until the log start passes it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use highwater_log::config::Durability;
 use highwater_log::types::LogId;
-use highwater_proto::batch::{BatchHeader, Batches, PREFIX_BYTES, sequence_add};
+use highwater_proto::batch::{
+    self, BatchHeader, Batches, OVERHEAD_BYTES, PREFIX_BYTES, sequence_add,
+};
 
 use crate::oracle::{Oracle, Survived, Violation, violation};
 
@@ -34,12 +36,22 @@ pub struct LogModel {
     pub start_min: i64,
     /// The log start can not be above this: nobody asked for more to be deleted.
     pub start_max: i64,
+    /// Up to where the consumer of this process has read.
+    pub read_to: i64,
+    /// Bytes sent since everything was below the log's recovery point.
+    pub unpointed_bytes: u64,
     sent: Vec<Sent>,
-    by_body: HashMap<Bytes, usize>,
+    unacked: BTreeSet<usize>,
+    /// By the checksum of the batch.
+    by_crc: HashMap<u32, Vec<usize>>,
     /// Base offset and batch of what a power cut must not take: acknowledged as durable, or read.
     firm: BTreeMap<i64, usize>,
     /// The same for what the death of the process must not take: acknowledged as written.
     written: BTreeMap<i64, usize>,
+    /// What was read of a page-cache log below this is firm.
+    firm_to: i64,
+    /// The leader epoch of each batch that was read.
+    epochs: BTreeMap<i64, i32>,
 }
 
 /// How far the removal of a log has come.
@@ -56,7 +68,8 @@ pub enum Removal {
 #[derive(Clone, Debug)]
 struct Sent {
     batch: Bytes,
-    acked: bool,
+    /// The monotonic time of the first sending, in milliseconds.
+    first_ms: i64,
 }
 
 /// A log as a reader found it.
@@ -118,28 +131,41 @@ impl LogModel {
             removal: Removal::No,
             start_min: 0,
             start_max: 0,
+            read_to: 0,
+            unpointed_bytes: 0,
             sent: Vec::new(),
-            by_body: HashMap::new(),
+            unacked: BTreeSet::new(),
+            by_crc: HashMap::new(),
             firm: BTreeMap::new(),
             written: BTreeMap::new(),
+            firm_to: 0,
+            epochs: BTreeMap::new(),
         }
     }
 
     /// A batch leaves for the log. Answers its number, which later calls name it by.
-    pub fn send(&mut self, batch: &Bytes) -> usize {
+    pub fn send(&mut self, batch: &Bytes, now_ms: i64) -> usize {
         let number = self.sent.len();
-        let old = self.by_body.insert(batch.slice(PREFIX_BYTES..), number);
-        assert_eq!(old, None, "a workload sent the same bytes twice");
+        let body = &batch[PREFIX_BYTES..];
+        assert!(
+            self.number_of_body(body).is_none(),
+            "a workload sent the same bytes twice"
+        );
+        self.by_crc
+            .entry(header(batch).crc)
+            .or_default()
+            .push(number);
         self.sent.push(Sent {
             batch: batch.clone(),
-            acked: false,
+            first_ms: now_ms,
         });
+        self.unacked.insert(number);
         number
     }
 
     /// The log answered where the batch stands.
     pub fn acked(&mut self, number: usize, base: i64, durable: bool) -> Result<(), Violation> {
-        self.sent[number].acked = true;
+        self.unacked.remove(&number);
         self.note(base, number)?;
         self.written.insert(base, number);
         if durable && self.durability == Durability::Fsync {
@@ -148,24 +174,44 @@ impl LogModel {
         Ok(())
     }
 
-    /// A reader found this, and other offsets have been synced up to `synced`.
+    /// A reader found this, from wherever it began to read on, and other offsets have been synced
+    /// up to `synced`.
     pub fn read(&mut self, contents: &Contents, synced: i64) -> Result<(), Violation> {
         for stored in &contents.batches {
             let number = self.number_of(stored)?;
             self.note(stored.base, number)?;
             self.written.insert(stored.base, number);
-            if self.durability == Durability::Fsync || stored.last < synced {
+            self.epochs.insert(stored.base, stored.epoch);
+            if self.durability == Durability::Fsync {
                 self.firm.insert(stored.base, number);
             }
         }
+        self.read_to = self.read_to.max(contents.end);
         self.start_min = self.start_min.max(contents.start);
+        self.synced_up_to(synced);
         Ok(())
+    }
+
+    /// What was read, or acknowledged, and is synced is firm on every log.
+    fn synced_up_to(&mut self, synced: i64) {
+        let mut firm_to = self.firm_to;
+        for (base, number) in self.written.range(firm_to..) {
+            let end = self.end_of(*base, *number);
+            if end > synced {
+                break;
+            }
+            self.firm.insert(*base, *number);
+            firm_to = end;
+        }
+        self.firm_to = firm_to;
     }
 
     /// Recovery has decided: what it kept is firm, what it dropped may be sent again.
     pub fn recovered(&mut self, contents: &Contents) -> Result<(), Violation> {
         self.written.clear();
         self.firm.clear();
+        self.firm_to = 0;
+        self.read_to = 0;
         self.start_max = self.start_max.max(contents.start);
         self.read(contents, i64::MAX)
     }
@@ -176,15 +222,32 @@ impl LogModel {
         !self.firm.is_empty()
     }
 
-    /// What a power cut must not take: base offset and bytes, without the first 16, of each batch.
+    /// What a power cut must not take, and was read once: base offset and bytes of each batch, as
+    /// the log stores it.
     #[must_use]
-    pub fn expected(&self) -> Vec<(i64, Bytes)> {
-        let body = |number: usize| self.sent[number].batch.slice(PREFIX_BYTES..);
-        let firm = self
-            .firm
-            .iter()
-            .filter(|(base, _)| **base >= self.start_min);
-        firm.map(|(base, number)| (*base, body(*number))).collect()
+    pub fn expected(&self) -> Vec<(i64, Vec<u8>)> {
+        let firm = self.firm.range(self.start_min..);
+        firm.filter_map(|(base, number)| Some((*base, self.stored(*base, *number)?)))
+            .collect()
+    }
+
+    /// A batch with what the log writes before it; nothing if nobody has seen its epoch.
+    fn stored(&self, base: i64, number: usize) -> Option<Vec<u8>> {
+        let epoch = *self.epochs.get(&base)?;
+        let body = &self.sent[number].batch[PREFIX_BYTES..];
+        let length = body.len() + PREFIX_BYTES - OVERHEAD_BYTES;
+        let length = i32::try_from(length).expect("batches of tests are small");
+        let mut stored = batch::prefix(base, length, epoch).to_vec();
+        stored.extend_from_slice(body);
+        Some(stored)
+    }
+
+    /// Whether the batch was sent to this log, and by that may be in it.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn was_sent(&self, stored: &Stored) -> Result<(), Violation> {
+        self.number_of(stored).map(drop)
     }
 
     /// The sequence number that a producer of this log sends next.
@@ -198,10 +261,27 @@ impl LogModel {
     /// The batches that were never acknowledged, oldest first: what a client sends again.
     #[must_use]
     pub fn unacked(&self) -> Vec<(usize, Bytes)> {
-        let unacked = self.sent.iter().enumerate().filter(|(_, sent)| !sent.acked);
-        unacked
-            .map(|(number, sent)| (number, sent.batch.clone()))
-            .collect()
+        let batch = |number: &usize| (*number, self.sent[*number].batch.clone());
+        self.unacked.iter().map(batch).collect()
+    }
+
+    /// The last batches that the log is known to hold, oldest first: base offset and batch.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Vec<(i64, Bytes)> {
+        let newest = self.written.iter().rev().take(count);
+        let mut newest: Vec<_> = newest
+            .map(|(base, number)| (*base, self.sent[*number].batch.clone()))
+            .collect();
+        newest.reverse();
+        newest
+    }
+
+    /// The first offset whose batch was sent at `since_ms` or later; `end` if there is none.
+    #[must_use]
+    pub fn first_since(&self, since_ms: i64, end: i64) -> i64 {
+        let mut known = self.written.iter();
+        let young = known.find(|(_, number)| self.sent[**number].first_ms >= since_ms);
+        young.map_or(end, |(base, _)| (*base).min(end))
     }
 
     /// Compares what a reader found after a crash with what was sent and answered before it.
@@ -254,13 +334,19 @@ impl LogModel {
     }
 
     fn number_of(&self, stored: &Stored) -> Result<usize, Violation> {
-        self.by_body
-            .get(&stored.bytes[PREFIX_BYTES..])
-            .copied()
+        self.number_of_body(&stored.bytes[PREFIX_BYTES..])
             .ok_or_else(|| {
                 let text = format!("offset {} holds a batch that was never sent", stored.base);
                 violation(Oracle::NothingInvented, text)
             })
+    }
+
+    /// The batch with these bytes behind those that the log writes itself.
+    fn number_of_body(&self, body: &[u8]) -> Option<usize> {
+        let crc = body.get(CRC_AT..CRC_AT + 4)?.try_into().ok()?;
+        let same = self.by_crc.get(&u32::from_be_bytes(crc))?.iter();
+        same.copied()
+            .find(|number| self.sent[*number].batch[PREFIX_BYTES..] == *body)
     }
 
     /// One offset has one value, whoever tells it.
@@ -279,6 +365,9 @@ impl LogModel {
     }
 }
 
+/// Where the checksum stands behind the prefix: after the magic byte.
+const CRC_AT: usize = 1;
+
 fn header(batch: &[u8]) -> BatchHeader {
     BatchHeader::parse(batch).expect("the bytes are those of a batch")
 }
@@ -296,11 +385,20 @@ fn check_offsets(contents: &Contents) -> Result<(), Violation> {
         );
         return Err(violation(Oracle::NothingLost, text));
     }
+    let mut epoch = i32::MIN;
     for stored in &contents.batches {
         if stored.base != next {
             let text = format!("offset {next} was to come, {} came", stored.base);
             return Err(violation(Oracle::NothingLost, text));
         }
+        if stored.epoch < epoch {
+            let text = format!(
+                "offset {next} has epoch {}, behind epoch {epoch}",
+                stored.epoch
+            );
+            return Err(violation(Oracle::Order, text));
+        }
+        epoch = stored.epoch;
         next = stored.last + 1;
     }
     if next == contents.end {

@@ -20,16 +20,25 @@ pub enum Oracle {
     ExactlyOnce,
     /// O8: start and durable end never go back.
     NoStepBack,
+    /// O9: retention deletes what its policy says and nothing else; of a removed log nothing is
+    /// left behind the next start.
+    Retention,
     /// O10: finding by offset and by time equals a linear scan.
     Search,
     /// O11: no damaged byte is served.
     NoDamageServed,
     /// O12: recovering twice equals recovering once.
     Idempotent,
+    /// O13: a start reads what lies above the recovery points, and a little for each log.
+    RecoveryWork,
     /// O14: once the disk works, the log opens and takes batches.
     Progress,
+    /// O15: what a log replays is what it knew: the windows of its producers, its epochs.
+    SameState,
     /// The directory is used by one process at a time.
     Exclusive,
+    /// The same seed gives the same calls and the same answers.
+    Determinism,
 }
 
 /// What a crash left to a log.

@@ -3,6 +3,7 @@
 //! Invariants
 //! - A finding names all that is needed to see it again: steps, operation, crash, seed.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZero;
 use std::thread;
@@ -67,37 +68,85 @@ impl fmt::Display for Finding {
 /// Which images each crash point gets.
 #[derive(Clone, Copy, Debug)]
 pub enum Images {
-    /// Two of: the death of the process alone, C0, one prefix (C1), one subset (C2), one of
-    /// lengths without data or data without lengths (C3); the next point gets others.
+    /// Two of: the death of the process alone, C0, one prefix (C1), and one of each class in which
+    /// chance decides; the next point gets others.
     Few,
-    /// The death of the process alone, C0, every prefix (C1), and so many of C2 and of C3 each.
+    /// The death of the process alone, C0, every prefix (C1), and so many of each class in which
+    /// chance decides.
     Many(u64),
+    /// At most so many, no two of them alike, of the classes in turn.
+    Distinct(usize),
 }
 
 impl Images {
-    fn of(self, operation: usize, changes: usize) -> Vec<Crash> {
-        match self {
-            Self::Few => {
-                let prefix = Crash::Prefix(operation * 7 % (changes + 1));
-                let all = [
-                    Crash::Nothing,
-                    Crash::Subset,
-                    Crash::Killed,
-                    prefix,
-                    Crash::Lengths,
-                ];
-                [0, 1]
-                    .map(|more| all[(operation * 2 + more) % all.len()])
-                    .to_vec()
-            }
+    fn of(self, operation: usize, disk: &SimFs) -> Vec<(Crash, u64)> {
+        // Other points of the sweep get other subsets.
+        let seed = |number: usize| (operation * 1000 + number) as u64;
+        let changes = disk.changes();
+        let crashes: Vec<Crash> = match self {
+            Self::Few => few(operation, changes),
             Self::Many(count) => {
-                let mut crashes = vec![Crash::Killed, Crash::Nothing];
-                crashes.extend((1..=changes).map(Crash::Prefix));
-                crashes.extend((0..count).flat_map(|_| [Crash::Subset, Crash::Lengths]));
-                crashes
+                let random = (0..count).flat_map(|_| Crash::RANDOM);
+                certain(changes, 1).chain(random).collect()
             }
+            Self::Distinct(max) => {
+                let step = changes.div_ceil(max.div_ceil(2)).max(1);
+                let random = Crash::RANDOM
+                    .into_iter()
+                    .cycle()
+                    .take(max * DRAWS_PER_IMAGE);
+                let drawn = certain(changes, step).chain(random).enumerate();
+                return distinct(
+                    disk,
+                    drawn.map(|(number, crash)| (crash, seed(number))),
+                    max,
+                );
+            }
+        };
+        let numbered = crashes.into_iter().enumerate();
+        numbered
+            .map(|(number, crash)| (crash, seed(number)))
+            .collect()
+    }
+}
+
+fn few(operation: usize, changes: usize) -> Vec<Crash> {
+    let prefix = Crash::Prefix(operation * 7 % (changes + 1));
+    let mut all = vec![Crash::Killed, Crash::Nothing, prefix];
+    all.extend(Crash::RANDOM);
+    let pick = |more| all[(operation * 2 + more) % all.len()];
+    vec![pick(0), pick(1)]
+}
+
+/// The crashes in which nothing is left to chance, with each `step`th prefix.
+fn certain(changes: usize, step: usize) -> impl Iterator<Item = Crash> {
+    let prefixes = (1..=changes).step_by(step).map(Crash::Prefix);
+    [Crash::Killed, Crash::Nothing].into_iter().chain(prefixes)
+}
+
+/// Those that leave different disks, until there are `max`, or many draws in a row gave nothing
+/// new.
+fn distinct(
+    disk: &SimFs,
+    drawn: impl Iterator<Item = (Crash, u64)>,
+    max: usize,
+) -> Vec<(Crash, u64)> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    let mut old = 0;
+    for (crash, seed) in drawn {
+        let image = disk.image(crash, &mut Rng::new(seed));
+        if seen.insert(image.fingerprint()) {
+            found.push((crash, seed));
+            old = 0;
+        } else {
+            old += 1;
+        }
+        if found.len() == max || old == OLD_IN_A_ROW_MAX {
+            break;
         }
     }
+    found
 }
 
 /// Sweeps every word, on all processors.
@@ -148,11 +197,8 @@ pub fn sweep(
     for operation in first..=total {
         counts.points += 1;
         let world = dead_at(word, operation, sabotage);
-        let crashes = images.of(operation, world.disk.changes());
-        for (number, crash) in crashes.into_iter().enumerate() {
+        for (crash, seed) in images.of(operation, &world.disk) {
             counts.images += 1;
-            // Other points of the sweep get other subsets.
-            let seed = (operation * 1000 + number) as u64;
             check_image(&world, crash, seed).map_err(|broken| Finding {
                 violation: broken,
                 how: format!(
@@ -229,11 +275,11 @@ fn check_recovery(image: World, crash: Crash, rng: &mut Rng) -> Result<(), Stop>
         return Err(violation(Oracle::Idempotent, text).into());
     }
     world.carry_on()?;
-    let mut again = world.crash(Crash::Nothing, rng);
+    let mut again = world.take_crash(Crash::Nothing, rng);
     again.start()?;
     again.verify(Survived::PowerCut)?;
     if let Some(disturbed) = disturbed.filter(|_| operations > 0) {
-        let after = disturb(disturbed, rng.below(operations), rng)?;
+        let after = disturb(disturbed, operations, rng)?;
         // What only the page cache held may be lost, now that the power failed, too.
         if crash != Crash::Killed && after.snapshot()? != recovered {
             let text = "a crash inside the recovery changed what is there";
@@ -243,24 +289,24 @@ fn check_recovery(image: World, crash: Crash, rng: &mut Rng) -> Result<(), Stop>
     Ok(())
 }
 
-/// Dies inside an operation of the recovery, then recovers from any image of that.
-fn disturb(mut world: World, operation: usize, rng: &mut Rng) -> Result<World, Stop> {
-    world.disk.crash_at(operation);
-    match world.start() {
-        Err(Stop::Dead) => {}
-        other => other?,
+/// Dies inside one of so many operations of the recovery, now and then inside the recovery from
+/// that, too, and inside a third (C6); then recovers.
+fn disturb(mut world: World, operations: usize, rng: &mut Rng) -> Result<World, Stop> {
+    for _ in 0..rng.pick(&DEPTHS) {
+        world.disk.crash_at(rng.below(operations));
+        match world.start() {
+            // A recovery that has less to do than the first one may be through.
+            Err(Stop::Dead) | Ok(()) => {}
+            other => other?,
+        }
+        let prefix = Crash::Prefix(rng.below(world.disk.changes() + 1));
+        let [subset, lengths, stale, names] = Crash::RANDOM;
+        let crash = rng.pick(&[Crash::Nothing, prefix, subset, lengths, stale, names]);
+        world = world.crash(crash, rng);
     }
-    let changes = world.disk.changes();
-    let crash = match rng.below(4) {
-        0 => Crash::Nothing,
-        1 => Crash::Prefix(rng.below(changes + 1)),
-        2 => Crash::Subset,
-        _ => Crash::Lengths,
-    };
-    let mut after = world.crash(crash, rng);
-    after.start()?;
-    after.verify(Survived::PowerCut)?;
-    Ok(after)
+    world.start()?;
+    world.verify(Survived::PowerCut)?;
+    Ok(world)
 }
 
 fn survived(crash: Crash) -> Survived {
@@ -284,5 +330,41 @@ pub(crate) fn broken(stop: Stop) -> Violation {
 /// How many recoveries are disturbed at a random operation; `tests/crash/recovery_crash.rs`
 /// disturbs some at every operation.
 const DISTURBED_PERCENT: usize = 25;
+/// How many recoveries in a row are.
+const DEPTHS: [usize; 6] = [1, 1, 1, 2, 2, 3];
 const SEARCH_PERCENT: usize = 20;
+/// So many draws for each image that is wanted, at most.
+const DRAWS_PER_IMAGE: usize = 4;
+/// So many draws of a disk that was drawn before, and the point has no other.
+const OLD_IN_A_ROW_MAX: usize = 16;
 const THREADS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_a_point_are_of_every_class_and_no_two_alike() {
+        let word = [Step::AppendBoth, Step::Roll];
+        let (first, total) = last_step(&word, None).unwrap();
+        let mut classes = HashSet::new();
+        let mut most = 0;
+        for operation in first..=total {
+            let disk = dead_at(&word, operation, None).disk;
+            let images = Images::Distinct(64).of(operation, &disk);
+            let sums: HashSet<u64> = images
+                .iter()
+                .map(|(crash, seed)| disk.image(*crash, &mut Rng::new(*seed)).fingerprint())
+                .collect();
+            assert_eq!(sums.len(), images.len(), "operation {operation}");
+            most = most.max(images.len());
+            classes.extend(
+                images
+                    .iter()
+                    .map(|(crash, _)| std::mem::discriminant(crash)),
+            );
+        }
+        assert!(most > 20, "at most {most} images");
+        assert_eq!(classes.len(), 7);
+    }
+}

@@ -8,9 +8,11 @@
     reason = "budgets and deadlines of tests are real time"
 )]
 
+pub mod broker_life;
 pub mod card;
 pub mod drive;
 pub mod ledger;
 pub mod part;
 pub mod parts;
 pub mod place;
+pub mod process;

@@ -43,6 +43,9 @@ struct Args {
     /// A part that cannot run on this machine fails the run.
     #[arg(long)]
     require_all: bool,
+    /// The broker that runs as a process; without it the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    broker: Option<PathBuf>,
     /// The scorecard as JSON.
     #[arg(long)]
     json: bool,
@@ -69,7 +72,8 @@ fn main() -> ExitCode {
 
 /// Whether every promise held.
 fn run(args: &Args) -> Result<bool, String> {
-    let place = Place::here().map_err(|error| format!("no place to run in: {error}"))?;
+    let mut place = Place::here().map_err(|error| format!("no place to run in: {error}"))?;
+    place.broker.clone_from(&args.broker);
     let parts = chosen(args)?;
     if let Some(number) = args.item {
         return again(&parts, number, args.tier, &place);
@@ -86,7 +90,7 @@ fn run(args: &Args) -> Result<bool, String> {
         // What a part does not use passes on to those behind it.
         let share = rest.mul_f64(part.ci_seconds as f64 / left.max(1) as f64);
         left -= part.ci_seconds;
-        let row = part_row(part, args, &place, &mut ledger, Instant::now() + share)?;
+        let row = part_row(part, args, &place, &mut ledger, share)?;
         eprintln!(
             "{:14} {} {}, {}",
             row.part,
@@ -128,7 +132,7 @@ fn part_row(
     args: &Args,
     place: &Place,
     ledger: &mut Ledger,
-    deadline: Instant,
+    share: Duration,
 ) -> Result<Row, String> {
     let mut row = Card::row(part, args.tier);
     let code = ledger::code(&place.root, part.covers)
@@ -147,9 +151,10 @@ fn part_row(
             return Ok(row);
         }
     };
+    // What a part builds before it begins is build time.
     let goal = Goal {
         units: part.asked(args.tier),
-        deadline,
+        deadline: Instant::now() + share,
     };
     let entry = drive::go_on(part, work.as_ref(), entry, goal);
     row.done = entry.done;

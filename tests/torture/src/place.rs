@@ -15,6 +15,8 @@ pub struct Place {
     pub root: PathBuf,
     /// Where this program and the other binaries of the build stand.
     pub binaries: PathBuf,
+    /// The broker under test, if it is another one than that of this build.
+    pub broker: Option<PathBuf>,
     scratch: tempfile::TempDir,
 }
 
@@ -31,6 +33,7 @@ impl Place {
         Ok(Self {
             root: root.canonicalize()?,
             binaries: binaries.map(Path::to_path_buf).unwrap_or_default(),
+            broker: None,
             scratch: tempfile::Builder::new().prefix("torture-").tempdir()?,
         })
     }
@@ -45,12 +48,13 @@ impl Place {
         Ok(dir)
     }
 
-    /// A binary of this build.
+    /// A binary of this build, or the broker that was named.
     ///
     /// # Errors
     /// If it was not built, with the command that builds it.
     pub fn binary(&self, name: &str) -> Result<PathBuf, Unable> {
-        let path = self.binaries.join(name);
+        let named = self.broker.clone().filter(|_| name == "highwater");
+        let path = named.unwrap_or_else(|| self.binaries.join(name));
         if path.is_file() {
             return Ok(path);
         }

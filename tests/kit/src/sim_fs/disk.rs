@@ -1,15 +1,23 @@
 //! The two images of a simulated disk: what programs see now, and what a power cut leaves.
 //!
 //! Invariants
-//! - `durable` changes only by [`Change::reach_disk`].
+//! - `durable` changes only by [`Change::reach_disk`](super::change::Change::reach_disk).
 //! - Every change that is not durable yet stands in a list of the owner, oldest first.
+//! - A copy of a disk shares all bytes and names with it until one of the two changes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 /// What a disk tears at: a sector is written whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
+/// What a file system gives to a file at once, and what it may not have cleaned.
+pub(super) const BLOCK_BYTES: usize = 4096;
+/// What a name costs on a disk whose space is limited.
+pub(super) const NAME_BYTES: u64 = 64;
 
 /// The number of a file or directory; the root's is 0. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,13 +28,24 @@ pub(super) const ROOT: NodeId = NodeId(0);
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     nodes: Vec<Node>,
+    /// By file, the directory in which it was made.
+    homes: BTreeMap<NodeId, NodeId>,
+    /// Blocks that were cut off files, with the homes of these: free, and not cleaned.
+    freed: Vec<(NodeId, Bytes)>,
 }
 
 /// A value as programs see it now and as the disk has it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Twofold<T> {
-    pub(super) now: T,
-    pub(super) durable: T,
+    pub(super) now: Arc<T>,
+    pub(super) durable: Arc<T>,
+}
+
+impl<T> Twofold<T> {
+    /// What programs see becomes what the disk has.
+    pub(super) fn forget(&mut self) {
+        self.now = Arc::clone(&self.durable);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -35,43 +54,20 @@ pub(super) enum Node {
     File(Twofold<Vec<u8>>),
 }
 
-/// One change that is seen now and not yet durable.
-#[derive(Clone, Debug)]
-pub(super) enum Change {
-    /// Bytes from a position on, over and behind what is there.
-    Write {
-        file: NodeId,
-        position: usize,
-        bytes: Vec<u8>,
-    },
-    /// The file ends at a position.
-    Cut { file: NodeId, len: usize },
-    /// A name came to be.
-    Link {
-        dir: NodeId,
-        name: String,
-        node: NodeId,
-    },
-    /// A name went away.
-    Unlink { dir: NodeId, name: String },
-    /// A name went away and another came to be, at once.
-    Move {
-        from: (NodeId, String),
-        to: (NodeId, String),
-        node: NodeId,
-    },
-}
-
 impl Disk {
     pub(super) fn new() -> Self {
         Self {
             nodes: vec![Node::Dir(Twofold::default())],
+            homes: BTreeMap::new(),
+            freed: Vec::new(),
         }
     }
 
-    pub(super) fn new_file(&mut self) -> NodeId {
+    pub(super) fn new_file(&mut self, home: NodeId) -> NodeId {
         self.nodes.push(Node::File(Twofold::default()));
-        NodeId(self.nodes.len() - 1)
+        let id = NodeId(self.nodes.len() - 1);
+        self.homes.insert(id, home);
+        id
     }
 
     pub(super) fn new_dir(&mut self) -> NodeId {
@@ -99,8 +95,12 @@ impl Disk {
 
     /// The node that a path leads to now.
     pub(super) fn find(&self, path: &Path) -> io::Result<NodeId> {
+        self.follow(names(path), path)
+    }
+
+    fn follow<'a>(&self, names: impl Iterator<Item = &'a str>, path: &Path) -> io::Result<NodeId> {
         let mut at = ROOT;
-        for name in names(path) {
+        for name in names {
             let Node::Dir(dir) = &self.nodes[at.0] else {
                 return Err(error(ErrorKind::NotADirectory, path));
             };
@@ -121,13 +121,15 @@ impl Disk {
 
     /// The directory and the last name of a path, whether or not that name exists.
     pub(super) fn split(&self, path: &Path) -> io::Result<(NodeId, String)> {
-        let name = names(path)
-            .last()
+        let mut above = names(path);
+        let name = above
+            .next_back()
             .ok_or_else(|| error(ErrorKind::AlreadyExists, path))?;
-        Ok((
-            self.find_dir(path.parent().expect("a path with a name has a parent"))?,
-            name.into(),
-        ))
+        let dir = self.follow(above, path)?;
+        match self.is_dir(dir) {
+            true => Ok((dir, name.to_owned())),
+            false => Err(error(ErrorKind::NotADirectory, path)),
+        }
     }
 
     /// Like [`Disk::split`], for a name that is not taken.
@@ -155,131 +157,105 @@ impl Disk {
         found
     }
 
+    /// The space that names and files take now.
+    pub(super) fn used_bytes(&self) -> u64 {
+        let mut used = 0;
+        let mut dirs = vec![ROOT];
+        while let Some(id) = dirs.pop() {
+            match &self.nodes[id.0] {
+                Node::File(file) => used += file.now.len() as u64,
+                Node::Dir(dir) => {
+                    used += dir.now.len() as u64 * NAME_BYTES;
+                    dirs.extend(dir.now.values());
+                }
+            }
+        }
+        used
+    }
+
+    /// The blocks of a file from `len` on become free.
+    pub(super) fn free_from(&mut self, id: NodeId, len: usize) {
+        let home = self.homes[&id];
+        let first = len.next_multiple_of(BLOCK_BYTES);
+        let content = Arc::clone(&self.file(id).durable);
+        let blocks = content.get(first..).unwrap_or_default().chunks(BLOCK_BYTES);
+        self.freed
+            .extend(blocks.map(|block| (home, Bytes::copy_from_slice(block))));
+    }
+
+    /// The blocks that belong to no file and still hold what they held, each with the directory of
+    /// its file: those of removed files, and those that were cut off.
+    pub(super) fn free_blocks(&self) -> Vec<(NodeId, Bytes)> {
+        let mut named = BTreeSet::new();
+        let mut left = vec![ROOT];
+        while let Some(id) = left.pop() {
+            named.insert(id);
+            if let Node::Dir(dir) = &self.nodes[id.0] {
+                left.extend(dir.durable.values());
+            }
+        }
+        let mut blocks = self.freed.clone();
+        for (id, home) in self.homes.iter().filter(|(id, _)| !named.contains(*id)) {
+            if let Node::File(file) = &self.nodes[id.0] {
+                let held = file.durable.chunks(BLOCK_BYTES);
+                blocks.extend(held.map(|block| (*home, Bytes::copy_from_slice(block))));
+            }
+        }
+        blocks
+    }
+
+    /// The directory in which a file was made.
+    pub(super) fn home(&self, id: NodeId) -> NodeId {
+        self.homes[&id]
+    }
+
     /// The program's view becomes what the disk has: the machine was switched off and on.
     pub(super) fn forget_cache(&mut self) {
         for node in &mut self.nodes {
             match node {
-                Node::Dir(dir) => dir.now.clone_from(&dir.durable),
-                Node::File(file) => file.now.clone_from(&file.durable),
+                Node::Dir(dir) => dir.forget(),
+                Node::File(file) => file.forget(),
             }
         }
     }
-}
 
-impl Change {
-    /// The change is seen by every program.
-    pub(super) fn show(&self, disk: &mut Disk) {
-        self.apply(disk, |file| &mut file.now, |dir| &mut dir.now);
-    }
-
-    /// The change survives a power cut from now on.
-    pub(super) fn reach_disk(&self, disk: &mut Disk) {
-        self.apply(disk, |file| &mut file.durable, |dir| &mut dir.durable);
-    }
-
-    fn apply(
-        &self,
-        disk: &mut Disk,
-        bytes_of: impl Fn(&mut Twofold<Vec<u8>>) -> &mut Vec<u8>,
-        names_of: impl Fn(&mut Twofold<BTreeMap<String, NodeId>>) -> &mut BTreeMap<String, NodeId>,
-    ) {
-        match self {
-            Self::Write {
-                file,
-                position,
-                bytes,
-            } => {
-                put(bytes_of(disk.file(*file)), *position, bytes);
-            }
-            Self::Cut { file, len } => bytes_of(disk.file(*file)).truncate(*len),
-            Self::Link { dir, name, node } => {
-                names_of(disk.dir(*dir)).insert(name.clone(), *node);
-            }
-            Self::Unlink { dir, name } => {
-                names_of(disk.dir(*dir)).remove(name);
-            }
-            Self::Move { from, to, node } => {
-                let source = names_of(disk.dir(from.0));
-                // The source may hold another file by now, or none, if changes are reordered.
-                if source.get(&from.1) == Some(node) {
-                    source.remove(&from.1);
+    /// A number that follows from all that programs see.
+    pub(super) fn sum_now(&self) -> u64 {
+        let mut sum = 0;
+        let mut left = vec![ROOT];
+        while let Some(id) = left.pop() {
+            match &self.nodes[id.0] {
+                Node::File(file) => mix(&mut sum, &file.now),
+                Node::Dir(dir) => {
+                    for (name, child) in dir.now.iter() {
+                        mix(&mut sum, name.as_bytes());
+                        left.push(*child);
+                    }
                 }
-                names_of(disk.dir(to.0)).insert(to.1.clone(), *node);
             }
         }
-    }
-
-    /// The file whose `sync` makes the change durable.
-    pub(super) fn file(&self) -> Option<NodeId> {
-        match self {
-            Self::Write { file, .. } | Self::Cut { file, .. } => Some(*file),
-            Self::Link { .. } | Self::Unlink { .. } | Self::Move { .. } => None,
-        }
-    }
-
-    /// What a sync of directory `id` does to the change: the part that it makes durable, and what
-    /// is left to do.
-    pub(super) fn by_sync_of_dir(self, id: NodeId) -> (Option<Self>, Option<Self>) {
-        match self {
-            Self::Link { dir, .. } | Self::Unlink { dir, .. } if dir == id => (Some(self), None),
-            Self::Move {
-                ref from, ref to, ..
-            } if to.0 == id && from.0 == id => (Some(self), None),
-            // The old name may come back until its own directory is synced.
-            Self::Move { from, to, node } if to.0 == id => (
-                Some(Self::Link {
-                    dir: to.0,
-                    name: to.1,
-                    node,
-                }),
-                Some(Self::Unlink {
-                    dir: from.0,
-                    name: from.1,
-                }),
-            ),
-            other => (None, Some(other)),
-        }
-    }
-
-    /// The sectors of a write, each a write of its own; any other change as it is.
-    pub(super) fn sectors(&self) -> Vec<Self> {
-        let Self::Write {
-            file,
-            position,
-            bytes,
-        } = self
-        else {
-            return vec![self.clone()];
-        };
-        let mut pieces = Vec::new();
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = position + done;
-            let count = (SECTOR_BYTES - at % SECTOR_BYTES).min(bytes.len() - done);
-            let bytes = bytes[done..done + count].to_vec();
-            pieces.push(Self::Write {
-                file: *file,
-                position: at,
-                bytes,
-            });
-            done += count;
-        }
-        pieces
+        sum
     }
 }
 
-pub(super) fn put(bytes: &mut Vec<u8>, position: usize, new: &[u8]) {
-    if bytes.len() < position + new.len() {
-        bytes.resize(position + new.len(), 0);
-    }
-    bytes[position..position + new.len()].copy_from_slice(new);
+/// Takes bytes and their number into a sum, eight at a time.
+fn mix(sum: &mut u64, bytes: &[u8]) {
+    let mut add = |word: u64| {
+        *sum = (*sum ^ word)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(29);
+    };
+    add(bytes.len() as u64);
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().for_each(|word| add(u64::from_le_bytes(*word)));
+    rest.iter().for_each(|byte| add(u64::from(*byte)));
 }
 
-fn names(path: &Path) -> impl Iterator<Item = &str> {
-    path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_str().expect("names of ours are ASCII")),
-        _ => None,
-    })
+/// The names on the way to a file. (`Path::components` takes a quarter of a sweep's time.)
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = &str> {
+    let path = path.to_str().expect("names of ours are ASCII");
+    path.split(['/', '\\'])
+        .filter(|name| !name.is_empty() && *name != ".")
 }
 
 pub(super) fn error(kind: ErrorKind, path: &Path) -> io::Error {

@@ -4,7 +4,7 @@
 //! - A fault counts the calls of its kind from the moment it is injected, from 1.
 //! - A failed call may have happened in part: a write leaves a prefix of its bytes.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 /// The calls of the seam.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,11 +21,15 @@ pub enum Op {
     SyncDir,
     Rename,
     Remove,
+    List,
+    Len,
+    FreeBytes,
+    Lock,
 }
 
 impl Op {
     /// Every call that can change the disk or fail.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::CreateDir,
         Self::Create,
         Self::Open,
@@ -36,23 +40,68 @@ impl Op {
         Self::SyncDir,
         Self::Rename,
         Self::Remove,
+        Self::List,
+        Self::Len,
+        Self::FreeBytes,
+        Self::Lock,
     ];
+
+    /// Whether the call only looks: its failure leaves the disk as it was.
+    #[must_use]
+    pub const fn only_looks(self) -> bool {
+        matches!(
+            self,
+            Self::Open | Self::Read | Self::List | Self::Len | Self::FreeBytes
+        )
+    }
 }
 
-/// What the disk answers.
+/// What the disk, or the kernel, answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errno {
     /// EIO: the device failed.
     Io,
     /// ENOSPC: no space left.
     NoSpace,
+    /// EDQUOT: the user's share is used up.
+    Quota,
+    /// EROFS: the file system was mounted anew, for reading only.
+    ReadOnly,
+    /// EMFILE: this process has too many files open.
+    FilesOfProcess,
+    /// ENFILE: the system has too many files open.
+    FilesOfSystem,
+    /// EINTR: a signal came. `OsFs` tries again by itself; a file system in user space may not.
+    Interrupted,
+    /// EACCES: somebody took the rights away.
+    Denied,
 }
 
 impl Errno {
+    /// All eight.
+    pub const ALL: [Self; 8] = [
+        Self::Io,
+        Self::NoSpace,
+        Self::Quota,
+        Self::ReadOnly,
+        Self::FilesOfProcess,
+        Self::FilesOfSystem,
+        Self::Interrupted,
+        Self::Denied,
+    ];
+
     pub(super) fn error(self) -> io::Error {
+        let simulated = |kind, name| io::Error::new(kind, format!("simulated {name}"));
         match self {
             Self::Io => io::Error::other("simulated EIO"),
-            Self::NoSpace => io::Error::new(io::ErrorKind::StorageFull, "simulated ENOSPC"),
+            Self::NoSpace => simulated(ErrorKind::StorageFull, "ENOSPC"),
+            Self::Quota => simulated(ErrorKind::QuotaExceeded, "EDQUOT"),
+            Self::ReadOnly => simulated(ErrorKind::ReadOnlyFilesystem, "EROFS"),
+            // They have no kind; the numbers are the same on every Unix.
+            Self::FilesOfProcess => io::Error::from_raw_os_error(24),
+            Self::FilesOfSystem => io::Error::from_raw_os_error(23),
+            Self::Interrupted => simulated(ErrorKind::Interrupted, "EINTR"),
+            Self::Denied => simulated(ErrorKind::PermissionDenied, "EACCES"),
         }
     }
 }
@@ -70,8 +119,13 @@ pub enum AfterFailedSync {
     Dirty,
 }
 
+impl AfterFailedSync {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CleanNew, Self::CleanOld, Self::Dirty];
+}
+
 /// Makes the `nth` call of one kind fail.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Which kind of call.
     pub on: Op,

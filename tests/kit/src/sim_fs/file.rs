@@ -1,12 +1,14 @@
 //! An open file of the simulated disk.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use highwater_log::fs::File;
 
-use super::disk::{Change, NodeId};
+use super::change::Change;
+use super::disk::NodeId;
 use super::{AfterFailedSync, Errno, Fate, Op, SimFs, State};
 
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub(super) struct SimFile {
     fs: SimFs,
     node: NodeId,
     /// The name at the time of the open, for messages.
-    path: PathBuf,
+    path: Arc<Path>,
     writes: bool,
 }
 
@@ -23,7 +25,7 @@ impl SimFile {
         Self {
             fs: fs.clone(),
             node,
-            path: path.to_owned(),
+            path: Arc::from(path),
             writes,
         }
     }
@@ -39,18 +41,19 @@ impl SimFile {
 
 impl File for SimFile {
     fn len(&self) -> io::Result<u64> {
-        let mut state = self.fs.state();
-        state.alive()?;
+        let mut state = self.fs.state_for(Op::Len);
+        state.look(Op::Len)?;
         Ok(state.disk.file(self.node).now.len() as u64)
     }
 
     fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         self.expect_writes()?;
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        let mut state = self.fs.state();
-        let fate = state.begin(Op::Write, &self.path)?;
-        let result = match fate {
-            Fate::Works => Ok(()),
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        let position = index(position)?;
+        let mut state = self.fs.state_for(Op::Write);
+        let result = match state.begin_in(Op::Write, &self.path)? {
+            Fate::Works => state.fit(self.node, position, &mut bytes),
             Fate::Fails(fault) => {
                 let done = state.rng.below(bytes.len() + 1);
                 bytes.truncate(done);
@@ -59,18 +62,17 @@ impl File for SimFile {
             Fate::Dies => state.alive(),
         };
         if !bytes.is_empty() {
-            let position = index(position)?;
             state.change(Change::Write {
                 file: self.node,
                 position,
-                bytes,
+                bytes: bytes.into(),
             });
         }
         result
     }
 
     fn read_at(&self, position: u64, len: usize) -> io::Result<Bytes> {
-        let mut state = self.fs.state();
+        let mut state = self.fs.state_for(Op::Read);
         state.look(Op::Read)?;
         let bytes = &state.disk.file(self.node).now;
         let start = index(position)?.min(bytes.len());
@@ -80,13 +82,13 @@ impl File for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.expect_writes()?;
-        let mut state = self.fs.state();
+        let mut state = self.fs.state_for(Op::SetLen);
         state.alive()?;
         let len = index(len)?;
         if len > state.disk.file(self.node).now.len() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "set_len only cuts"));
         }
-        let fate = state.begin(Op::SetLen, &self.path)?;
+        let fate = state.begin_in(Op::SetLen, &self.path)?;
         if let Fate::Fails(fault) = fate {
             return Err(fault.errno.error());
         }
@@ -98,12 +100,13 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.fs.state();
+        let mut state = self.fs.state_for(Op::Sync);
         let part = |change: Change| match change.file() {
             Some(file) if file == self.node => (Some(change), None),
             _ => (None, Some(change)),
         };
-        match state.begin(Op::Sync, &self.path)? {
+        match state.begin_in(Op::Sync, &self.path)? {
+            Fate::Works if state.lies => Ok(()),
             Fate::Works => {
                 let changes = state.take_changes(part);
                 state.make_durable(&changes);
@@ -115,8 +118,7 @@ impl File for SimFile {
                     state.take_changes(part);
                 }
                 if fault.after_sync == AfterFailedSync::CleanOld {
-                    let file = state.disk.file(self.node);
-                    file.now.clone_from(&file.durable);
+                    state.disk.file(self.node).forget();
                 }
                 Err(fault.errno.error())
             }
@@ -129,6 +131,23 @@ impl State {
     fn change(&mut self, change: Change) {
         change.show(&mut self.disk);
         self.changes.push(change);
+    }
+
+    /// Leaves of the bytes of a write what the disk has room for.
+    fn fit(&mut self, file: NodeId, position: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+        if self.capacity.is_none() {
+            return Ok(());
+        }
+        let len = self.disk.file(file).now.len();
+        let room = usize::try_from(self.room()).expect("a simulated disk is small");
+        // What lies inside the file has its blocks.
+        let end_max = len.saturating_add(room);
+        if position + bytes.len() <= end_max {
+            return Ok(());
+        }
+        bytes.truncate(end_max.saturating_sub(position));
+        let full = self.full(Op::Write).expect("the room is limited");
+        Err(full.errno.error())
     }
 }
 

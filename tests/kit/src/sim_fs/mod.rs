@@ -11,26 +11,26 @@
 //!   part, and every later call fails.
 //! - A lock is gone after a crash, whoever held it.
 
+mod change;
 mod crash;
 mod disk;
 mod fault;
 mod file;
+mod seam;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use highwater_log::fs::{DirLock, File, Fs, LOCK_FILE, OpenMode};
-
+use self::change::{Change, put};
 pub use self::crash::Crash;
-use self::disk::{Change, Disk, NodeId, error};
+use self::disk::{Disk, NAME_BYTES, NodeId};
 use self::fault::Armed;
 pub use self::fault::{AfterFailedSync, Errno, Fault, Op};
-use self::file::SimFile;
 use crate::rng::Rng;
 
 /// A simulated disk. Clones are handles of the same disk.
@@ -45,7 +45,7 @@ struct State {
     changes: Vec<Change>,
     rng: Rng,
     /// The calls that could change the disk, in order.
-    trace: Vec<(Op, PathBuf)>,
+    trace: Vec<(Op, Arc<Path>)>,
     crash_at: Option<usize>,
     dead: bool,
     faults: Vec<Armed>,
@@ -53,7 +53,21 @@ struct State {
     /// A sync of names failed and took them along: see [`SimFs::remount`].
     has_lost_names: bool,
     locked: BTreeSet<NodeId>,
-    free_bytes: u64,
+    /// How large the disk is, and what it answers when it is full.
+    capacity: Option<(u64, Errno)>,
+    /// What is told about the free space, if not the truth.
+    free_bytes: Option<u64>,
+    /// Whether syncs answer without doing anything.
+    lies: bool,
+    stalls: Vec<Stall>,
+}
+
+/// What happens while a call hangs.
+struct Stall {
+    on: Op,
+    /// How many calls of the kind come before it.
+    left: u64,
+    meanwhile: Box<dyn FnOnce() + Send>,
 }
 
 impl SimFs {
@@ -72,6 +86,17 @@ impl SimFs {
     fn state(&self) -> MutexGuard<'_, State> {
         // A test that failed elsewhere may still print this disk.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks the disk for a call, after whatever is to happen while the call hangs.
+    fn state_for(&self, op: Op) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        if let Some(meanwhile) = state.stalled(op) {
+            drop(state);
+            meanwhile();
+            return self.state();
+        }
+        state
     }
 
     /// How many calls that can change the disk there were: the number of the next one.
@@ -162,9 +187,46 @@ impl SimFs {
         self.state().fired
     }
 
-    /// Sets what [`Fs::free_bytes`] answers.
+    /// Sets what [`Fs::free_bytes`](highwater_log::fs::Fs::free_bytes) answers, whatever there is.
     pub fn set_free_bytes(&self, bytes: u64) {
-        self.state().free_bytes = bytes;
+        self.state().free_bytes = Some(bytes);
+    }
+
+    /// From now on names and files have so many bytes more than now; then a write leaves what
+    /// fits, and a new name does not fit at all.
+    pub fn limit_room(&self, bytes: u64, errno: Errno) {
+        let mut state = self.state();
+        state.capacity = Some((state.disk.used_bytes() + bytes, errno));
+    }
+
+    /// The disk is large again.
+    pub fn unlimit_room(&self) {
+        self.state().capacity = None;
+    }
+
+    /// Whether syncs, of bytes and of names, answer without doing anything.
+    pub fn lie_about_syncs(&self, lies: bool) {
+        self.state().lies = lies;
+    }
+
+    /// The `nth` call of one kind from now on, from 1, takes its time: before it does anything,
+    /// this happens. It may call the disk itself.
+    pub fn stall(&self, on: Op, nth: u64, meanwhile: impl FnOnce() + Send + 'static) {
+        let left = nth.checked_sub(1).expect("calls are counted from 1");
+        let meanwhile = Box::new(meanwhile);
+        self.state().stalls.push(Stall {
+            on,
+            left,
+            meanwhile,
+        });
+    }
+
+    /// A number that two disks share if programs see the same on them.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let state = self.state();
+        // After the death of the process alone the next power cut takes more.
+        state.disk.sum_now() ^ state.changes.len() as u64
     }
 
     /// Every file, in order.
@@ -187,7 +249,7 @@ impl SimFs {
             .find(path)
             .ok()
             .filter(|id| !state.disk.is_dir(*id))?;
-        Some(state.disk.file(id).now.clone())
+        Some(state.disk.file(id).now.to_vec())
     }
 
     /// Gives a file other bytes, on the disk and in every cache.
@@ -196,20 +258,36 @@ impl SimFs {
         let id = state.disk.find(path).expect("the file to rewrite exists");
         state.changes.retain(|change| change.file() != Some(id));
         let file = state.disk.file(id);
-        file.now = bytes.to_vec();
-        file.durable = bytes.to_vec();
+        file.durable = Arc::new(bytes.to_vec());
+        file.forget();
     }
 
     /// Bit rot: changes a byte of a file, on the disk and in every cache.
     pub fn damage(&self, path: &Path, position: usize, xor: u8) {
+        self.change_in_place(path, |content| {
+            if let Some(byte) = content.get_mut(position) {
+                *byte ^= xor;
+            }
+        });
+    }
+
+    /// A write of others, or of zeros, that hit this place of a file: on the disk and in every
+    /// cache. The file does not grow by it.
+    pub fn overwrite(&self, path: &Path, position: usize, bytes: &[u8]) {
+        self.change_in_place(path, |content| {
+            let room = content.len().saturating_sub(position).min(bytes.len());
+            if room > 0 {
+                put(content, position, &bytes[..room]);
+            }
+        });
+    }
+
+    fn change_in_place(&self, path: &Path, change: impl Fn(&mut Vec<u8>)) {
         let mut state = self.state();
         let id = state.disk.find(path).expect("the file to damage exists");
         let file = state.disk.file(id);
-        for image in [&mut file.now, &mut file.durable] {
-            if let Some(byte) = image.get_mut(position) {
-                *byte ^= xor;
-            }
-        }
+        change(Arc::make_mut(&mut file.now));
+        change(Arc::make_mut(&mut file.durable));
     }
 }
 
@@ -226,7 +304,10 @@ impl State {
             fired: 0,
             has_lost_names: false,
             locked: BTreeSet::new(),
-            free_bytes: 1 << 40,
+            capacity: None,
+            free_bytes: None,
+            lies: false,
+            stalls: Vec::new(),
         }
     }
 
@@ -249,14 +330,58 @@ impl State {
 
     /// Before a call that can change the disk: gives it its number and says how it will end.
     fn begin(&mut self, op: Op, path: &Path) -> io::Result<Fate> {
+        self.begin_in(op, &Arc::from(path))
+    }
+
+    fn begin_in(&mut self, op: Op, path: &Arc<Path>) -> io::Result<Fate> {
         self.alive()?;
         let number = self.trace.len();
-        self.trace.push((op, path.to_owned()));
+        self.trace.push((op, Arc::clone(path)));
         if self.crash_at == Some(number) {
             self.dead = true;
             return Ok(Fate::Dies);
         }
-        Ok(self.fault(op).map_or(Fate::Works, Fate::Fails))
+        let needs_name = matches!(op, Op::CreateDir | Op::Create | Op::Rename);
+        let fault = self.fault(op).or_else(|| {
+            let is_full = needs_name && self.room() < NAME_BYTES;
+            is_full.then(|| self.full(op)).flatten()
+        });
+        Ok(fault.map_or(Fate::Works, Fate::Fails))
+    }
+
+    /// How many bytes the disk may still take.
+    fn room(&self) -> u64 {
+        match self.capacity {
+            Some((bytes, _)) => bytes.saturating_sub(self.disk.used_bytes()),
+            None => 1 << 40,
+        }
+    }
+
+    /// The failure of a call for which there is no room.
+    fn full(&mut self, op: Op) -> Option<Fault> {
+        let (_, errno) = self.capacity?;
+        self.fired += 1;
+        Some(Fault {
+            on: op,
+            nth: 1,
+            sticky: false,
+            errno,
+            after_sync: AfterFailedSync::default(),
+        })
+    }
+
+    /// What is to happen before this call of the kind goes on.
+    fn stalled(&mut self, op: Op) -> Option<Box<dyn FnOnce() + Send>> {
+        let mut hit = None;
+        for (index, stall) in self.stalls.iter_mut().enumerate() {
+            if stall.on == op {
+                match stall.left.checked_sub(1) {
+                    Some(left) => stall.left = left,
+                    None => hit = Some(index),
+                }
+            }
+        }
+        hit.map(|index| self.stalls.remove(index).meanwhile)
     }
 
     fn fault(&mut self, op: Op) -> Option<Fault> {
@@ -287,8 +412,8 @@ impl State {
         part: impl Fn(Change) -> (Option<Change>, Option<Change>),
     ) -> Vec<Change> {
         let mut taken = Vec::new();
-        let mut left = Vec::new();
-        for (now, later) in std::mem::take(&mut self.changes).into_iter().map(part) {
+        let mut left = Vec::with_capacity(self.changes.len());
+        for (now, later) in self.changes.drain(..).map(part) {
             taken.extend(now);
             left.extend(later);
         }
@@ -311,169 +436,6 @@ enum Fate {
     Fails(Fault),
     /// The process dies inside it: the change may be on the disk.
     Dies,
-}
-
-impl Fs for SimFs {
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let mut state = self.state();
-        state.alive()?;
-        let id = state.disk.find_dir(dir)?;
-        Ok(state.disk.dir(id).now.keys().cloned().collect())
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.alive()?;
-        if state.disk.find_dir(dir).is_ok() {
-            return Ok(());
-        }
-        let (parent, name) = state.disk.split_free(dir)?;
-        let fate = state.begin(Op::CreateDir, dir)?;
-        let node = state.disk.new_dir();
-        state.rename_like(
-            fate,
-            Change::Link {
-                dir: parent,
-                name,
-                node,
-            },
-        )
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let mut state = self.state();
-        state.alive()?;
-        let (dir, name) = state.disk.split_free(path)?;
-        let fate = state.begin(Op::Create, path)?;
-        let node = state.disk.new_file();
-        state.rename_like(fate, Change::Link { dir, name, node })?;
-        Ok(Arc::new(SimFile::new(self, node, path, true)))
-    }
-
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let mut state = self.state();
-        state.look(Op::Open)?;
-        let node = state.disk.find(path)?;
-        if state.disk.is_dir(node) {
-            return Err(error(ErrorKind::IsADirectory, path));
-        }
-        drop(state);
-        let writes = matches!(mode, OpenMode::Append | OpenMode::Recover);
-        let file = SimFile::new(self, node, path, writes);
-        if mode == OpenMode::Recover {
-            file.sync()?;
-            let mut state = self.state();
-            let file = state.disk.file(node);
-            file.now.clone_from(&file.durable);
-        }
-        Ok(Arc::new(file))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.alive()?;
-        let node = state.disk.find(from)?;
-        let source = state.disk.split(from)?;
-        let target = state.disk.split(to)?;
-        if let Ok(replaced) = state.disk.find(to) {
-            if state.disk.is_dir(replaced) {
-                return Err(error(ErrorKind::IsADirectory, to));
-            }
-            if state.disk.is_dir(node) {
-                return Err(error(ErrorKind::NotADirectory, to));
-            }
-        }
-        let fate = state.begin(Op::Rename, to)?;
-        state.rename_like(
-            fate,
-            Change::Move {
-                from: source,
-                to: target,
-                node,
-            },
-        )
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.alive()?;
-        let node = state.disk.find(path)?;
-        let (dir, name) = state.disk.split(path)?;
-        if state.disk.is_dir(node) && !state.disk.dir(node).now.is_empty() {
-            return Err(error(ErrorKind::DirectoryNotEmpty, path));
-        }
-        let fate = state.begin(Op::Remove, path)?;
-        state.rename_like(fate, Change::Unlink { dir, name })
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.alive()?;
-        let id = state.disk.find_dir(dir)?;
-        let part = |change: Change| change.by_sync_of_dir(id);
-        match state.begin(Op::SyncDir, dir)? {
-            Fate::Works => {
-                let changes = state.take_changes(part);
-                state.make_durable(&changes);
-                Ok(())
-            }
-            Fate::Fails(fault) => {
-                if fault.after_sync != AfterFailedSync::Dirty {
-                    // What is taken is forgotten: it never becomes durable.
-                    state.take_changes(part);
-                    state.has_lost_names = true;
-                }
-                Err(fault.errno.error())
-            }
-            Fate::Dies => state.alive(),
-        }
-    }
-
-    fn lock(&self, dir: &Path) -> io::Result<DirLock> {
-        let mut state = self.state();
-        state.alive()?;
-        let id = state.disk.find_dir(dir)?;
-        if !state.locked.insert(id) {
-            return Err(io::Error::new(
-                ErrorKind::WouldBlock,
-                "a simulated process holds its lock",
-            ));
-        }
-        let name = LOCK_FILE.to_owned();
-        if !state.disk.dir(id).now.contains_key(&name) {
-            let node = state.disk.new_file();
-            state.rename_like(
-                Fate::Works,
-                Change::Link {
-                    dir: id,
-                    name,
-                    node,
-                },
-            )?;
-        }
-        Ok(DirLock::new(SimLock {
-            fs: self.clone(),
-            dir: id,
-        }))
-    }
-
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        let state = self.state();
-        state.alive()?;
-        state.disk.find_dir(dir)?;
-        Ok(state.free_bytes)
-    }
-}
-
-struct SimLock {
-    fs: SimFs,
-    dir: NodeId,
-}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        self.fs.state().locked.remove(&self.dir);
-    }
 }
 
 impl fmt::Debug for SimFs {

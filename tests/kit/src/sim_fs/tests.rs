@@ -2,6 +2,8 @@
 
 use std::io::IoSlice;
 
+use highwater_log::fs::{File, Fs as _, OpenMode};
+
 use super::*;
 
 const DIR: &str = "/d";
@@ -234,4 +236,227 @@ fn damage_reaches_the_disk_and_the_cache() {
     fs.damage(Path::new(FILE), 1, 0x20);
     assert_eq!(file.read_at(0, 9).unwrap(), "aBc");
     assert_eq!(after(&fs, Crash::Nothing, 0).unwrap(), b"aBc");
+}
+
+#[test]
+fn a_copy_of_a_disk_changes_alone() {
+    let (fs, file) = disk(b"old");
+    let copy = fs.image(Crash::Killed, &mut Rng::new(0));
+    write(&*file, 0, b"new").unwrap();
+    file.sync().unwrap();
+    assert_eq!(copy.content(Path::new(FILE)).unwrap(), b"old");
+    assert_ne!(copy.fingerprint(), fs.fingerprint());
+    let again = copy.open(Path::new(FILE), OpenMode::Append).unwrap();
+    write(&*again, 0, b"new").unwrap();
+    again.sync().unwrap();
+    assert_eq!(copy.fingerprint(), fs.fingerprint());
+}
+
+/// C4, in place: what did not arrive of a write over old bytes shows them, whole sectors of them.
+#[test]
+fn a_file_that_is_written_again_shows_its_last_life() {
+    let (fs, file) = disk(&[1; 2048]);
+    write(&*file, 0, &[2; 2048]).unwrap();
+    let mut seen = BTreeSet::new();
+    for seed in 0..300 {
+        let image = after(&fs, Crash::Subset, seed).unwrap();
+        assert!(image.iter().all(|byte| [1, 2].contains(byte)));
+        seen.insert([0, 512, 1024, 1536].map(|at| image[at]));
+    }
+    for expected in [[1, 2, 1, 2], [2, 1, 1, 1], [1, 1, 1, 1]] {
+        assert!(seen.contains(&expected), "{expected:?} in {seen:?}");
+    }
+}
+
+/// C4, over used blocks: of a file that was removed, and of the same file's cut end; never those of
+/// another directory, nor in the last block that was there.
+#[test]
+fn a_file_that_grows_over_used_blocks_shows_what_they_held() {
+    let (fs, file) = disk(&[1; 12_288]);
+    fs.create_dir(Path::new("/e")).unwrap();
+    for (name, byte) in [("/d/g", 2), ("/e/h", 3)] {
+        let other = fs.create(Path::new(name)).unwrap();
+        write(&*other, 0, &[byte; 4096]).unwrap();
+        other.sync().unwrap();
+    }
+    for dir in ["/", DIR, "/e"] {
+        fs.sync_dir(Path::new(dir)).unwrap();
+    }
+    for name in ["/d/g", "/e/h"] {
+        fs.remove(Path::new(name)).unwrap();
+    }
+    fs.sync_dir(Path::new(DIR)).unwrap();
+    fs.sync_dir(Path::new("/e")).unwrap();
+    file.set_len(100).unwrap();
+    file.sync().unwrap();
+    write(&*file, 100, &[9; 8092]).unwrap();
+    let mut held = BTreeSet::new();
+    for seed in 0..300 {
+        let image = after(&fs, Crash::Stale, seed).unwrap();
+        assert_eq!(image[..100], [1; 100]);
+        let old = &image[100..image.len().min(4096)];
+        assert!(old.iter().all(|byte| [0, 9].contains(byte)));
+        held.extend(image.get(4096..).unwrap_or_default());
+    }
+    assert_eq!(held, BTreeSet::from([0, 1, 2, 9]));
+    let zeros = |seed| after(&fs, Crash::Lengths, seed).unwrap()[100..].to_vec();
+    assert!((0..300).flat_map(zeros).all(|byte| [0, 9].contains(&byte)));
+}
+
+/// C5: a name without its data, and synced data without its name.
+#[test]
+fn names_and_data_go_different_ways() {
+    let (fs, _) = disk(b"old");
+    let file = fs.create(Path::new("/d/new")).unwrap();
+    write(&*file, 0, b"data").unwrap();
+    file.sync().unwrap();
+    let unsynced = fs.create(Path::new("/d/tmp")).unwrap();
+    write(&*unsynced, 0, b"data").unwrap();
+    fs.rename(Path::new("/d/tmp"), Path::new(FILE)).unwrap();
+    let mut seen = BTreeSet::new();
+    for seed in 0..300 {
+        let image = fs.image(Crash::Names, &mut Rng::new(seed));
+        let content = |path| image.content(Path::new(path));
+        if let Some(bytes) = content("/d/new") {
+            assert_eq!(bytes, b"data", "it was synced");
+        }
+        seen.insert((content("/d/new").is_some(), content(FILE)));
+    }
+    for is_named in [false, true] {
+        for bytes in [&b"old"[..], b"", b"data"] {
+            let expected = (is_named, Some(bytes.to_vec()));
+            assert!(seen.contains(&expected), "{expected:?} in {seen:?}");
+        }
+    }
+}
+
+/// C5: two renames in either order, and each alone.
+#[test]
+fn two_renames_land_in_either_order() {
+    let (fs, _) = disk(b"0");
+    for name in ["/d/a", "/d/b"] {
+        let file = fs.create(Path::new(name)).unwrap();
+        write(&*file, 0, name.as_bytes()).unwrap();
+        file.sync().unwrap();
+    }
+    fs.sync_dir(Path::new(DIR)).unwrap();
+    fs.rename(Path::new("/d/a"), Path::new(FILE)).unwrap();
+    fs.rename(Path::new("/d/b"), Path::new(FILE)).unwrap();
+    let mut seen = BTreeSet::new();
+    for seed in 0..300 {
+        let image = fs.image(Crash::Names, &mut Rng::new(seed));
+        let bytes = image.content(Path::new(FILE)).unwrap();
+        seen.insert((String::from_utf8(bytes).unwrap(), image.files().len()));
+    }
+    let outcomes = [("0", 3), ("/d/a", 2), ("/d/a", 1), ("/d/b", 2), ("/d/b", 1)];
+    let expected = outcomes.map(|(bytes, files)| (bytes.to_owned(), files));
+    assert_eq!(seen, BTreeSet::from(expected));
+}
+
+#[test]
+fn each_answer_is_the_kernels() {
+    use io::ErrorKind;
+
+    let kinds = Errno::ALL.map(|errno| errno.error().kind());
+    let (process, system) = (Errno::FilesOfProcess.error(), Errno::FilesOfSystem.error());
+    assert_eq!(
+        (process.raw_os_error(), system.raw_os_error()),
+        (Some(24), Some(23))
+    );
+    assert_eq!(kinds[0], ErrorKind::Other);
+    assert_eq!(
+        kinds[1..4],
+        [
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::ReadOnlyFilesystem,
+        ]
+    );
+    assert_eq!(
+        kinds[6..],
+        [ErrorKind::Interrupted, ErrorKind::PermissionDenied]
+    );
+}
+
+#[test]
+fn calls_that_only_look_fail_too() {
+    let (fs, file) = disk(b"abc");
+    let dir = Path::new(DIR);
+    let calls: [(Op, &dyn Fn() -> bool); 6] = [
+        (Op::Open, &|| {
+            fs.open(Path::new(FILE), OpenMode::Read).is_ok()
+        }),
+        (Op::Read, &|| file.read_at(0, 1).is_ok()),
+        (Op::Len, &|| file.len().is_ok()),
+        (Op::List, &|| fs.list(dir).is_ok()),
+        (Op::FreeBytes, &|| fs.free_bytes(dir).is_ok()),
+        (Op::Lock, &|| fs.lock(dir).is_ok()),
+    ];
+    for (on, call) in calls {
+        fs.inject(Fault {
+            on,
+            nth: 1,
+            sticky: false,
+            errno: Errno::FilesOfProcess,
+            after_sync: AfterFailedSync::default(),
+        });
+        assert_eq!([call(), call()], [false, true], "{on:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_takes_what_fits() {
+    let (fs, file) = disk(b"abc");
+    fs.limit_room(5, Errno::Quota);
+    assert_eq!(fs.free_bytes(Path::new(DIR)).unwrap(), 5);
+    write(&*file, 0, b"ABC").expect("what is there has its room");
+    let refused = write(&*file, 3, b"1234567").expect_err("two bytes too many");
+    assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
+    assert_eq!(file.read_at(0, 99).unwrap(), "ABC12345");
+    fs.create(Path::new("/d/g"))
+        .expect_err("no room for a name");
+    fs.rename(Path::new(FILE), Path::new("/d/g"))
+        .expect_err("nor for a moment");
+    assert_eq!(fs.fired(), 3);
+    file.set_len(1).unwrap();
+    write(&*file, 1, b"1234567").expect("there is room again");
+    fs.unlimit_room();
+    fs.create(Path::new("/d/g")).unwrap();
+}
+
+#[test]
+fn a_disk_that_lies_keeps_nothing_and_shows_it_until_the_power_fails() {
+    let (fs, file) = disk(b"old");
+    fs.lie_about_syncs(true);
+    write(&*file, 0, b"new").unwrap();
+    file.sync().unwrap();
+    fs.create(Path::new("/d/g")).unwrap();
+    fs.sync_dir(Path::new(DIR)).unwrap();
+    let recovered = fs.open(Path::new(FILE), OpenMode::Recover).unwrap();
+    assert_eq!(recovered.read_at(0, 9).unwrap(), "new");
+    assert_eq!(after(&fs, Crash::Nothing, 0).unwrap(), b"old");
+    fs.lie_about_syncs(false);
+    file.sync().unwrap();
+    assert_eq!(after(&fs, Crash::Nothing, 0).unwrap(), b"new");
+}
+
+#[test]
+fn a_call_that_hangs_lets_others_go_on() {
+    let (fs, file) = disk(b"old");
+    let other = Arc::clone(&file);
+    write(&*file, 0, b"1st").unwrap();
+    fs.stall(Op::Sync, 2, move || write(&*other, 3, b"2nd").unwrap());
+    file.sync().unwrap();
+    assert_eq!(file.len().unwrap(), 3, "it is the second one that hangs");
+    file.sync().unwrap();
+    assert_eq!(after(&fs, Crash::Nothing, 0).unwrap(), b"1st2nd");
+}
+
+#[test]
+fn a_write_of_others_hits_the_disk_and_the_cache_inside_the_file() {
+    let (fs, file) = disk(b"abcdef");
+    fs.overwrite(Path::new(FILE), 4, b"XYZ");
+    fs.overwrite(Path::new(FILE), 9, b"beyond");
+    assert_eq!(file.read_at(0, 9).unwrap(), "abcdXY");
+    assert_eq!(after(&fs, Crash::Nothing, 0).unwrap(), b"abcdXY");
 }

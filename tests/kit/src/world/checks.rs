@@ -6,23 +6,29 @@ use highwater_log::data_dir::DataDir;
 use highwater_log::error::LogError;
 use highwater_log::reader::{LogReader, Minimum, UpTo};
 use highwater_log::types::{LogId, Offset};
-use highwater_proto::batch::{self, OVERHEAD_BYTES, PREFIX_BYTES};
 
 use super::{Stop, World};
-use crate::client::DATA_DIR;
+use crate::client::{B, DATA_DIR, P};
 use crate::model::{Contents, Removal};
-use crate::oracle::{Oracle, Survived, violation};
+use crate::oracle::{Oracle, Survived, Violation, violation};
 use crate::search;
 
 impl World {
     /// Consumers read everything that they may.
     pub(super) fn observe(&mut self) -> Result<(), Stop> {
+        self.client.rewind();
+        self.observe_new()
+    }
+
+    /// Consumers read on from where they are.
+    pub(super) fn observe_new(&mut self) -> Result<(), Stop> {
         for id in self.client.ids() {
             let Some(reader) = self.shard().reader(id) else {
                 continue;
             };
             let synced = reader.synced().0;
-            let contents = self.contents(&reader)?;
+            let from = reader.start().max(Offset(self.client.log(id).read_to));
+            let contents = self.contents_from(from, &reader)?;
             self.client.log(id).read(&contents, synced)?;
         }
         Ok(())
@@ -30,12 +36,16 @@ impl World {
 
     /// Everything that a consumer may read, read in small pieces.
     fn contents(&self, reader: &LogReader) -> Result<Contents, Stop> {
+        self.contents_from(reader.start(), reader)
+    }
+
+    fn contents_from(&self, from: Offset, reader: &LogReader) -> Result<Contents, Stop> {
         let (start, end) = (reader.start(), reader.durable());
         let mut bytes = Vec::new();
-        let mut next = start;
+        let mut next = from;
         while next < end {
             let slice =
-                self.allow(reader.read(next, READ_BYTES, UpTo::Durable, Minimum::OneBatch))?;
+                self.allow(reader.read(next, read_bytes(next), UpTo::Durable, Minimum::OneBatch))?;
             if slice.next_offset <= next {
                 let segments = reader.segments();
                 let text = format!("a read at {next} does not come to {end}: {segments:?}");
@@ -77,6 +87,7 @@ impl World {
             let contents = self.contents(&reader)?;
             let checked = self.client.log(id).check(&contents, survived);
             checked.map_err(|broken| broken.in_log(id))?;
+            check_epochs(&reader, &contents).map_err(|broken| broken.in_log(id))?;
             self.client.log(id).recovered(&contents)?;
         }
         Ok(())
@@ -100,14 +111,19 @@ impl World {
     #[must_use]
     pub fn read_damaged(&self) -> Damage {
         let mut damage = Damage::default();
-        for (id, log) in &self.client.model.logs {
-            let reader = self.reader(*id);
-            for (base, body) in log.expected() {
+        let logs = self.client.model.logs.iter();
+        for (id, log) in logs.filter(|(_, log)| log.removal == Removal::No) {
+            let Some(reader) = self.shard().reader(*id) else {
+                let lost = log.expected().into_iter();
+                damage.refused.extend(lost.map(|(base, _)| (*id, base)));
+                continue;
+            };
+            for (base, expected) in log.expected() {
                 match reader.read(Offset(base), 1, UpTo::Durable, Minimum::OneBatch) {
                     Err(_) => damage.refused.push((*id, base)),
+                    // The log ends before it.
+                    Ok(slice) if slice.is_empty() => damage.refused.push((*id, base)),
                     Ok(slice) => {
-                        let mut expected = prefix(base, body.len()).to_vec();
-                        expected.extend_from_slice(&body);
                         if slice.parts.concat() != expected {
                             damage.wrong.push((*id, base));
                         }
@@ -116,6 +132,54 @@ impl World {
             }
         }
         damage
+    }
+
+    /// Reads a disk that lost what it said it had: whatever is served was sent, and batches are
+    /// taken and served again.
+    ///
+    /// # Errors
+    /// The first broken rule.
+    pub fn verify_sound(&mut self) -> Result<(), Stop> {
+        for id in self.client.open_ids() {
+            self.verify_served(id)?;
+        }
+        for id in [B, P] {
+            let before = self.reader(id).end();
+            let base = self.append_unasked(id)?;
+            let slice = self
+                .reader(id)
+                .read(base, 1, UpTo::Durable, Minimum::OneBatch);
+            let slice = self.allow(slice)?;
+            if base < before || slice.first_offset != base {
+                let text = format!("the log ended at {before}, a new batch stands at {base}");
+                return Err(violation(Oracle::OneValue, text).in_log(id).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_served(&self, id: LogId) -> Result<(), Stop> {
+        let Some(reader) = self.shard().reader(id) else {
+            let text = format!("{id} is gone");
+            return Err(violation(Oracle::NothingLost, text).into());
+        };
+        let mut next = reader.start();
+        while next < reader.durable() {
+            match reader.read(next, 1, UpTo::Durable, Minimum::OneBatch) {
+                Ok(slice) => {
+                    let bytes = slice.parts.concat().into();
+                    let contents = Contents::parse(next.0, slice.next_offset.0, &bytes)?;
+                    for stored in &contents.batches {
+                        let sent = self.client.model.logs[&id].was_sent(stored);
+                        sent.map_err(|broken| broken.in_log(id))?;
+                    }
+                    next = slice.next_offset.max(next.plus(1));
+                }
+                Err(LogError::Corrupt { .. }) => next = next.plus(1),
+                Err(error) => self.allow(Err(error))?,
+            }
+        }
+        Ok(())
     }
 
     /// Nobody else can open the data directory.
@@ -147,6 +211,21 @@ impl World {
     }
 }
 
+/// The history of the epochs says what the batches say.
+fn check_epochs(reader: &LogReader, contents: &Contents) -> Result<(), Violation> {
+    for stored in &contents.batches {
+        let known = reader.epoch_at(Offset(stored.base)).map(|epoch| epoch.0);
+        if known != Some(stored.epoch) {
+            let text = format!(
+                "the batch at {} has epoch {}, its log says {known:?}",
+                stored.base, stored.epoch
+            );
+            return Err(violation(Oracle::SameState, text));
+        }
+    }
+    Ok(())
+}
+
 /// What reading a damaged disk gave.
 #[derive(Debug, Default)]
 pub struct Damage {
@@ -156,15 +235,11 @@ pub struct Damage {
     pub wrong: Vec<(LogId, i64)>,
 }
 
-/// What a log of these tests writes before the body of a batch: they never raise the epoch.
-fn prefix(base: i64, body_bytes: usize) -> [u8; PREFIX_BYTES] {
-    let length = body_bytes + PREFIX_BYTES - OVERHEAD_BYTES;
-    batch::prefix(
-        base,
-        i32::try_from(length).expect("batches of tests are small"),
-        0,
-    )
+/// Less than two batches or several, so that reads are taken apart everywhere.
+fn read_bytes(from: Offset) -> usize {
+    match from.0 % 4 {
+        0 => 200,
+        1 => 10_000,
+        _ => 3000,
+    }
 }
-
-/// Less than two batches, so that reads are taken apart everywhere.
-const READ_BYTES: usize = 200;

@@ -1,6 +1,7 @@
-//! A part of the torture that is being written.
+//! Lives of a whole broker that follow from a seed, one an item; `broker_life` has them.
 
-use crate::part::{Part, Tier, Unable, Work};
+use crate::broker_life::life;
+use crate::part::{Finding, Notes, Part, Tier, Unable, Work};
 use crate::place::Place;
 
 /// The part.
@@ -21,5 +22,24 @@ pub const PART: Part = Part {
 };
 
 fn open(_place: &Place, _tier: Tier) -> Result<Box<dyn Work>, Unable> {
-    Err(Unable("not built yet".to_owned()))
+    Ok(Box::new(Seeds))
 }
+
+struct Seeds;
+
+impl Work for Seeds {
+    fn item(&self, number: u64, _notes: &Notes) -> Result<u64, Finding> {
+        let lived = life(number).map_err(|broken| Finding::new(broken.to_string()))?;
+        if number.is_multiple_of(TWICE_EVERY) {
+            let again = life(number).map_err(|broken| Finding::new(broken.to_string()))?;
+            if again != lived {
+                let text = format!("seed {number} takes two courses: {lived:?}, then {again:?}");
+                return Err(Finding::new(text));
+            }
+        }
+        Ok(1)
+    }
+}
+
+/// One seed in so many is lived twice and must take the same course.
+const TWICE_EVERY: u64 = 100;

@@ -1,6 +1,17 @@
-//! A part of the torture that is being written.
+//! Lives of a shard on a simulated disk, one a seed: hundreds of operations, crashes, failing
+//! disks, and every rule behind each recovery.
+//!
+//! - The number of an item is its seed. The first one lives all seeds again that found something
+//!   once.
+//! - One seed in a hundred is lived twice, and every call at the seam and every answer must be the
+//!   same.
+//! - What a seed finds is made shorter before it is told.
 
-use crate::part::{Part, Tier, Unable, Work};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use highwater_kit::life::{drawn, lives, past_seeds, shrink, twice};
+
+use crate::part::{Finding, Notes, Part, Tier, Unable, Work};
 use crate::place::Place;
 
 /// The part.
@@ -15,5 +26,50 @@ pub const PART: Part = Part {
 };
 
 fn open(_place: &Place, _tier: Tier) -> Result<Box<dyn Work>, Unable> {
-    Err(Unable("not built yet".to_owned()))
+    Ok(Box::new(Lives {
+        twice: AtomicU64::new(0),
+    }))
 }
+
+struct Lives {
+    /// Seeds that were lived twice.
+    twice: AtomicU64,
+}
+
+impl Work for Lives {
+    fn item(&self, number: u64, notes: &Notes) -> Result<u64, Finding> {
+        if number == 0 {
+            for (seed, _) in past_seeds() {
+                live(seed)?;
+            }
+            notes.row("past failures lived again", past_seeds().len().to_string());
+        }
+        live(number)?;
+        if number.is_multiple_of(TWICE_EVERY) {
+            twice(number).map_err(|finding| Finding::new(finding.to_string()))?;
+            let count = self.twice.fetch_add(1, Ordering::Relaxed) + 1;
+            // Rows of one name are sorted, and the last one is shown.
+            notes.row("lived twice with equal events", format!("{count:7} seeds"));
+        }
+        Ok(1)
+    }
+}
+
+fn live(seed: u64) -> Result<(), Finding> {
+    let Err(finding) = lives(seed, None) else {
+        return Ok(());
+    };
+    let (_, script) = drawn(seed);
+    let text = match shrink(&script, None, TRIES_MAX) {
+        Some(shrunk) => format!(
+            "{finding}\n  shrunk in {} tries to\n{}\n  which finds {}",
+            shrunk.tries, shrunk.script, shrunk.finding
+        ),
+        None => format!("{finding}\n  and not when lived again"),
+    };
+    Err(Finding::new(text))
+}
+
+const TWICE_EVERY: u64 = 100;
+/// A few seconds.
+const TRIES_MAX: usize = 2000;

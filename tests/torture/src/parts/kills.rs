@@ -1,7 +1,13 @@
-//! A part of the torture that is being written.
+//! A broker that is killed, again and again, while clients use it: nothing that was acknowledged is
+//! lost.
+//!
+//! An item is one life of a data directory, with several kills and a drain.
+
+use highwater_kit::history::FaultKind;
 
 use crate::part::{Part, Tier, Unable, Work};
 use crate::place::Place;
+use crate::process::lives::Lives;
 
 /// The part.
 pub const PART: Part = Part {
@@ -22,6 +28,7 @@ pub const PART: Part = Part {
     open,
 };
 
-fn open(_place: &Place, _tier: Tier) -> Result<Box<dyn Work>, Unable> {
-    Err(Unable("not built yet".to_owned()))
+fn open(place: &Place, tier: Tier) -> Result<Box<dyn Work>, Unable> {
+    let lives = Lives::open(place, "highwater", PART.name, (FaultKind::Kill, tier))?;
+    Ok(Box::new(lives))
 }

@@ -1,0 +1,159 @@
+//! The sabotaged copy of the project, in the build folder.
+//!
+//! Invariants
+//! - The project itself is only read.
+//! - A file of the copy is written only if its text has changed, so that only what depends on it is
+//!   built again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Copies, patches and builds; answers the program that searches in it.
+///
+/// # Errors
+/// A sentence: a patch that does not apply, a copy that does not compile.
+pub(super) fn build(root: &Path) -> Result<PathBuf, String> {
+    let place = root.join("target/sabotage");
+    let (fresh, tree) = (place.join("fresh"), place.join("tree"));
+    let disk = |error: io::Error| format!("cannot copy the project: {error}");
+    let sources = sources(root).map_err(disk)?;
+    write_all(&fresh, &sources).map_err(disk)?;
+    for patch in patches(root).map_err(disk)? {
+        apply(&patch, &fresh, &place)?;
+    }
+    bring_up_to_date(&fresh, &tree).map_err(disk)?;
+    compile(&tree, &place.join("target"))
+}
+
+/// What cargo needs of the project, by path.
+fn sources(root: &Path) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for name in ["Cargo.toml", "Cargo.lock"] {
+        found.insert(PathBuf::from(name), fs::read(root.join(name))?);
+    }
+    for folder in FOLDERS {
+        read_below(root, Path::new(folder), &mut found)?;
+    }
+    Ok(found)
+}
+
+fn read_below(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    for entry in fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let path = below.join(&name);
+        let is_ours = !name.to_string_lossy().starts_with('.') && name != "target";
+        match path.extension().and_then(|end| end.to_str()) {
+            _ if entry.file_type()?.is_dir() && is_ours => read_below(root, &path, found)?,
+            Some("rs" | "toml" | "gz" | "txt") => {
+                found.insert(path.clone(), fs::read(root.join(&path))?);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_all(fresh: &Path, sources: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    match fs::remove_dir_all(fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    for (path, text) in sources {
+        let path = fresh.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(fresh))?;
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+/// The patches, in the order of their names.
+fn patches(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut patches = Vec::new();
+    for entry in fs::read_dir(root.join("tests/sabotage"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "patch") {
+            patches.push(path);
+        }
+    }
+    patches.sort();
+    Ok(patches)
+}
+
+fn apply(patch: &Path, fresh: &Path, place: &Path) -> Result<(), String> {
+    let output = Command::new("git")
+        // Lines nearby may have changed, as long as those next to the change are the same.
+        .args(["apply", "-C1"])
+        .arg(patch)
+        .current_dir(fresh)
+        // The copy lies inside of a repository that has nothing to do with it.
+        .env("GIT_CEILING_DIRECTORIES", place)
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .output()
+        .map_err(|error| format!("cannot run git: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (patch, why) = (patch.display(), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{patch} does not apply any more: {why}"))
+}
+
+/// Makes `tree` the same as `fresh`.
+fn bring_up_to_date(fresh: &Path, tree: &Path) -> io::Result<()> {
+    fs::create_dir_all(tree)?;
+    let (mut new, mut old) = (BTreeMap::new(), BTreeMap::new());
+    read_below(fresh, Path::new(""), &mut new)?;
+    read_below(tree, Path::new(""), &mut old)?;
+    // Cargo completes the lock file by itself: it is taken as it is.
+    let lock = fs::read(fresh.join("Cargo.lock"))?;
+    if fs::read(tree.join("Cargo.lock")).ok().as_ref() != Some(&lock) {
+        fs::write(tree.join("Cargo.lock"), lock)?;
+    }
+    for path in old.keys().filter(|path| !new.contains_key(*path)) {
+        fs::remove_file(tree.join(path))?;
+    }
+    for (path, text) in new
+        .iter()
+        .filter(|(path, text)| old.get(*path) != Some(text))
+    {
+        let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(tree))?;
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--profile", "crash"])
+        .args(["--package", "highwater-tests", "--bin", HUNTER])
+        .current_dir(tree)
+        .env("CARGO_TARGET_DIR", target)
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if output.status.success() {
+        return Ok(target.join("crash").join(HUNTER));
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(format!("the sabotaged copy does not compile:\n{why}"))
+}
+
+/// The workspace; its manifests and sources name benches and tests, which must be there.
+const FOLDERS: [&str; 10] = [
+    "proto",
+    "log-core",
+    "broker",
+    "client",
+    "src",
+    "benches",
+    "tests/cli",
+    "tests/crash",
+    "tests/kit",
+    "tests/torture",
+];
+const HUNTER: &str = "highwater-hunt";

@@ -1,0 +1,17 @@
+//! A few lives of a whole broker on a simulated disk. `SEED=7` lives those of one seed; the torture
+//! lives many (`--only broker-seeds`).
+
+use highwater_kit::rng::seeds;
+use highwater_tests::broker_life::{Stats, life};
+
+#[test]
+fn a_broker_keeps_its_promises_through_its_lives() {
+    let mut sum = Stats::default();
+    for seed in seeds(5) {
+        match life(seed) {
+            Ok(stats) => sum.add(&stats),
+            Err(broken) => panic!("SEED={seed}: {broken}"),
+        }
+    }
+    println!("{sum:?}");
+}
