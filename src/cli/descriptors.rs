@@ -17,6 +17,11 @@ pub(crate) fn raise_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// How many connections leave room for the files: four of five.
+pub(crate) fn connections_max(limit: u64) -> usize {
+    usize::try_from(limit / 5 * 4).unwrap_or(usize::MAX).max(1)
+}
+
 /// Elsewhere there is no such limit.
 #[cfg(not(unix))]
 pub(crate) fn raise_limit() -> Option<u64> {

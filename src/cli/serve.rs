@@ -16,7 +16,7 @@ use highwater_broker::{Address, Broker, Builder};
 use highwater_log::fs::Fs;
 
 use crate::cli::args::ServeArgs;
-use crate::cli::descriptors::raise_limit;
+use crate::cli::descriptors::{connections_max, raise_limit};
 use crate::cli::failure::Failure;
 use crate::cli::files;
 use crate::cli::output;
@@ -53,10 +53,17 @@ pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Fail
 }
 
 fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
-    if let Some(limit) = raise_limit() {
-        tracing::debug!(limit, "open files and sockets");
+    let mut config = settings.broker.clone();
+    if let Some(limit) = raise_limit().map(connections_max)
+        && limit < config.max_connections
+    {
+        tracing::info!(
+            limit,
+            "max.connections is lowered: this process may not open more files"
+        );
+        config.max_connections = limit;
     }
-    let builder = Broker::builder().config(settings.broker.clone());
+    let builder = Broker::builder().config(config);
     let builder = match disk {
         Some(disk) => builder.fs(disk, dir),
         None => builder.data_dir(dir),

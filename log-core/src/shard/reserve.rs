@@ -87,16 +87,21 @@ impl Reserve {
         }
     }
 
-    /// Makes it; without room for it nothing is left behind. One thread at a time, and only while
-    /// it is missing.
+    /// Makes it; what does not come about is thrown away, and tried again later. One thread at a
+    /// time, and only while it is missing.
     ///
     /// # Errors
-    /// The disk's, but for a lack of room.
+    /// A sync's, which is final for every file of the disk.
     pub(super) fn make(&self) -> Result<(), LogError> {
         match self.write() {
             Ok(()) => self.is_there.store(true, Ordering::Release),
-            Err(error) if error.is_full() => self.remove(&temporary())?,
-            Err(error) => return Err(error),
+            Err(error @ LogError::Io { op: "sync", .. }) => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "the reserve is not made now");
+                if let Err(error) = self.remove(&temporary()) {
+                    tracing::debug!(%error, "half a reserve is left behind");
+                }
+            }
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 use std::io::ErrorKind::StorageFull;
 
 use super::*;
+use crate::fs::Fs as _;
+use crate::shard::reserve::Reserve;
 
 /// A log with several sealed segments of which one may stay.
 fn filled() -> Rig {
@@ -44,6 +46,33 @@ fn below_min_free_bytes_reads_retention_and_upkeep_go_on() {
     assert!(retired(&rig) > 2);
     assert_eq!(rig.shard.poisoned(), None);
     assert_eq!(rig.readable(A), 20);
+}
+
+/// Out of file descriptors, a broker that could go on became read-only for good.
+#[test]
+fn a_reserve_that_cannot_be_made_is_tried_again_and_poisons_nothing() {
+    let fs = ProbeFs::new();
+    let dir = Path::new("/data");
+    let reserve = Reserve::find(Arc::new(fs.clone()), dir, 8192).unwrap();
+    // Nowhere to create it.
+    reserve.make().unwrap();
+    assert_eq!(reserve.missing_bytes(), 8192);
+    fs.create_dir(dir).unwrap();
+    fs.set_hook(|op, _| match op {
+        Op::Write => Err(std::io::Error::other("the disk refused it")),
+        _ => Ok(()),
+    });
+    reserve.make().unwrap();
+    assert_eq!(reserve.missing_bytes(), 8192);
+    fs.set_hook(|op, _| match op {
+        Op::Sync => Err(std::io::Error::other("the disk failed")),
+        _ => Ok(()),
+    });
+    reserve.make().unwrap_err();
+    fs.clear_hook();
+    fs.remove(&dir.join("RESERVE.tmp")).unwrap();
+    reserve.make().unwrap();
+    assert_eq!(reserve.missing_bytes(), 0);
 }
 
 #[test]

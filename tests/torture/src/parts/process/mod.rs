@@ -1,4 +1,4 @@
-//! Scenarios of the real process: stops, starts, suspends, limits of the machine.
+//! Scenarios of the real process: stops, starts, limits of the machine.
 //!
 //! Invariants
 //! - A scenario fails on a broken promise. How long something took is a row to read; it fails at
@@ -10,7 +10,6 @@ mod idle;
 mod records;
 mod start;
 mod stop;
-mod suspend;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -26,7 +25,7 @@ use crate::process::Plan;
 pub const PART: Part = Part {
     name: "process",
     unit: "scenarios",
-    asked: [29, 209, 209],
+    asked: [28, 208, 208],
     ci_seconds: 60,
     threads: 1,
     covers: &[
@@ -66,11 +65,10 @@ struct Scenarios {
 type Scenario = fn(&Scenarios, &Notes) -> Result<(), Finding>;
 
 /// Each once; behind them come stops at random moments.
-const ONCE: [Scenario; 9] = [
+const ONCE: [Scenario; 8] = [
     start::empty,
     start::many_partitions,
     stop::twice,
-    suspend::members_stay,
     idle::nothing_is_written,
     descriptors::soft_limit_is_raised,
     descriptors::more_clients_than_descriptors,

@@ -9,7 +9,7 @@ use highwater_client::{Acks, Client, ProducerConfig, Record};
 use super::records::create;
 use super::{Scenarios, block_on, failed};
 use crate::part::{Finding, Notes, Tier};
-use crate::process::Server;
+use crate::process::{Server, pause};
 
 /// An empty directory: 50 ms.
 pub(super) fn empty(place: &Scenarios, notes: &Notes) -> Result<(), Finding> {
@@ -31,6 +31,8 @@ pub(super) fn many_partitions(place: &Scenarios, notes: &Notes) -> Result<(), Fi
     let mut plan = place.plan("partitions")?.set("log.segment.bytes", 4 << 20);
     let server = plan.start()?;
     block_on(fill(server.bootstrap.clone(), bytes))?;
+    // Behind a load that the disk cannot follow, what is not synced yet is all above the points.
+    pause(CAUGHT_UP);
     server.kill();
 
     let about = format!("start, {PARTITIONS} partitions, {} GiB,", bytes >> 30);
@@ -64,6 +66,7 @@ pub(super) fn many_partitions(place: &Scenarios, notes: &Notes) -> Result<(), Fi
     std::fs::remove_dir_all(&plan.data_dir).map_err(|error| Finding::new(error.to_string()))
 }
 
+const CAUGHT_UP: Duration = Duration::from_secs(3);
 const PARTITIONS: i32 = 1_000;
 /// The recovery points and the saved indexes are at most 64 MiB of synced bytes behind when the
 /// process dies, and what lies above the points is read twice; to find the end of an index, each
