@@ -81,16 +81,15 @@ fn run(args: &Args) -> Result<bool, String> {
     let mut ledger = Ledger::open(&place.root.join(&args.ledger));
     let mut card = Card::new(args.tier);
     let mut left: u64 = parts.iter().map(|part| part.ci_seconds).sum();
-    let ends = Instant::now()
-        + args
-            .budget
-            .unwrap_or_else(|| default_budget(args.tier, left));
+    let mut rest = args
+        .budget
+        .unwrap_or_else(|| default_budget(args.tier, left));
     for part in &parts {
-        let rest = ends.saturating_duration_since(Instant::now());
         // What a part does not use passes on to those behind it.
         let share = rest.mul_f64(part.ci_seconds as f64 / left.max(1) as f64);
         left -= part.ci_seconds;
-        let row = part_row(part, args, &place, &mut ledger, share)?;
+        let (row, took) = part_row(part, args, &place, &mut ledger, share)?;
+        rest = rest.saturating_sub(took);
         eprintln!(
             "{:14} {} {}, {}",
             row.part,
@@ -127,13 +126,14 @@ fn chosen(args: &Args) -> Result<Vec<Part>, String> {
     Ok(all.into_iter().filter(is_chosen).collect())
 }
 
+/// Runs a part; its row, and how long that took now, without what it built before.
 fn part_row(
     part: &Part,
     args: &Args,
     place: &Place,
     ledger: &mut Ledger,
     share: Duration,
-) -> Result<Row, String> {
+) -> Result<(Row, Duration), String> {
     let mut row = Card::row(part, args.tier);
     let code = ledger::code(&place.root, part.covers)
         .map_err(|error| format!("cannot read the sources: {error}"))?;
@@ -148,15 +148,16 @@ fn part_row(
         Ok(work) => work,
         Err(why) => {
             row.unable = Some(why.0);
-            return Ok(row);
+            return Ok((row, Duration::ZERO));
         }
     };
-    // What a part builds before it begins is build time.
+    let begun = Instant::now();
     let goal = Goal {
         units: part.asked(args.tier),
-        deadline: Instant::now() + share,
+        deadline: begun + share,
     };
     let entry = drive::go_on(part, work.as_ref(), entry, goal);
+    let took = begun.elapsed();
     row.done = entry.done;
     row.seconds = entry.seconds;
     row.findings.clone_from(&entry.findings);
@@ -164,7 +165,7 @@ fn part_row(
     ledger
         .keep(part, args.tier, entry)
         .map_err(|error| format!("cannot write the ledger: {error}"))?;
-    Ok(row)
+    Ok((row, took))
 }
 
 /// Runs one item again and says what it finds.

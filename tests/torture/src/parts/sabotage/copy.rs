@@ -83,6 +83,8 @@ fn patches(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(patches)
 }
 
+const WHY_LINES_MAX: usize = 30;
+
 fn apply(patch: &Path, fresh: &Path, place: &Path) -> Result<(), String> {
     let output = Command::new("git")
         // Lines nearby may have changed, as long as those next to the change are the same.
@@ -134,12 +136,16 @@ fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
         .args(["--package", "highwater-tests", "--bin", HUNTER])
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
+        // What a build that was killed leaves behind for the next one does not always link.
+        .env("CARGO_INCREMENTAL", "0")
         .output()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if output.status.success() {
         return Ok(target.join("crash").join(HUNTER));
     }
     let why = String::from_utf8_lossy(&output.stderr);
+    let why: Vec<&str> = why.lines().take(WHY_LINES_MAX).collect();
+    let why = why.join("\n");
     Err(format!("the sabotaged copy does not compile:\n{why}"))
 }
 
