@@ -15,3 +15,12 @@ fn a_broker_keeps_its_promises_through_its_lives() {
     }
     println!("{sum:?}");
 }
+
+/// The disk died while it made the mark of a clean stop durable, and the mark was left: the leader
+/// epoch need not rise then. It was the check that was wrong.
+#[test]
+fn a_death_that_leaves_the_mark_of_a_clean_stop_is_a_clean_stop() {
+    if let Err(broken) = life(1307) {
+        panic!("{broken}");
+    }
+}

@@ -5,6 +5,7 @@
 //! - Each life has a runtime of its own, so that nothing of it outlives its end.
 //! - A start fails only while the disk does.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use highwater_broker::Broker;
@@ -40,6 +41,7 @@ pub(super) struct Run {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     pub(super) survived: Survived,
+    /// Whether the mark of a clean stop is on the disk.
     pub(super) is_clean: bool,
     /// Starts since then that did not come to their end.
     pub(super) failed_starts: u32,
@@ -291,6 +293,11 @@ impl Run {
             .note(format!("the end: {ending:?} in {dead_in:?}"));
         drop(model);
         self.disk = self.disk.image(crash, &mut self.rng);
+        // Whoever dies in the sync of the mark may have left it.
+        let is_clean = self
+            .disk
+            .content(&Path::new(DATA_DIR).join("CLEAN"))
+            .is_some();
         let survived = match crash {
             Crash::Killed if !has_failed => Survived::Written,
             _ => Survived::Synced,
