@@ -128,6 +128,12 @@ pub(crate) fn recover(
     let names = fs
         .list(dir)
         .map_err(|error| LogError::io("list", dir, error))?;
+    if !from.clean && !names.is_empty() {
+        // A checkpoint that was just put in place may be seen and not be there after a power cut:
+        // what it forgets is removed below.
+        fs.sync_dir(dir)
+            .map_err(|error| LogError::io("sync", dir, error))?;
+    }
     let mut recovery = Recovery {
         fs,
         dir,

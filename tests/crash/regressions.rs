@@ -3,6 +3,7 @@
 use highwater_kit::client::{A, first_segment};
 use highwater_kit::rng::Rng;
 use highwater_kit::sim_fs::Crash;
+use highwater_kit::sweep::{Counts, Images, sweep};
 use highwater_kit::workload::Step;
 use highwater_kit::world::World;
 
@@ -24,6 +25,27 @@ fn damaged_after_a_clean_stop(byte: usize) -> (usize, usize) {
 
 /// No checksum of its own covers the base offset of a batch; a read took it from the batch that it
 /// was to check, and served it.
+/// A start removed the segments that a checkpoint had forgotten whose name was not durable: after
+/// the next power cut the old checkpoint was back, and they were not.
+#[test]
+fn a_start_syncs_the_checkpoint_before_it_removes_what_that_forgot() {
+    let word = [
+        Step::AppendLarge,
+        Step::AppendBoth,
+        Step::Checkpoint,
+        Step::Roll,
+        Step::AppendBoth,
+        Step::Checkpoint,
+        Step::AppendBoth,
+        Step::AppendWritten,
+        Step::Retention,
+    ];
+    let mut counts = Counts::default();
+    if let Err(finding) = sweep(&word, Images::Distinct(24), None, &mut counts) {
+        panic!("{finding}");
+    }
+}
+
 #[test]
 fn a_rotten_base_offset_in_the_growing_interval_is_not_served() {
     for byte in 0..8 {
