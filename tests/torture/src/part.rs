@@ -51,6 +51,17 @@ pub struct Part {
     pub open: Open,
 }
 
+/// What parts cover that run the binary: all of the product, and themselves.
+pub const THE_WHOLE: &[&str] = &[
+    "proto/src",
+    "log-core/src",
+    "broker/src",
+    "client/src",
+    "src",
+    "tests/kit/src",
+    "tests/torture/src",
+];
+
 /// Makes a part ready.
 pub type Open = fn(&Place, Tier) -> Result<Box<dyn Work>, Unable>;
 

@@ -5,7 +5,7 @@
 
 use highwater_kit::history::FaultKind;
 
-use crate::part::{Part, Tier, Unable, Work};
+use crate::part::{Part, THE_WHOLE, Tier, Unable, Work};
 use crate::place::Place;
 use crate::process::lives::Lives;
 
@@ -16,15 +16,7 @@ pub const PART: Part = Part {
     asked: [50, 500, 10_000],
     ci_seconds: 60,
     threads: 2,
-    covers: &[
-        "proto/src",
-        "log-core/src",
-        "broker/src",
-        "client/src",
-        "src",
-        "tests/kit/src",
-        "tests/torture/src",
-    ],
+    covers: THE_WHOLE,
     open,
 };
 

@@ -17,7 +17,7 @@ use std::sync::PoisonError;
 
 use highwater_kit::rng::Rng;
 
-use crate::part::{Finding, Notes, Part, Tier, Unable, Work};
+use crate::part::{Finding, Notes, Part, THE_WHOLE, Tier, Unable, Work};
 use crate::place::Place;
 use crate::process::Plan;
 
@@ -28,15 +28,7 @@ pub const PART: Part = Part {
     asked: [28, 208, 208],
     ci_seconds: 60,
     threads: 1,
-    covers: &[
-        "proto/src",
-        "log-core/src",
-        "broker/src",
-        "client/src",
-        "src",
-        "tests/kit/src",
-        "tests/torture/src",
-    ],
+    covers: THE_WHOLE,
     open,
 };
 

@@ -19,7 +19,7 @@ use points::{KINDS, Kind, Point, Scene, What};
 use run::Run;
 use told::Told;
 
-use crate::part::{Finding, Notes, Part, Tier, Unable, Work};
+use crate::part::{Finding, Notes, Part, THE_WHOLE, Tier, Unable, Work};
 use crate::place::Place;
 
 /// The part.
@@ -29,15 +29,7 @@ pub const PART: Part = Part {
     asked: [60, 700, 5_000],
     ci_seconds: 40,
     threads: 2,
-    covers: &[
-        "proto/src",
-        "log-core/src",
-        "broker/src",
-        "client/src",
-        "src",
-        "tests/kit/src",
-        "tests/torture/src",
-    ],
+    covers: THE_WHOLE,
     open,
 };
 

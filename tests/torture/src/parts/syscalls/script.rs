@@ -7,12 +7,13 @@
 use std::future::Future;
 use std::time::Duration;
 
+use highwater_client::clock::SystemClock;
 use highwater_client::{
     Acks, Admin, Client, ClientError, CommittedOffset, ConsumerConfig, Delivery, ErrorCode,
     NewTopic, Producer, ProducerConfig, Record, StartAt,
 };
 use highwater_kit::history::{Outcome, Read, Step};
-use tokio::time::timeout;
+use highwater_proto::clock::Clock as _;
 
 use super::told::{
     ADMIN, BESIDE, CACHED, DRAIN, GONE, GROUP, ONE, PLACES, PRODUCER, Patience, READER, ROLES,
@@ -97,6 +98,8 @@ async fn again<T, F: Future<Output = Result<T, ClientError>>>(
     patience: Patience,
     call: impl Fn() -> F,
 ) -> Result<T, ClientError> {
+    let clock = SystemClock::new();
+    let until = clock.now().mono.plus(patience.answer);
     let mut last = ClientError::Unknown(format!("no answer in {:?}", patience.answer));
     let trying = async {
         loop {
@@ -104,11 +107,14 @@ async fn again<T, F: Future<Output = Result<T, ClientError>>>(
                 Err(error) if error.is_retriable() => last = error,
                 done => return done,
             }
-            tokio::time::sleep(AGAIN).await;
+            clock.sleep_until(clock.now().mono.plus(AGAIN)).await;
         }
     };
-    let tried = timeout(patience.answer, trying).await;
-    tried.unwrap_or_else(|_| Err(last))
+    let tried = tokio::select! {
+        tried = trying => Some(tried),
+        () = clock.sleep_until(until) => None,
+    };
+    tried.unwrap_or(Err(last))
 }
 
 async fn create(
