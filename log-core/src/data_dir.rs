@@ -19,7 +19,7 @@ mod tests;
 mod version;
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,9 +82,9 @@ impl DataDir {
             meter: Arc::clone(&meter),
         });
         let fs: Arc<dyn Fs> = Arc::new(FinalSync { below });
-        create_dirs(&*fs, root)?;
+        let made_count = create_dirs(&*fs, root)?;
         let lock = lock(&*fs, root)?;
-        let is_new = check_version(&*fs, root)?;
+        let is_new = check_version(&*fs, root, made_count)?;
         create_dir(&*fs, root, LOGS)?;
         let clean = read_clean(&*fs, root)?;
         let mode = if clean.is_some() {
@@ -278,34 +278,33 @@ fn lock(fs: &dyn Fs, root: &Path) -> Result<DirLock, LogError> {
     })
 }
 
-/// Creates `dir` and those above it that are missing.
-fn create_dirs(fs: &dyn Fs, dir: &Path) -> Result<(), LogError> {
+/// Creates `dir` and those above it that are missing; how many were.
+fn create_dirs(fs: &dyn Fs, dir: &Path) -> Result<usize, LogError> {
     match fs.list(dir) {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(0),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(LogError::io("list", dir, error)),
     }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_dirs(fs, parent)?;
-    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let made_count = parent.map_or(Ok(0), |parent| create_dirs(fs, parent))?;
     fs.create_dir(dir)
-        .map_err(|error| LogError::io("create", dir, error))
+        .map_err(|error| LogError::io("create", dir, error))?;
+    Ok(made_count + 1)
 }
 
 /// Makes the name of a new data directory durable, and those above it: an earlier start may have
-/// made them and died. Whatever cannot be synced further up was not made by us.
-fn sync_names_above(fs: &dyn Fs, root: &Path) -> Result<(), LogError> {
+/// made them and died. Names that were made just now must be; what cannot be synced further up was
+/// not made by us.
+fn sync_names_above(fs: &dyn Fs, root: &Path, made_count: usize) -> Result<(), LogError> {
     for (above, dir) in root.ancestors().skip(1).enumerate() {
+        let may_be_closed = |error: &io::Error| {
+            let kind = error.kind();
+            above > 0 || matches!(kind, ErrorKind::PermissionDenied | ErrorKind::NotFound)
+        };
         // With the dot a symbolic link is followed: only the data directory itself must be none.
         match fs.sync_dir(&dir.join(".")) {
             Ok(()) => {}
-            Err(error)
-                if above > 0
-                    || matches!(
-                        error.kind(),
-                        ErrorKind::PermissionDenied | ErrorKind::NotFound
-                    ) =>
-            {
+            Err(error) if above >= made_count && may_be_closed(&error) => {
                 tracing::debug!(dir = %dir.display(), %error, "a directory above is not synced");
             }
             Err(error) => return Err(LogError::io("sync", dir, error)),
@@ -324,7 +323,7 @@ fn create_dir(fs: &dyn Fs, root: &Path, name: &str) -> Result<(), LogError> {
 }
 
 /// Refuses what this version must not open; marks a new directory as ours. Whether it was new.
-fn check_version(fs: &dyn Fs, root: &Path) -> Result<bool, LogError> {
+fn check_version(fs: &dyn Fs, root: &Path, made_count: usize) -> Result<bool, LogError> {
     let Some(bytes) = read_version(fs, root)? else {
         let names = fs
             .list(root)
@@ -333,7 +332,7 @@ fn check_version(fs: &dyn Fs, root: &Path) -> Result<bool, LogError> {
         if names.iter().any(|name| name == LOGS) {
             return Err(bad_version(root, "it is missing, and there are logs"));
         }
-        sync_names_above(fs, root)?;
+        sync_names_above(fs, root, made_count)?;
         checkpoint::replace(fs, root, VERSION, &OURS.encode())?;
         return Ok(true);
     };

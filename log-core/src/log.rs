@@ -156,6 +156,7 @@ impl Log {
     ) -> Result<(Self, Recovered), LogError> {
         let dir: Arc<Path> = dir.into();
         let opened = recover(&fs, &dir, &config, &from, now)?;
+        let restored = opened.restored;
         let end = opened.writer.tally().end;
         let marks = Arc::new(Marks::new(opened.start, end));
         let synced = Synced {
@@ -163,8 +164,8 @@ impl Log {
                 segment: opened.writer.base(),
                 tally: *opened.writer.tally(),
             },
-            moved: Moved::default(),
-            snapshot: opened.producers_from.is_none().then_some(end),
+            moved: restored.moved,
+            snapshot: restored.snapshot,
         };
         let shared = Arc::new(Shared {
             dir: Arc::clone(&dir),
@@ -187,8 +188,8 @@ impl Log {
             shared,
             writer: opened.writer,
             epochs_saved: opened.epochs_saved,
-            producers: opened.producers,
-            producers_from: opened.producers_from,
+            producers: restored.producers,
+            producers_from: restored.first_unknown,
             synced: Arc::new(Mutex::new(synced)),
             poisoned: None,
         };

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use highwater_proto::clock::Now;
 
 pub(crate) use self::copy::{QUARANTINE, copy_aside, log_name, quarantine_of};
-pub(crate) use self::replay::SNAPSHOT_BYTES_MAX;
+pub(crate) use self::replay::{Restored, SNAPSHOT_BYTES_MAX};
 pub(crate) use self::sealed::{INDEX_BYTES_MAX, forget_index};
 use crate::checkpoint::{
     Damage, LogCheckpoint, RecoveryPoint, SealedInfo, TEMPORARY_SUFFIX, read_whole,
@@ -37,7 +37,6 @@ use crate::envelope::EnvelopeError;
 use crate::epochs::Epochs;
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};
-use crate::producers::Producers;
 use crate::segment::{ActiveWriter, BadRange, Sealed, SegmentFile};
 use crate::types::{LeaderEpoch, Offset, Position};
 
@@ -91,11 +90,9 @@ pub(crate) struct Opened {
     /// Entries of the history that the checkpoint has.
     pub(crate) epochs_saved: usize,
     pub(crate) start: Offset,
-    pub(crate) producers: Producers,
-    /// The first batch with a sequence that no snapshot knows.
-    pub(crate) producers_from: Option<Offset>,
+    pub(crate) restored: Restored,
     /// Whether the checkpoint and the snapshot must be written, and the names in the directory
-    /// synced, before the log is served: always after an unclean stop.
+    /// synced, before the log is served: they are not what would be written now.
     pub(crate) is_changed: bool,
     pub(crate) report: Recovered,
 }
@@ -129,8 +126,8 @@ pub(crate) fn recover(
         .list(dir)
         .map_err(|error| LogError::io("list", dir, error))?;
     if !from.clean && !names.is_empty() {
-        // A checkpoint that was just put in place may be seen and not be there after a power cut:
-        // what it forgets is removed below.
+        // Names that were just given may be seen and not be there after a power cut: what a
+        // checkpoint forgets is removed below, and what is as it should be is not written again.
         fs.sync_dir(dir)
             .map_err(|error| LogError::io("sync", dir, error))?;
     }
@@ -144,7 +141,7 @@ pub(crate) fn recover(
         has_checkpoint: false,
         stop_ms: 0,
         names: names.into_iter().collect(),
-        is_changed: !from.clean,
+        is_changed: false,
         epochs: Vec::new(),
         report: Recovered::default(),
     };
@@ -189,15 +186,17 @@ impl Recovery<'_> {
                 .map_or_else(|| writer.base(), |first| first.info.base),
         );
         let (epochs, epochs_saved) = self.history(start, end);
-        let (producers, producers_from) = self.replay(&sealed, &writer)?;
+        let restored = self.replay(&sealed, &writer)?;
+        self.is_changed |= restored.is_stale
+            || epochs.entries().len() > epochs_saved + EPOCHS_UNSAVED_MAX
+            || !self.is_noted(start, &sealed, &writer);
         Ok(Opened {
             sealed,
             writer,
             epochs,
             epochs_saved,
             start,
-            producers,
-            producers_from,
+            restored,
             is_changed: self.is_changed,
             report: self.report,
         })
@@ -220,12 +219,8 @@ impl Recovery<'_> {
     /// Reads the checkpoint. Without one, everything is read from the segments themselves.
     fn load_checkpoint(&mut self, now: Now) -> Result<(), LogError> {
         let path = self.dir.join(CHECKPOINT_FILE);
-        let mode = if self.from.clean {
-            OpenMode::Read
-        } else {
-            OpenMode::Recover
-        };
-        let decoded = match read_whole(&**self.fs, &path, mode, CHECKPOINT_BYTES_MAX)? {
+        // It was synced before it got its name.
+        let decoded = match read_whole(&**self.fs, &path, OpenMode::Read, CHECKPOINT_BYTES_MAX)? {
             Some(bytes) => LogCheckpoint::decode(bytes),
             None => Err(EnvelopeError::Short {
                 have: 0,
@@ -382,18 +377,37 @@ impl Recovery<'_> {
         if epochs.entries().is_empty() {
             epochs.raise(LeaderEpoch(0), start);
         }
-        let saved = self
-            .checkpoint
-            .epochs
-            .iter()
-            .filter(|entry| entry.1 <= end)
-            .count();
-        let saved = if self.is_changed {
-            0
-        } else {
-            saved.min(epochs.entries().len())
+        let noted = &self.checkpoint.epochs;
+        let entries = epochs.entries();
+        let same = entries.iter().zip(noted).take_while(|(a, b)| a == b);
+        let saved = same.count();
+        let is_begin = match &noted[saved..] {
+            [] => true,
+            // It got no batch: the next one took its place.
+            [(_, first)] => entries.get(saved).is_some_and(|(_, next)| next == first),
+            _ => false,
         };
+        // Else it has epochs of records that are gone.
+        self.is_changed |= !is_begin;
         (epochs, saved)
+    }
+
+    /// Whether the checkpoint says of the segments what a new one would.
+    fn is_noted(&self, start: Offset, sealed: &[Arc<Sealed>], writer: &ActiveWriter) -> bool {
+        let ageless = |info: &SealedInfo| SealedInfo {
+            last_append_ms: 0,
+            ..*info
+        };
+        let noted = self.checkpoint.sealed.iter().map(ageless);
+        let mut damage = Vec::new();
+        for sealed in sealed {
+            damage.extend(damage_of(sealed.info.base, &sealed.bad().noted()));
+        }
+        damage.extend(damage_of(writer.base(), &writer.shared().bad().noted()));
+        self.has_checkpoint
+            && self.checkpoint.start == start
+            && noted.eq(sealed.iter().map(|sealed| ageless(&sealed.info)))
+            && self.checkpoint.damage == damage
     }
 
     fn log_bytes(&self, base: Offset) -> Result<u64, LogError> {
@@ -420,6 +434,7 @@ impl Recovery<'_> {
     fn remove(&mut self, name: &str) -> Result<(), LogError> {
         let path = self.dir.join(name);
         self.names.remove(name);
+        self.is_changed |= !self.from.clean;
         match self.fs.remove(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(LogError::io("remove", &path, error))
@@ -461,5 +476,8 @@ pub(crate) fn damage_of(base: Offset, bad: &[BadRange]) -> impl Iterator<Item = 
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 /// The file that holds a snapshot of a log's producers.
 pub(crate) const PRODUCERS_FILE: &str = "producers.snapshot";
+/// The epochs that a log may carry from start to start in its recovery point: each unclean start
+/// begins one.
+const EPOCHS_UNSAVED_MAX: usize = 8;
 /// More than a million segments.
 pub(crate) const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;

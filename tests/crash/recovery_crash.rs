@@ -1,11 +1,15 @@
 //! A crash inside a recovery, and inside the recovery from that, and inside the third: the result
 //! is the one of a recovery that nothing disturbed.
 
+use std::path::PathBuf;
+
+use highwater_kit::client::DATA_DIR;
 use highwater_kit::rng::Rng;
 use highwater_kit::sim_fs::Crash;
 use highwater_kit::sweep::{check_image, dead_at};
 use highwater_kit::workload::Step;
 use highwater_kit::world::World;
+use highwater_log::fs::Fs;
 
 use crate::is_full;
 
@@ -41,6 +45,59 @@ fn a_recovery_can_be_disturbed_at_every_operation() {
     }
     println!("{images} disturbed recoveries");
     assert!(images > 500, "only {images} images");
+}
+
+/// A log in which a start finds nothing to do is not written by it: what the start read there, and
+/// serves, is on the disk all the same.
+#[test]
+fn what_an_unchanged_log_serves_is_durable() {
+    let checkpoints = |world: &World| {
+        let staged = |n: &usize| world.disk.describe(*n).ends_with(".tmp");
+        (0..world.disk.operations()).filter(staged).count()
+    };
+    for story in STORIES {
+        let mut world = World::new_started();
+        story.iter().for_each(|step| world.step(*step).unwrap());
+        world = world.crash(Crash::Killed, &mut Rng::new(1));
+        world.start().unwrap();
+        // Nothing is left to do for a second one.
+        for _ in 0..3 {
+            world = world.crash(Crash::Killed, &mut Rng::new(1));
+            let before = world.disk.operations();
+            world.start().unwrap();
+            assert_eq!(before, 0);
+            assert_eq!(checkpoints(&world), 0, "{story:?}");
+            let served = world.snapshot().unwrap();
+            for crash in [Crash::Nothing, Crash::Subset, Crash::Names] {
+                let mut after = world.crash(crash, &mut Rng::new(2));
+                after.start().unwrap();
+                assert_eq!(after.snapshot().unwrap(), served, "{story:?}, {crash:?}");
+            }
+        }
+    }
+}
+
+/// Found by the seed 1748: a full disk had cost a segment its indexes; each start made them again,
+/// and each power cut took their names.
+#[test]
+fn indexes_that_a_start_makes_again_outlive_a_power_cut() {
+    let mut world = World::new_started();
+    for step in [Step::AppendBoth, Step::Roll, Step::AppendBoth] {
+        world.step(step).unwrap();
+    }
+    let dir = PathBuf::from(DATA_DIR)
+        .join("logs")
+        .join("0a".repeat(16))
+        .join("0");
+    let index = dir.join("00000000000000000000.index");
+    world = world.crash(Crash::Killed, &mut Rng::new(1));
+    world.disk.remove(&index).unwrap();
+    world.disk.sync_dir(&dir).unwrap();
+    // Now a start has to read the segment.
+    world.distrust();
+    world.start().unwrap();
+    let after = world.crash(Crash::Nothing, &mut Rng::new(2));
+    assert!(after.disk.content(&index).is_some());
 }
 
 /// Crashes inside each operation of the recovery from one image; deeper down at a few of them, as

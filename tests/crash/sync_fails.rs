@@ -36,6 +36,22 @@ fn the_nth_call_fails() {
     );
 }
 
+/// A start that had made the data directory itself took a denied sync of the directory above for a
+/// foreign one that need not be synced: the next power cut took everything.
+#[test]
+fn a_directory_that_was_made_just_now_is_durable_or_the_start_is_refused() {
+    let denied = Fault {
+        on: Op::SyncDir,
+        nth: 1,
+        sticky: false,
+        errno: Errno::Denied,
+        after_sync: AfterFailedSync::CleanNew,
+    };
+    if let Err(finding) = each_call_fails(denied, None) {
+        panic!("{finding}");
+    }
+}
+
 /// Others take the room that the disk had: batches are refused, and no more than that.
 #[test]
 fn the_disk_runs_full_at_every_size() {

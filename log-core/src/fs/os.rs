@@ -55,6 +55,25 @@ mod sys {
         usize::try_from(written).map_err(|_| io::Error::last_os_error())
     }
 
+    /// Gives a file blocks behind its end, without making it longer.
+    #[cfg(target_os = "linux")]
+    pub(super) fn set_blocks_aside(file: &File, position: u64, bytes: u64) -> io::Result<()> {
+        let too_large = |_| io::Error::from(ErrorKind::FileTooLarge);
+        let position = libc::off_t::try_from(position).map_err(too_large)?;
+        let bytes = libc::off_t::try_from(bytes).map_err(too_large)?;
+        let keep_size = libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: a call with a descriptor that is open while `file` is borrowed; no memory.
+        match unsafe { libc::fallocate(file.as_raw_fd(), keep_size, position, bytes) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn set_blocks_aside(_: &File, _: u64, _: u64) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     /// Appends what one call reads, at most `len` bytes. Their room is not filled with zeros first:
     /// that would cost a quarter of the rate of a cached read.
     pub(super) fn read_some_at(

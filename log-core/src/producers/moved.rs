@@ -28,6 +28,15 @@ pub(crate) struct Moved {
 }
 
 impl Moved {
+    /// The windows of `ids` in `producers`, which are those at the end of what is synced.
+    pub(crate) fn of(producers: &Producers, ids: impl IntoIterator<Item = i64>) -> Self {
+        let window = |id| producers.states.get(&id).map(|state| (id, *state));
+        Self {
+            synced: ids.into_iter().filter_map(window).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Notes what became of a producer whose batch was written.
     pub(crate) fn note(&mut self, producers: &Producers, producer_id: i64) {
         if let Some(state) = producers.states.get(&producer_id) {
@@ -78,9 +87,9 @@ impl Moved {
 }
 
 impl Producers {
-    /// Takes in what [`Moved::encode`] wrote. A producer counts as seen now. `None`, and nothing
-    /// is changed, if the bytes are malformed.
-    pub(crate) fn take_moved(&mut self, mut bytes: Bytes, now_ms: i64) -> Option<()> {
+    /// Takes in what [`Moved::encode`] wrote, and says whose windows they are. A producer counts
+    /// as seen now. `None`, and nothing is changed, if the bytes are malformed.
+    pub(crate) fn take_moved(&mut self, mut bytes: Bytes, now_ms: i64) -> Option<Vec<i64>> {
         if !bytes.len().is_multiple_of(STATE_BYTES) {
             return None;
         }
@@ -98,8 +107,9 @@ impl Producers {
             };
             moved.insert(id, state);
         }
+        let ids = moved.keys().copied().collect();
         self.states.extend(moved);
-        Some(())
+        Some(ids)
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use highwater_proto::batch::BatchHeader;
 
 use super::Recovery;
@@ -16,11 +17,11 @@ use crate::checkpoint::SealedInfo;
 use crate::epochs::Epochs;
 use crate::error::LogError;
 use crate::fs::{File, OpenMode};
-use crate::index_file::{self, IndexKind, frame};
+use crate::index_file::{self, IndexKind, LoadedIndex, frame};
 use crate::offset_index::OffsetIndex;
 use crate::segment::{
-    ActiveWriter, BadRange, Check, Found, Indexes, RecoveredSegment, Scan, Sealed, SegmentFile,
-    Survey, Tally, file_of, sealed_info, write_whole,
+    ActiveWriter, BadRange, Check, Found, Indexes, RecoveredSegment, SavedIndex, Scan, Sealed,
+    SegmentFile, Survey, Tally, file_of, sealed_info, write_whole,
 };
 use crate::time_index::TimeIndex;
 use crate::types::{LeaderEpoch, Offset};
@@ -31,8 +32,14 @@ pub(super) struct Tail {
     pub(super) tally: Tally,
     indexes: Indexes,
     bad: Vec<BadRange>,
-    /// The lengths of the index files, if they hold exactly `indexes`.
-    index_bytes: Option<[u64; 2]>,
+    /// What the index files hold, if that is nothing but entries of a log that was open.
+    saved: Option<Loaded>,
+}
+
+/// The entries of both index files, and the files' lengths.
+struct Loaded {
+    entries: [Bytes; 2],
+    bytes: [u64; 2],
 }
 
 impl Recovery<'_> {
@@ -65,9 +72,14 @@ impl Recovery<'_> {
             sealed.push(Arc::new(survivor));
             return self.create_active(least);
         }
-        if tail.index_bytes.is_none() {
-            tail.index_bytes = Some(self.rewrite_index(base, &tail.indexes)?);
-        }
+        let saved = match tail
+            .saved
+            .take()
+            .and_then(|saved| saved.begin(&tail.indexes))
+        {
+            Some(saved) => saved,
+            None => self.rewrite_index(base, &tail.indexes)?,
+        };
         let age_ms = |then_ms: i64| {
             let age = self.checkpoint.written_ms.saturating_sub(then_ms).max(0);
             age.saturating_add(self.stop_ms)
@@ -77,7 +89,7 @@ impl Recovery<'_> {
         } else {
             0
         };
-        let is_true = is_noted && !self.is_changed;
+        let is_true = is_noted && self.from.clean && !self.is_changed;
         let idle_ms = if is_true {
             age_ms(self.checkpoint.active_last_append_ms)
         } else {
@@ -88,7 +100,7 @@ impl Recovery<'_> {
             tally: tail.tally,
             indexes: tail.indexes,
             bad: tail.bad,
-            index_bytes: tail.index_bytes,
+            saved: Some(saved),
             since_ms: self.now_ms - since_ms,
             last_append_ms: self.now_ms - idle_ms,
         };
@@ -145,7 +157,6 @@ impl Recovery<'_> {
         }
         let mut tail = self.below_point(base, file, &below, is_clean)?;
         if !is_clean {
-            self.is_changed = true;
             self.above_point(base, &mut tail, bytes)?;
         }
         Ok(tail)
@@ -163,7 +174,7 @@ impl Recovery<'_> {
             tally,
             indexes: survey.indexes,
             bad: survey.bad,
-            index_bytes: None,
+            saved: None,
         }
     }
 
@@ -178,12 +189,15 @@ impl Recovery<'_> {
     ) -> Result<Tail, LogError> {
         let noted = self.noted_damage(base);
         // Without a checkpoint the epochs stand in the batch headers only.
-        let (mut indexes, index_bytes) = match self.has_checkpoint {
+        let (mut indexes, saved) = match self.has_checkpoint {
             true => self.load_indexes(base, below.position)?,
             false => (Indexes::default(), None),
         };
-        let has_all =
-            self.has_checkpoint && is_clean && (index_bytes.is_some() || below.position == 0);
+        let holds_all =
+            |saved: &Loaded| !saved.entries[0].is_empty() && saved.begin(&indexes).is_some();
+        let has_all = self.has_checkpoint
+            && is_clean
+            && (saved.as_ref().is_some_and(holds_all) || below.position == 0);
         let epochs_before = self.epochs.len();
         let walked = has_all || self.walk(base, &*file, below, &mut indexes)?;
         let mut tail = Tail {
@@ -191,7 +205,7 @@ impl Recovery<'_> {
             tally: *below,
             indexes,
             bad: noted,
-            index_bytes: index_bytes.filter(|_| has_all),
+            saved,
         };
         if !has_all && below.position > 0 && is_clean {
             self.report.rebuilt_indexes += 1;
@@ -212,15 +226,17 @@ impl Recovery<'_> {
         // From now on the sum is that of the batches that are left.
         tail.tally.sum = survey.tally.sum;
         tail.indexes = survey.indexes;
+        tail.saved = None;
         Ok(tail)
     }
 
-    /// What the index files hold below `position`, and their lengths if it is all that they hold.
+    /// What the index files hold below `position`, and all of it if they hold nothing but whole
+    /// frames of entries.
     fn load_indexes(
         &self,
         base: Offset,
         position: u64,
-    ) -> Result<(Indexes, Option<[u64; 2]>), LogError> {
+    ) -> Result<(Indexes, Option<Loaded>), LogError> {
         let offsets = self
             .index_bytes(IndexKind::Offset, base)?
             .unwrap_or_default();
@@ -228,12 +244,15 @@ impl Recovery<'_> {
         let bytes = [offsets.len() as u64, times.len() as u64];
         let offsets = index_file::parse(IndexKind::Offset, offsets);
         let times = index_file::parse(IndexKind::Time, times);
-        let is_whole = offsets.is_whole && times.is_whole;
-        let count = offsets.entries.len() / index_file::ENTRY_BYTES;
+        // Behind a trailer nothing can be appended: a roll that did not come to its end left it.
+        let is_open = |loaded: &LoadedIndex| loaded.is_whole && loaded.trailer.is_none();
+        let saved = (is_open(&offsets) && is_open(&times)).then(|| Loaded {
+            entries: [offsets.entries.clone(), times.entries.clone()],
+            bytes,
+        });
         let offsets = OffsetIndex::decode(offsets.entries);
         let indexes = Indexes::below(offsets, TimeIndex::decode(times.entries), position);
-        let has_all = is_whole && count > 0 && indexes.offsets.entries().len() == count;
-        Ok((indexes, has_all.then_some(bytes)))
+        Ok((indexes, saved))
     }
 
     /// Completes the indexes up to the recovery point by the headers behind the last entry. Says
@@ -280,8 +299,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// Takes the batches above the recovery point that continue the log, cuts off what is behind
-    /// them, and syncs the file.
+    /// Takes the batches above the recovery point that continue the log, and cuts off what is
+    /// behind them, durably. What is taken was synced when the file was opened.
     fn above_point(&mut self, base: Offset, tail: &mut Tail, bytes: u64) -> Result<(), LogError> {
         let path = SegmentFile::Log.path(self.dir, base);
         let io = |error| LogError::io("read", &path, error);
@@ -298,19 +317,19 @@ impl Recovery<'_> {
                     self.report.bytes_scanned += header.total_bytes() as u64;
                     self.note_epoch(&header);
                 }
-                Found::End => break,
+                Found::End => return Ok(()),
                 Found::Invalid { why } => {
                     tracing::info!(
                         file = %path.display(), position = tail.tally.position, %why,
                         "the tail is cut off"
                     );
                     self.cut(base, tail, bytes)?;
-                    break;
+                    self.is_changed = true;
+                    let synced = file.sync();
+                    return synced.map_err(|error| LogError::io("sync", &path, error));
                 }
             }
         }
-        file.sync()
-            .map_err(|error| LogError::io("sync", &path, error))
     }
 
     /// Notes the epoch of a batch that was read, if it is the first one.
@@ -377,12 +396,35 @@ impl Recovery<'_> {
     }
 
     /// Replaces the index files, so that no entry of batches that are gone can come back.
-    fn rewrite_index(&self, base: Offset, indexes: &Indexes) -> Result<[u64; 2], LogError> {
+    fn rewrite_index(&self, base: Offset, indexes: &Indexes) -> Result<[SavedIndex; 2], LogError> {
         let offsets = frame(IndexKind::Offset, &indexes.offsets.encode_from(0));
         let times = frame(IndexKind::Time, &indexes.times.encode_from(0));
         for (kind, bytes) in [(IndexKind::Offset, &offsets), (IndexKind::Time, &times)] {
             write_whole(&**self.fs, &file_of(kind).path(self.dir, base), bytes)?;
         }
-        Ok([offsets.len() as u64, times.len() as u64])
+        let saved = |bytes: &Bytes, entries: usize| SavedIndex {
+            bytes: bytes.len() as u64,
+            entries,
+        };
+        Ok([
+            saved(&offsets, indexes.offsets.entries().len()),
+            saved(&times, indexes.times.entries().len()),
+        ])
+    }
+}
+
+impl Loaded {
+    /// What the files hold, if it is the begin of `indexes`: then no entry of batches that are
+    /// gone is among it, and the rest is appended by and by.
+    fn begin(&self, indexes: &Indexes) -> Option<[SavedIndex; 2]> {
+        let all = [indexes.offsets.encode_from(0), indexes.times.encode_from(0)];
+        let saved = |slot: usize| {
+            let (entries, all) = (&self.entries[slot], &all[slot]);
+            all.starts_with(entries).then_some(SavedIndex {
+                bytes: self.bytes[slot],
+                entries: entries.len() / index_file::ENTRY_BYTES,
+            })
+        };
+        Some([saved(0)?, saved(1)?])
     }
 }

@@ -7,6 +7,7 @@
 //! - Headers are read only from where the snapshot ends, or from the recovery point if it has the
 //!   windows that moved since, or from where it says that the first batch with a sequence may lie.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::checkpoint::RecoveryPoint;
 use crate::checkpoint::read_whole;
 use crate::error::LogError;
 use crate::fs::{File, OpenMode};
-use crate::producers::Producers;
+use crate::producers::{Moved, Producers};
 use crate::segment::{ActiveWriter, Boundary, Check, Found, Scan, Sealed, SegmentFile};
 use crate::types::Offset;
 
@@ -25,17 +26,34 @@ struct Replay {
     from: Offset,
     /// The first batch with a sequence that the snapshot does not know.
     first_unknown: Option<Offset>,
+    /// The offset of the snapshot; absent if there is none that is believed.
+    snapshot: Option<Offset>,
+    /// The producers whose windows the snapshot does not know.
+    moved: BTreeSet<i64>,
     now_ms: i64,
 }
 
+/// The windows at the end of the log, and what the file has of them.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) producers: Producers,
+    /// The first batch with a sequence that no snapshot knows.
+    pub(crate) first_unknown: Option<Offset>,
+    /// The windows that the snapshot does not know.
+    pub(crate) moved: Moved,
+    /// The offset of the snapshot; absent if there is none that is believed.
+    pub(crate) snapshot: Option<Offset>,
+    /// Whether the next start would do the same work again, or believe what this one does not.
+    pub(super) is_stale: bool,
+}
+
 impl Recovery<'_> {
-    /// The windows at the end of the log, and the first batch with a sequence that no snapshot
-    /// knows.
+    /// The windows at the end of the log.
     pub(super) fn replay(
         &self,
         sealed: &[Arc<Sealed>],
         writer: &ActiveWriter,
-    ) -> Result<(Producers, Option<Offset>), LogError> {
+    ) -> Result<Restored, LogError> {
         let end = writer.tally().end;
         let mut replay = self.snapshot(end)?;
         let from = replay.from;
@@ -57,7 +75,18 @@ impl Recovery<'_> {
                 Ok(active.interval_behind(at))
             })?;
         }
-        Ok((replay.producers, replay.first_unknown))
+        let point = self.from.point.as_ref();
+        let is_far = point.is_some_and(|point| from < point.offset.min(end));
+        let is_stale = replay.snapshot.is_none()
+            || replay.moved.len() > MOVED_MAX
+            || (is_far && !replay.moved.is_empty());
+        Ok(Restored {
+            moved: Moved::of(&replay.producers, replay.moved),
+            producers: replay.producers,
+            first_unknown: replay.first_unknown,
+            snapshot: replay.snapshot,
+            is_stale,
+        })
     }
 
     /// The snapshot, if it is to be believed, what the recovery point has since, and the offset
@@ -67,19 +96,18 @@ impl Recovery<'_> {
             producers: Producers::default(),
             from: Offset::ZERO,
             first_unknown: None,
+            snapshot: None,
+            moved: BTreeSet::new(),
             now_ms: self.now_ms,
         };
         let path = self.dir.join(PRODUCERS_FILE);
-        let mode = if self.from.clean {
-            OpenMode::Read
-        } else {
-            OpenMode::Recover
-        };
-        let bytes = read_whole(&**self.fs, &path, mode, SNAPSHOT_BYTES_MAX)?;
+        // It was synced before it got its name.
+        let bytes = read_whole(&**self.fs, &path, OpenMode::Read, SNAPSHOT_BYTES_MAX)?;
         let decoded = bytes.map(|bytes| Producers::decode(bytes, self.now_ms));
         match decoded {
             Some(Ok((offset, producers))) if offset <= end => {
                 (replay.producers, replay.from) = (producers, offset);
+                replay.snapshot = Some(offset);
                 let point = self.from.point.as_ref();
                 if let Some(point) = point.filter(|at| offset < at.offset && at.offset <= end) {
                     replay.take_point(point);
@@ -107,7 +135,8 @@ impl Replay {
             self.producers
                 .take_moved(moved.windows.clone(), self.now_ms)
         });
-        if taken.flatten().is_some() {
+        if let Some(ids) = taken.flatten() {
+            self.moved.extend(ids);
             self.first_unknown = (!moved.windows.is_empty()).then_some(self.from);
             self.from = point.offset;
         }
@@ -131,6 +160,7 @@ impl Replay {
                     let base = Offset(header.base_offset);
                     let is_new = base >= self.from;
                     if is_new && self.producers.apply(&header, self.now_ms).is_some() {
+                        self.moved.insert(header.producer_id);
                         self.first_unknown.get_or_insert(base);
                     }
                 }
@@ -144,5 +174,7 @@ impl Replay {
     }
 }
 
+/// The windows that a log may carry from start to start in its recovery point: 3 KiB.
+const MOVED_MAX: usize = 32;
 /// More than the bounded count of producers takes.
 pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;

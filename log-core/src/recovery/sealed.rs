@@ -137,6 +137,8 @@ impl Recovery<'_> {
         segment_bytes: u64,
     ) -> Result<(), LogError> {
         self.report.rebuilt_indexes += 1;
+        // A power cut would take names that nobody synced, and the next start read it all again.
+        self.is_changed = true;
         let files = indexes.sealed_files(segment_bytes);
         for (kind, bytes) in [IndexKind::Offset, IndexKind::Time].into_iter().zip(files) {
             write_whole(&**self.fs, &file_of(kind).path(self.dir, base), &bytes)?;
@@ -167,12 +169,8 @@ impl Recovery<'_> {
         base: Offset,
     ) -> Result<Option<Bytes>, LogError> {
         let path = file_of(kind).path(self.dir, base);
-        let mode = if self.from.clean {
-            OpenMode::Read
-        } else {
-            OpenMode::Recover
-        };
-        read_whole(&**self.fs, &path, mode, INDEX_BYTES_MAX)
+        // It is a cache, whatever a power cut leaves of it.
+        read_whole(&**self.fs, &path, OpenMode::Read, INDEX_BYTES_MAX)
     }
 }
 

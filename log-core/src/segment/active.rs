@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use highwater_proto::batch::HEADER_BYTES;
 
 pub(crate) use self::writer::{
-    ActiveWriter, RecoveredSegment, Stored, WriteFailed, file_of, write_whole,
+    ActiveWriter, RecoveredSegment, SavedIndex, Stored, WriteFailed, file_of, write_whole,
 };
 use super::window::{Placed, Run, Sought, Window};
 use super::{

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use highwater_proto::batch::BatchHeader;
 
 pub(crate) use self::active::{
-    Active, ActiveWriter, RecoveredSegment, Stored, WriteFailed, file_of, write_whole,
+    Active, ActiveWriter, RecoveredSegment, SavedIndex, Stored, WriteFailed, file_of, write_whole,
 };
 pub(crate) use self::check::{BadRange, BadRanges, Boundary, Checked, assess, batch_at};
 pub(crate) use self::scan::{Check, Found, Scan, find_behind_damage, find_valid};

@@ -19,7 +19,7 @@ use highwater_proto::clock::{Mono, Now};
 use super::commit::Waiting;
 use super::side_by_side::side_by_side;
 use super::space::Space;
-use super::tick::Upkeep;
+use super::tick::{Upkeep, bounded};
 use super::{Hooks, JournalGap, Shard, ShardConfig, ShardRecovered, Slot};
 use crate::combine::{Bell, Combine};
 use crate::config::LogConfig;
@@ -131,7 +131,7 @@ fn recover(
             .iter()
             .map(|(id, log)| (*id, log.recovery_point()))
             .collect();
-        dir.write_points(&points)?;
+        dir.write_points(&bounded(&points))?;
         journal.reset()?;
     }
     Ok((journal, logs, recovered))

@@ -246,7 +246,7 @@ impl Slot {
 
 /// The points without the producers that are too many for a file which is written every second: a
 /// start after a crash walks those logs instead.
-fn bounded(points: &[(LogId, RecoveryPoint)]) -> Vec<(LogId, RecoveryPoint)> {
+pub(super) fn bounded(points: &[(LogId, RecoveryPoint)]) -> Vec<(LogId, RecoveryPoint)> {
     let mut room = MOVED_BYTES_MAX;
     let fits = |(id, point): &(LogId, RecoveryPoint)| {
         let mut point = point.clone();

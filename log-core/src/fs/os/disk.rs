@@ -16,6 +16,7 @@ use std::fs;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 
@@ -66,18 +67,18 @@ impl Fs for OsFs {
             .write(true)
             .create_new(true)
             .open(path)?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let writes = matches!(mode, OpenMode::Append | OpenMode::Recover);
-        let file = OsFile(sys::options().read(true).write(writes).open(path)?);
+        let file = OsFile::new(sys::options().read(true).write(writes).open(path)?);
         match mode {
             OpenMode::Read | OpenMode::Append => Ok(Arc::new(file)),
             OpenMode::Mapped => super::mapped::map(file),
             OpenMode::Recover => {
                 file.sync()?;
-                sys::drop_cached_pages(&file.0)?;
+                sys::drop_cached_pages(&file.file)?;
                 Ok(Arc::new(file))
             }
         }
@@ -171,6 +172,12 @@ const ALIGNED_READ_BYTES_MIN: usize = 64 << 10;
 /// The unit in which the kernel caches files; with larger pages less is gained and nothing lost.
 const PAGE_BYTES: usize = 4096;
 
+/// A file that has grown by so much since it was synced is likely to go on.
+const AHEAD_FROM_BYTES: u64 = 16 << 20;
+
+/// Set aside at once. More gains nothing.
+const AHEAD_BYTES: u64 = 16 << 20;
+
 /// An empty vector for so many bytes of a file, or one that begins with a pad which is not part of
 /// them: a cached read is a copy page by page, and the kernel copies whole pages a third faster
 /// when source and destination are aligned alike.
@@ -235,16 +242,55 @@ fn is_dir(path: &Path) -> io::Result<bool> {
 }
 
 #[derive(Debug)]
-pub(super) struct OsFile(pub(super) fs::File);
+pub(super) struct OsFile {
+    pub(super) file: fs::File,
+    ahead: Ahead,
+}
+
+impl OsFile {
+    fn new(file: fs::File) -> Self {
+        Self {
+            file,
+            ahead: Ahead::default(),
+        }
+    }
+}
+
+/// Blocks behind the end of a file that grows fast without being synced: set aside many at once,
+/// they cost an append a sixth less than one by one. They change neither length nor content; a
+/// file that is synced all the time would pay more for them than it gains.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Bytes written since the last sync.
+    unsynced_bytes: AtomicU64,
+    /// Where the blocks end that were set aside.
+    end: AtomicU64,
+}
+
+impl Ahead {
+    /// Called before a write. A disk that cannot set blocks aside is not asked again.
+    fn before_write(&self, file: &fs::File, position: u64, bytes: u64) {
+        let unsynced_bytes = self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let end = position.saturating_add(bytes);
+        if unsynced_bytes < AHEAD_FROM_BYTES || end <= self.end.load(Ordering::Relaxed) {
+            return;
+        }
+        let set_aside = sys::set_blocks_aside(file, position, AHEAD_BYTES);
+        let end = set_aside.map_or(u64::MAX, |()| position.saturating_add(AHEAD_BYTES));
+        self.end.store(end, Ordering::Relaxed);
+    }
+}
 
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let bytes = parts.iter().map(|part| part.len() as u64).sum();
+        self.ahead.before_write(&self.file, position, bytes);
         write_whole(position, parts, |at, rest| {
-            sys::write_some_at(&self.0, at, rest)
+            sys::write_some_at(&self.file, at, rest)
         })
     }
 
@@ -257,7 +303,7 @@ impl File for OsFile {
         let mut bytes = room_for(position, len);
         let pad = bytes.len();
         read_whole(position, len, &mut bytes, |at, len, into| {
-            sys::read_some_at(&self.0, at, len, into)
+            sys::read_some_at(&self.file, at, len, into)
         })?;
         let mut bytes = Bytes::from(bytes);
         bytes.advance(pad);
@@ -268,12 +314,16 @@ impl File for OsFile {
         if len > self.len()? {
             return Err(io::Error::new(ErrorKind::InvalidInput, "set_len only cuts"));
         }
-        self.0.set_len(len)
+        self.file.set_len(len)?;
+        // The blocks behind it are gone as well.
+        self.ahead.end.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         // fdatasync on Linux, F_FULLFSYNC on macOS, FlushFileBuffers on Windows.
-        self.0.sync_data()
+        self.ahead.unsynced_bytes.store(0, Ordering::Relaxed);
+        self.file.sync_data()
     }
 }
 
@@ -299,6 +349,43 @@ mod tests {
             }
         }
     }
+    /// The disk may have no such blocks to give; then there is nothing to give back either.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn blocks_are_set_aside_for_what_grows_unsynced_only_and_a_cut_gives_them_back() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let piece = vec![7; 1 << 20];
+        let pieces = (AHEAD_FROM_BYTES >> 20) + 1;
+        let grown = |name: &str, is_synced: bool| {
+            let (file, path) = (dir.path().join(name), dir.path().join(name));
+            let file = OsFs::new().create(&file).unwrap();
+            for i in 0..pieces {
+                file.write_at(i << 20, &[IoSlice::new(&piece)]).unwrap();
+                if is_synced && i % 4 == 3 {
+                    file.sync().unwrap();
+                }
+            }
+            (file, path)
+        };
+        let held = |path: &Path| fs::metadata(path).unwrap().blocks() * 512;
+        let (synced, synced_path) = grown("synced", true);
+        synced.sync().unwrap();
+        let (unsynced, path) = grown("unsynced", false);
+        unsynced.sync().unwrap();
+        let len = pieces << 20;
+        assert_eq!((synced.len().unwrap(), unsynced.len().unwrap()), (len, len));
+        let probe = fs::File::create(dir.path().join("probe")).unwrap();
+        if sys::set_blocks_aside(&probe, 0, 1).is_ok() {
+            assert!(held(&path) >= held(&synced_path) + AHEAD_BYTES / 2);
+        }
+        unsynced.set_len(len).unwrap();
+        assert!(held(&path) <= len + (1 << 20));
+        assert!(unsynced.read_at(0, piece.len()).unwrap() == piece);
+        assert!(unsynced.read_at(len - 1, 2).unwrap() == [7][..]);
+    }
+
     /// What the kernel does with call number `n`: it is interrupted, or takes a few bytes.
     fn count_of(n: usize, wanted: usize) -> io::Result<usize> {
         match n % 3 {

@@ -15,7 +15,7 @@ use crate::fs::File;
 
 #[cfg(target_os = "linux")]
 pub(super) fn map(file: OsFile) -> io::Result<Arc<dyn File>> {
-    if file.is_empty()? || !super::sys::is_local(&file.0)? {
+    if file.is_empty()? || !super::sys::is_local(&file.file)? {
         return Ok(Arc::new(file));
     }
     Ok(Arc::new(linux::MappedFile::new(file)?))
@@ -61,7 +61,7 @@ mod linux {
 
     impl MappedFile {
         pub(super) fn new(file: OsFile) -> io::Result<Self> {
-            let map = Arc::new(sys::map_sealed(&file.0)?);
+            let map = Arc::new(sys::map_sealed(&file.file)?);
             let populated = (0..map.len().div_ceil(CHUNK_BYTES)).map(|_| AtomicBool::new(false));
             let bytes = Bytes::from_owner(Owner(Arc::clone(&map)));
             Ok(Self {

@@ -344,9 +344,9 @@ fn a_failed_sync_is_the_callers_to_report_and_a_poisoned_log_reads_on() {
 
 #[test]
 fn a_roll_that_finds_no_space_leaves_the_log_in_its_segment() {
-    // After the append and the sync of the segment, each index takes a try to create its file, a
-    // cut, a write and a sync; then comes the new file.
-    let (rig, mut log) = failing(10);
+    // After the append, the cut and the sync of the segment, each index takes a try to create its
+    // file, a cut, a write and a sync; then comes the new file.
+    let (rig, mut log) = failing(11);
     log.append(&[batch(&[1], 10, Codec::None)], rig.now)
         .remove(0)
         .unwrap();
@@ -362,4 +362,57 @@ fn a_roll_that_finds_no_space_leaves_the_log_in_its_segment() {
     log.roll(rig.now).unwrap();
     assert_eq!(log.reader().segments().len(), 2);
     assert_eq!(log.marks().end(), Offset(2));
+}
+
+/// Every unclean start wrote a checkpoint, a snapshot and two indexes a log, and synced them: with
+/// a thousand logs that was all that a start took.
+#[test]
+fn an_unclean_start_of_an_unchanged_log_writes_nothing() {
+    let mut rig = Rig::new(LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    });
+    rig.append_simple(5, 200);
+    rig.log.roll(rig.now).unwrap();
+    rig.append_simple(5, 200);
+    rig.log.save_index();
+    rig.append_simple(5, 200);
+    let mut point = rig.sync();
+    rig.append_simple(3, 200);
+    for _ in 0..3 {
+        let content = |rig: &Rig| {
+            let files = rig.names().into_iter();
+            files
+                .map(|name| (rig.file(&name), name))
+                .collect::<Vec<_>>()
+        };
+        let before = content(&rig);
+        let plan = Arc::new(Plan {
+            count: AtomicU64::new(0),
+            fails_at: u64::MAX,
+            is_sticky: false,
+        });
+        let fs = Arc::new(Faulty {
+            disk: rig.fs.clone(),
+            plan: Arc::clone(&plan),
+        });
+        let start = RecoveryStart {
+            point: Some(point),
+            clean: false,
+        };
+        let opened = Log::open(fs, PathBuf::from(DIR), rig.config.clone(), start, rig.now);
+        (rig.log, _) = opened.unwrap();
+        let changes = plan.count.load(Ordering::Relaxed);
+        assert_eq!(changes, 1, "the names are synced, and nothing else is done");
+        assert!(content(&rig) == before);
+        rig.check();
+        point = rig.log.recovery_point();
+    }
+    // Its index goes on where it ended, and the next roll finds everything as it should be.
+    rig.log.save_index();
+    rig.append_simple(5, 200);
+    rig.log.roll(rig.now).unwrap();
+    rig.append_simple(1, 200);
+    assert_eq!(rig.close_and_reopen(), Recovered::default());
+    rig.check();
 }

@@ -196,3 +196,58 @@ proptest! {
         }
     }
 }
+
+/// A start after a crash writes no snapshot: what it does not know goes on in the recovery points.
+#[test]
+fn windows_are_carried_from_start_to_start_until_they_are_many() {
+    let mut rig = Rig::new(LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    });
+    let snapshot = rig.file("producers.snapshot");
+    for id in 0..40 {
+        one(&mut rig, sent(id, 0, 0, 1)).unwrap();
+        let point = rig.sync();
+        rig.reopen(Some(point), false);
+        for known in 0..=id {
+            assert!(one(&mut rig, sent(known, 0, 0, 1)).unwrap().duplicate);
+        }
+        let is_same = rig.file("producers.snapshot") == snapshot;
+        assert_eq!(is_same, id < 32, "{id}");
+    }
+    // The log loses its end: what is noted of it is not believed, now or later.
+    let point = rig.log.recovery_point();
+    let length = rig.file(&log_file(0)).len();
+    one(&mut rig, sent(7, 0, 1, 1)).unwrap();
+    rig.edit(&log_file(0), |bytes| bytes.truncate(length));
+    rig.reopen(Some(point), false);
+    let again = one(&mut rig, sent(7, 0, 1, 1)).unwrap();
+    assert_eq!((again.base_offset.0, again.duplicate), (40, false));
+}
+
+/// Each unclean start begins an epoch, which the next checkpoint is to know.
+#[test]
+fn epochs_are_carried_from_start_to_start_until_they_are_many() {
+    let mut rig = Rig::new(LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    });
+    rig.append_simple(1, 10);
+    let mut point = rig.sync();
+    let mut written = 0;
+    for epoch in 1..30 {
+        let checkpoint = rig.file("checkpoint");
+        rig.reopen(Some(point), false);
+        written += usize::from(rig.file("checkpoint") != checkpoint);
+        rig.log.raise_epoch(LeaderEpoch(epoch));
+        rig.append_simple(1, 10);
+        point = rig.sync();
+        assert!(point.epochs.len() <= 9, "{}", point.epochs.len());
+    }
+    assert_eq!(written, 3);
+    for epoch in 1..29 {
+        let (found, end) = rig.log.reader().epoch_end(epoch);
+        assert_eq!((found, end.0), (epoch, i64::from(epoch) + 1));
+    }
+    rig.check();
+}

@@ -75,6 +75,14 @@ struct IndexFile {
     is_lost: bool,
 }
 
+/// What an index file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SavedIndex {
+    /// Its length.
+    pub(crate) bytes: u64,
+    pub(crate) entries: usize,
+}
+
 /// What recovery knows about a segment that goes on being written.
 #[derive(Debug)]
 pub(crate) struct RecoveredSegment {
@@ -82,8 +90,8 @@ pub(crate) struct RecoveredSegment {
     pub(crate) tally: Tally,
     pub(crate) indexes: Indexes,
     pub(crate) bad: Vec<BadRange>,
-    /// The lengths of the index files, if they hold exactly these indexes.
-    pub(crate) index_bytes: Option<[u64; 2]>,
+    /// What the index files hold, if it is the begin of these indexes and nothing else.
+    pub(crate) saved: Option<[SavedIndex; 2]>,
     pub(crate) since_ms: i64,
     pub(crate) last_append_ms: i64,
 }
@@ -106,7 +114,7 @@ impl ActiveWriter {
             tally: Tally::empty(base),
             indexes: Indexes::default(),
             bad: Vec::new(),
-            index_bytes: None,
+            saved: None,
             since_ms: now_ms,
             last_append_ms: now_ms,
         };
@@ -126,20 +134,18 @@ impl ActiveWriter {
             tally,
             indexes,
             bad,
-            index_bytes,
+            saved,
             since_ms,
             last_append_ms,
         } = recovered;
-        let counts = [
-            indexes.offsets.entries().len(),
-            indexes.times.entries().len(),
-        ];
         let index_files = [IndexKind::Offset, IndexKind::Time].map(|kind| {
-            let slot = kind as usize;
             let path = file_of(kind).path(dir, base);
-            let file = index_bytes.and_then(|_| fs.open(&path, OpenMode::Append).ok());
-            let (position, entries) = match (&file, index_bytes) {
-                (Some(_), Some(bytes)) => (bytes[slot], counts[slot]),
+            let saved = saved.map(|saved| saved[kind as usize]);
+            // An empty file is taken by the first frame that goes there.
+            let saved = saved.filter(|saved| saved.entries > 0);
+            let file = saved.and_then(|_| fs.open(&path, OpenMode::Append).ok());
+            let (position, entries) = match (&file, saved) {
+                (Some(_), Some(saved)) => (saved.bytes, saved.entries),
                 _ => (0, 0),
             };
             IndexFile {
@@ -156,7 +162,7 @@ impl ActiveWriter {
             .last()
             .map(|last| u64::from(last.position));
         let mut checked = Checked::default();
-        checked.grow(counts[0]);
+        checked.grow(indexes.offsets.entries().len());
         let shared = Active {
             base,
             dir: Arc::clone(dir),
@@ -339,9 +345,11 @@ impl ActiveWriter {
             target.is_lost = true;
         }
         let path = self.path(SegmentFile::Log);
-        self.shared
-            .file
-            .sync()
+        let file = &self.shared.file;
+        // The disk may have set blocks aside for what would have come next: it gets them back.
+        file.set_len(self.tally.position)
+            .map_err(|error| LogError::io("cut", &path, error))?;
+        file.sync()
             .map_err(|error| LogError::io("sync", &path, error))?;
         let files = self.indexes().sealed_files(self.tally.position);
         for (kind, bytes) in [IndexKind::Offset, IndexKind::Time].into_iter().zip(files) {
@@ -427,3 +435,44 @@ pub(crate) fn write_whole(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), 
 const BATCHES_PER_WRITE: usize = 256;
 /// Entries of a frame of an unsealed index: 2 MiB of log at the default interval.
 const FRAME_ENTRIES: usize = 64;
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use highwater_proto::batch_builder::BatchBuilder;
+    use highwater_proto::compress::Codec;
+
+    use super::*;
+    use crate::fs::os::OsFs;
+
+    #[test]
+    fn a_sealed_segment_keeps_no_blocks_for_what_does_not_come() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir: Arc<Path> = temporary.path().into();
+        let fs = OsFs::new();
+        let mut writer = ActiveWriter::create(&fs, &dir, Offset(0), 4096, 0).unwrap();
+        let mut builder = BatchBuilder::new(Codec::None);
+        let value = vec![b'v'; 1 << 20];
+        builder.append(1_000, None, Some(&value), &[]).unwrap();
+        let bytes = builder.build().unwrap();
+        for offset in 0..20 {
+            let mut header = BatchHeader::parse(&bytes).unwrap();
+            header.base_offset = offset;
+            let mut prefix = [0; PREFIX_BYTES];
+            prefix.copy_from_slice(&header.to_bytes()[..PREFIX_BYTES]);
+            let rest = bytes.slice(PREFIX_BYTES..);
+            let stored = Stored {
+                header,
+                prefix,
+                rest,
+            };
+            writer.write(&fs, &[stored], 0).unwrap();
+        }
+        writer.prepare_seal(&fs).unwrap();
+        let log = std::fs::metadata(SegmentFile::Log.path(&dir, Offset(0))).unwrap();
+        assert_eq!(log.len(), 20 * bytes.len() as u64);
+        assert!(log.blocks() * 512 <= log.len() + (1 << 20), "{log:?}");
+    }
+}

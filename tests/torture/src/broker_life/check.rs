@@ -34,6 +34,8 @@ pub(super) async fn after_start(life: &Life, last: Option<Ended>, rng: &mut Rng)
     let places = all_places(life);
     for (name, place) in places {
         let Some(scanned) = scan(life, &name, place.1).await else {
+            // Where it ends is not known, so that what may be lost counts as lost.
+            life.model().partition(place).is_unread(last.survived);
             continue;
         };
         partition(life, &name, place, &scanned, last);

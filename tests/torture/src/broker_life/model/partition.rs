@@ -115,6 +115,15 @@ impl Partition {
         }
     }
 
+    /// After a start the disk failed a read of it: what may be lost is not known any more.
+    pub(in crate::broker_life) fn is_unread(&mut self, survived: Survived) {
+        let floor = self.floor(survived);
+        self.known.split_off(&floor);
+        self.timestamps.split_off(&floor);
+        self.syncing.clear();
+        self.written = floor;
+    }
+
     /// The log ends at `end` after a start: what was beyond is lost.
     pub(in crate::broker_life) fn ends_at(&mut self, end: i64) -> Vec<Value> {
         let lost = self.known.split_off(&end);
