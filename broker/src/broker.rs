@@ -20,6 +20,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::error::BrokerError;
+use crate::kafka::faults::Faults;
 use crate::kafka::{KafkaListener, Server};
 use crate::service::Service;
 use crate::shard::Shard;
@@ -156,6 +157,36 @@ impl Broker {
     pub fn sessions(&self) -> impl Fn() -> Arc<dyn Exchange> + Send + Sync + use<> {
         let kafka = Arc::clone(&self.parts.kafka);
         move || kafka.exchange()
+    }
+
+    /// Faults by script: what goes wrong on purpose, for tests of what talks to this broker.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        self.parts.kafka.faults()
+    }
+
+    /// How often the tasks of a simulated broker had a turn; a number that stands as long as
+    /// nothing happens. 0 for one with threads of its own.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.parts.workers.turns()
+    }
+
+    /// Ends as if the process had died: every connection is cut, nothing more is answered, synced
+    /// or marked as clean. What was synced is left; the data directory is free again.
+    pub async fn crash(&self) {
+        let mut is_closed = self.parts.is_closed.lock().await;
+        if std::mem::replace(&mut *is_closed, true) {
+            return;
+        }
+        self.parts.kafka.cut_off().await;
+        #[cfg(feature = "http")]
+        self.parts.http.abandon();
+        self.parts.service.begin_closing();
+        let shard = Arc::clone(&self.parts.shard);
+        let abandoned = self.parts.workers.spawn_blocking(move || shard.abandon());
+        // It fails only when the runtime is being shut down, and everything with it.
+        drop(abandoned.await);
     }
 
     /// Stops accepting, answers who waits, finishes what is under way, syncs everything and marks

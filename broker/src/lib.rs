@@ -22,6 +22,6 @@ pub mod waiting;
 pub mod workers;
 
 pub use broker::{Broker, Builder};
-pub use kafka::KafkaListener;
+pub use kafka::{KafkaListener, faults};
 pub use service::repair;
 pub use sockets::Address;

@@ -5,7 +5,10 @@
 //! Invariants
 //! - Work that was begun is done also when nobody waits for it any more.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -15,6 +18,8 @@ use tokio::task::JoinHandle;
 pub struct Workers {
     runtime: Handle,
     slow: Slow,
+    /// Counts the turns of tasks, where that is of use.
+    turns: Option<Arc<AtomicU64>>,
 }
 
 /// Where work runs that blocks.
@@ -30,8 +35,13 @@ pub enum Slow {
 impl Workers {
     /// Tasks run on this runtime.
     #[must_use]
-    pub const fn new(runtime: Handle, slow: Slow) -> Self {
-        Self { runtime, slow }
+    pub fn new(runtime: Handle, slow: Slow) -> Self {
+        let turns = (slow == Slow::Tasks).then(Arc::default);
+        Self {
+            runtime,
+            slow,
+            turns,
+        }
     }
 
     /// The runtime.
@@ -51,7 +61,25 @@ impl Workers {
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.runtime.spawn(task)
+        match self.turns.clone() {
+            None => self.runtime.spawn(task),
+            Some(turns) => self.runtime.spawn(async move {
+                let mut task = pin!(task);
+                let turn = poll_fn(|context| {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    task.as_mut().poll(context)
+                });
+                turn.await
+            }),
+        }
+    }
+
+    /// How often tasks had a turn since the start, where slow work runs in tasks, too; 0 elsewhere.
+    /// As long as the number stands, nothing has happened.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        let turns = self.turns.as_ref();
+        turns.map_or(0, |turns| turns.load(Ordering::Relaxed))
     }
 
     /// Runs work that blocks.
@@ -61,7 +89,7 @@ impl Workers {
     ) -> JoinHandle<T> {
         match self.slow {
             Slow::Threads => self.runtime.spawn_blocking(work),
-            Slow::Tasks => self.runtime.spawn(async move { work() }),
+            Slow::Tasks => self.spawn(async move { work() }),
         }
     }
 }

@@ -82,11 +82,17 @@ impl BatchBuilder {
     /// A builder of batches that are compressed with `codec`.
     #[must_use]
     pub fn new(codec: Codec) -> Self {
+        Self::with_capacity(codec, 0)
+    }
+
+    /// A builder with room for a batch of so many bytes, before compression.
+    #[must_use]
+    pub fn with_capacity(codec: Codec, bytes: usize) -> Self {
         Self {
             codec,
             producer: None,
             transactional: false,
-            buffer: BytesMut::new(),
+            buffer: BytesMut::with_capacity(bytes),
             packed: Vec::new(),
             records_count: 0,
             base_timestamp: NO_TIMESTAMP,
@@ -125,11 +131,17 @@ impl BatchBuilder {
         }
         let target = &mut self.buffer;
         target.reserve(sizes.total());
-        put_length(target, sizes.body);
-        target.put_u8(NO_ATTRIBUTES);
-        varint::put_i64(target, sizes.timestamp_delta);
-        varint::put_i32(target, self.records_count);
-        put_nullable(target, key);
+        // Put together first: one look at the room in the buffer instead of one for each byte.
+        let mut front = [0; FRONT_BYTES_MAX];
+        let mut rest = front.as_mut_slice();
+        put_length(&mut rest, sizes.body);
+        rest.put_u8(NO_ATTRIBUTES);
+        varint::put_i64(&mut rest, sizes.timestamp_delta);
+        varint::put_i32(&mut rest, self.records_count);
+        put_nullable_length(&mut rest, key);
+        let used = FRONT_BYTES_MAX - rest.len();
+        target.put_slice(front.get(..used).unwrap_or_default());
+        target.put_slice(key.unwrap_or_default());
         put_nullable(target, value);
         put_length(target, headers.len());
         for (name, value) in headers {
@@ -276,17 +288,19 @@ fn seal(batch: &mut [u8], header: &BatchHeader) {
 }
 
 fn put_nullable(target: &mut BytesMut, bytes: Option<&[u8]>) {
+    put_nullable_length(target, bytes);
+    target.put_slice(bytes.unwrap_or_default());
+}
+
+fn put_nullable_length(target: &mut impl BufMut, bytes: Option<&[u8]>) {
     match bytes {
-        Some(bytes) => {
-            put_length(target, bytes.len());
-            target.put_slice(bytes);
-        }
+        Some(bytes) => put_length(target, bytes.len()),
         None => target.put_u8(NULL_BYTE),
     }
 }
 
 /// A length in zigzag. The caller has seen that the whole batch stays below 2 GiB.
-fn put_length(target: &mut BytesMut, length: usize) {
+fn put_length(target: &mut impl BufMut, length: usize) {
     varint::put_u64(target, (length as u64) << 1);
 }
 
@@ -303,6 +317,8 @@ const fn length_bytes(length: usize) -> usize {
 
 /// Lengths are signed integers of 32 bits.
 const BATCH_BYTES_MAX: usize = i32::MAX as usize;
+/// A record up to its key: its length, attributes, two deltas, the length of the key.
+const FRONT_BYTES_MAX: usize = 3 * varint::BYTES_MAX_32 + varint::BYTES_MAX_64 + 1;
 const NO_ATTRIBUTES: u8 = 0;
 const NO_EPOCH: i32 = -1;
 const NO_TIMESTAMP: i64 = -1;

@@ -76,8 +76,20 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Reads both clocks.
     fn now(&self) -> Now;
 
+    /// Reads the wall clock alone: half the work of a clock that has to ask twice.
+    fn wall(&self) -> Wall {
+        self.now().wall
+    }
+
     /// Completes at `at`, or at once if that has passed.
     fn sleep_until(&self, at: Mono) -> Sleep;
+
+    /// Whether a sleep that ends long after its moment means that nothing ran in between: the
+    /// process was stopped, or got no processor. It means nothing of a clock that is moved by
+    /// hand, however far it jumps, and a clock that does not say is taken for one of those.
+    fn runs_by_itself(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::clock::SystemClock;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::ids::Ids;
+use crate::kafka::faults::Faults;
 use crate::kafka::{KafkaListener, Server};
 use crate::service::{Service, ServiceOptions};
 use crate::shard::{Shard, ShardOptions};
@@ -50,6 +51,7 @@ pub struct Builder {
     config: BrokerConfig,
     clock: Arc<dyn Clock>,
     listeners: Vec<KafkaListener>,
+    faults: Faults,
     #[cfg(feature = "http")]
     pub(super) http: Vec<crate::Address>,
 }
@@ -63,6 +65,7 @@ impl Builder {
             config: BrokerConfig::default(),
             clock: Arc::new(SystemClock::new()),
             listeners: Vec::new(),
+            faults: Faults::default(),
             #[cfg(feature = "http")]
             http: Vec::new(),
         }
@@ -127,6 +130,13 @@ impl Builder {
         self
     }
 
+    /// Faults by script that requests meet: those of an earlier broker, say, which this one
+    /// follows. More can be added to them while it runs.
+    #[must_use]
+    pub fn faults(self, faults: Faults) -> Self {
+        Self { faults, ..self }
+    }
+
     /// Recovers what is there and starts the broker. Blocks until it is ready.
     pub fn start(self) -> Result<Broker, BrokerError> {
         let builder = self.validated()?;
@@ -149,7 +159,7 @@ impl Builder {
     /// Starts the broker for a simulation: on the runtime of the caller, without a thread of its
     /// own, with ids that follow from `seed`. On a runtime of one thread, with a clock and a disk
     /// that do the same each time, the same calls take the same course. What blocks is done in the
-    /// runtime's tasks, so that this serves no real clients.
+    /// runtime's tasks, so that this is for tests.
     ///
     /// # Errors
     /// Those of [`Self::start`].
@@ -232,10 +242,9 @@ impl Builder {
                 return Err(error);
             }
         };
-        let handle = workers.runtime().clone();
-        let kafka = Server::new(service.clone(), handle.clone());
+        let kafka = Server::new(service.clone(), workers.clone(), self.faults);
         #[cfg(feature = "http")]
-        let http = crate::http::HttpServer::new(service.clone(), handle);
+        let http = crate::http::HttpServer::new(service.clone(), workers.runtime().clone());
         let listening = listen(&kafka, &self.listeners);
         #[cfg(feature = "http")]
         let listening = listening.and_then(|()| http.listen_all(&self.http));

@@ -35,6 +35,26 @@ impl Broker {
     pub fn http_addresses(&self) -> Vec<Address> {
         self.parts.http.addresses().clone()
     }
+
+    /// What `/metrics` serves, for a program that has an HTTP server of its own: the text format of
+    /// Prometheus, version 0.0.4.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use highwater_broker::Broker;
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// assert!(broker.metrics_text().await?.contains("highwater_produced_records_total 0\n"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn metrics_text(&self) -> Result<String, std::fmt::Error> {
+        crate::http::metrics_text(&self.parts.service).await
+    }
 }
 
 impl Builder {

@@ -37,6 +37,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::clock::{Mono, Now};
@@ -175,6 +176,14 @@ impl GroupMachine {
             self.settle(&group);
         }
         effects
+    }
+
+    /// The broker stood still for so long, until now: nobody could be heard, so that this time
+    /// counts for nobody, and all that time alone brings about comes so much later.
+    pub fn stood_still(&mut self, time: Duration) {
+        // The index is early from here on, which it may be.
+        let groups = self.groups.values_mut();
+        groups.for_each(|group| group.put_off(time));
     }
 
     /// When [`Self::wake`] has something to do; too early is possible, too late is not.

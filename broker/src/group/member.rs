@@ -112,6 +112,11 @@ impl Member {
         self.expires_at = now.plus(timeout);
     }
 
+    /// Its session ends so much later.
+    pub(super) fn put_off(&mut self, by: Duration) {
+        self.expires_at = self.expires_at.plus(by);
+    }
+
     /// It is in a generation that is complete, and has no part in it yet.
     pub(super) fn begin_generation(&mut self, now: Mono) {
         self.assignment = Bytes::new();

@@ -8,6 +8,7 @@
 //! - An id is pending or a member, never both.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use highwater_proto::clock::Mono;
 
@@ -185,5 +186,13 @@ impl Roster {
             .chain(self.pending.values().copied())
             .min()
             .unwrap_or(Mono::NEVER)
+    }
+
+    /// Everyone is given up so much later.
+    pub(super) fn put_off(&mut self, by: Duration) {
+        let members = self.members.values_mut();
+        members.for_each(|member| member.put_off(by));
+        let pending = self.pending.values_mut();
+        pending.for_each(|until| *until = until.plus(by));
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::clock::{Mono, Wall};
@@ -253,6 +254,17 @@ impl Group {
             Phase::Completing { sync_by } | Phase::Stable { sync_by } => sync_by,
         };
         phase.min(self.roster.expires_at())
+    }
+
+    /// What time alone brings about comes so much later.
+    pub(super) fn put_off(&mut self, by: Duration) {
+        match &mut self.phase {
+            Phase::Empty => {}
+            Phase::Preparing { due: at, .. }
+            | Phase::Completing { sync_by: at }
+            | Phase::Stable { sync_by: at } => *at = at.plus(by),
+        }
+        self.roster.put_off(by);
     }
 
     /// A member is alive. This changes no more than the end of its session.

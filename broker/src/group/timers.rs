@@ -4,7 +4,8 @@
 //!
 //! Invariants
 //! - A group stands in the index at most once, at the moment that it remembers.
-//! - That moment may be too early, since a heartbeat does not move it; it is never too late.
+//! - That moment may be too early, since neither a heartbeat nor a stall moves it; it is never too
+//!   late.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -27,7 +27,7 @@ use crate::service::overview::PartitionOverview;
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything that there is to know now, as text.
-pub(super) async fn text(service: &Service) -> Result<String, fmt::Error> {
+pub(crate) async fn text(service: &Service) -> Result<String, fmt::Error> {
     let facts = Facts::gather(service).await;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(facts));

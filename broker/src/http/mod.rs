@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::error::BrokerError;
 use crate::service::Service;
 use crate::sockets::{Address, bind, no_address, reachable};
+pub(crate) use exposition::text as metrics_text;
 use sockets::Sockets;
 
 /// The HTTP side of one broker.

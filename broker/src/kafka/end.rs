@@ -33,6 +33,9 @@ pub(super) enum End {
     /// The broker is being shut down.
     #[error("the broker is being shut down")]
     Closing,
+    /// A test has asked for it.
+    #[error("a scripted fault has cut it")]
+    Scripted,
     /// A begun request arrives too slowly.
     #[error("a begun request arrives at less than {0} bytes a second")]
     SlowSender(u64),
@@ -74,7 +77,8 @@ impl End {
             | Self::ClosedInFrame
             | Self::Failed(_)
             | Self::Idle(_)
-            | Self::Closing => Tone::Quiet,
+            | Self::Closing
+            | Self::Scripted => Tone::Quiet,
             Self::Frame(FrameError::Foreign(_)) => Tone::Foreign,
             Self::SlowSender(_)
             | Self::StalledReader(_)

@@ -24,6 +24,8 @@ use super::api::{Call, produce};
 use super::dispatch::{self, Refusal};
 use super::end::End;
 use super::fan_out;
+use super::faults::{self, Faults, Met};
+use super::server::Server;
 use super::session::Session;
 use crate::service::Service;
 
@@ -61,6 +63,9 @@ pub(super) trait Outlet: Send {
         answer: Result<Option<Response>, Refusal>,
     ) -> Result<(), End>;
 
+    /// Takes an answer that loses its end on the way.
+    fn put_damaged(&mut self, now: Mono, tag: Self::Tag, response: &Response) -> Result<(), End>;
+
     /// Waits until nobody wants this answer any more, if that can be known.
     fn abandoned(tag: &mut Self::Tag) -> impl Future<Output = ()> + Send;
 
@@ -71,6 +76,7 @@ pub(super) trait Outlet: Send {
 /// The requests of one session that are under way.
 pub(super) struct Lane<'a, O: Outlet> {
     service: &'a Service,
+    faults: &'a Faults,
     session: &'a Session,
     /// Told when nobody waits for answers any more: no request waits for others then.
     gone: &'a Notify,
@@ -95,13 +101,14 @@ struct Asked {
 
 impl<'a, O: Outlet> Lane<'a, O> {
     pub(super) fn new(
-        service: &'a Service,
+        server: &'a Server,
         session: &'a Session,
         gone: &'a Notify,
         outlet: O,
     ) -> Self {
         Self {
-            service,
+            service: &server.service,
+            faults: &server.faults,
             session,
             gone,
             outlet,
@@ -157,6 +164,9 @@ impl<'a, O: Outlet> Lane<'a, O> {
             }
             Work::Execute(request) => match fan_out::check(&request, service.config()) {
                 Ok(()) => match request {
+                    request if let Some(met) = self.faults.meet(&request, service) => {
+                        return self.put_suffered(tag, asked, call, request, met).await;
+                    }
                     Request::Produce(request) => {
                         let begun = Box::pin(produce::begin(call, request)).await;
                         let answer = Box::pin(begun.answer());
@@ -176,6 +186,30 @@ impl<'a, O: Outlet> Lane<'a, O> {
             },
         };
         self.put(tag, asked, answer).await?;
+        self.outlet.flush().await
+    }
+
+    /// A request that has met a fault: whatever it does delays no answer to those before it.
+    async fn put_suffered(
+        &mut self,
+        mut tag: O::Tag,
+        asked: Asked,
+        call: Call<'_>,
+        request: Request,
+        met: Met,
+    ) -> Result<(), End> {
+        self.drain().await?;
+        let gone = self.gone;
+        let abandoned = O::abandoned(&mut tag);
+        let execute = |request| execute(call, request, gone, abandoned);
+        match Box::pin(faults::suffer(call, request, met, execute)).await {
+            faults::Outcome::Answered(answer) => self.put(tag, asked, answer).await?,
+            faults::Outcome::Damaged(response) => {
+                let now = self.service.clock().now().mono;
+                self.outlet.put_damaged(now, tag, &response)?;
+            }
+            faults::Outcome::Cut => return Err(End::Scripted),
+        }
         self.outlet.flush().await
     }
 

@@ -26,7 +26,7 @@ pub(super) fn open(server: &Arc<Server>, listener: &KafkaListener) -> Result<Add
         source,
     };
     // Sockets belong to the broker's runtime, whatever the caller runs on.
-    let _entered = server.runtime.enter();
+    let _entered = server.workers.runtime().enter();
     let sockets = sockets::bind(&listener.bind).map_err(failed)?;
     let local = sockets.iter().map(TcpListener::local_addr).next();
     let local = local
@@ -42,7 +42,7 @@ pub(super) fn open(server: &Arc<Server>, listener: &KafkaListener) -> Result<Add
                 .map(|address| with_port(address, port)),
             _counted: server.accepting.one(),
         };
-        server.runtime.spawn(acceptor.run(socket));
+        server.workers.spawn(acceptor.run(socket));
     }
     Ok(match listener.advertise.clone() {
         Some(address) => with_port(address, local.port()),
@@ -106,9 +106,9 @@ impl Acceptor {
             Ok(admission) => {
                 metrics.connections.increment();
                 let server = Arc::clone(server);
-                let runtime = server.runtime.clone();
+                let workers = server.workers.clone();
                 let advertise = self.advertise.clone();
-                runtime.spawn(conn::serve(server, stream, peer, advertise, admission));
+                workers.spawn(conn::serve(server, stream, peer, advertise, admission));
             }
             Err(full) => {
                 metrics.refused_connections.increment();

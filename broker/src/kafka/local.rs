@@ -43,7 +43,7 @@ impl Local {
     pub(super) fn open(server: &Arc<Server>) -> Self {
         let places_count = server.service.config().connection_requests_max;
         let (jobs, received) = mpsc::channel(places_count);
-        server.runtime.spawn(serve(Arc::clone(server), received));
+        server.workers.spawn(serve(Arc::clone(server), received));
         Self {
             jobs,
             clock: Arc::clone(server.service.clock()),
@@ -116,7 +116,7 @@ async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
     let session = Session::new(Peer::Local, address.unwrap_or_else(nowhere));
     let gone = Notify::new();
     let (forward, forwarded) = mpsc::channel(server.service.config().connection_requests_max);
-    let lane = Lane::new(&server.service, &session, &gone, Replies);
+    let lane = Lane::new(&server, &session, &gone, Replies);
     let mut closing = server.service.closing();
     let until_closing = async move {
         loop {
@@ -135,12 +135,17 @@ async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
             drop(forward.send(job).await);
         }
     };
-    tokio::select! {
-        (_, end) = async { tokio::join!(until_closing, lane.run(forwarded)) } => {
-            if let Err(end) = end {
-                server.report(&session, &end);
-            }
+    let mut lane = std::pin::pin!(lane.run(forwarded));
+    let run = async {
+        tokio::select! {
+            end = &mut lane => end,
+            () = until_closing => lane.await,
         }
+    };
+    tokio::select! {
+        end = run => if let Err(end) = end {
+            server.report(&session, &end);
+        },
         () = server.reached(Phase::Over) => {}
     }
 }
@@ -168,6 +173,12 @@ impl Outlet for Replies {
         Ok(())
     }
 
+    fn put_damaged(&mut self, _: Mono, reply: Reply, _: &Response) -> Result<(), End> {
+        let why = "the answer cannot be read: its end is missing".to_owned();
+        drop(reply.answer.send(Err(ExchangeError::Unknown { why })));
+        Ok(())
+    }
+
     async fn abandoned(reply: &mut Reply) {
         reply.answer.closed().await;
     }
@@ -185,4 +196,4 @@ fn nowhere() -> Address {
     }
 }
 
-const CLOSED: &str = "the broker is shut down";
+const CLOSED: &str = "the broker has ended the session, or is shut down";

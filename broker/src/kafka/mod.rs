@@ -15,6 +15,7 @@ mod dispatch;
 mod end;
 mod errors;
 mod fan_out;
+pub mod faults;
 mod gate;
 mod lane;
 mod listener;

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_proto::exchange::Exchange;
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use super::address::KafkaListener;
 use super::complaints::{Complaints, Line};
 use super::end::{End, Tone};
+use super::faults::Faults;
 use super::gate::Gate;
 use super::listener;
 use super::local::Local;
@@ -25,12 +25,14 @@ use crate::error::BrokerError;
 use crate::service::Service;
 use crate::service::cluster::Listening;
 use crate::sockets::Address;
+use crate::workers::Workers;
 
 /// The Kafka side of one broker.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(super) service: Service,
-    pub(super) runtime: Handle,
+    pub(super) workers: Workers,
+    pub(super) faults: Faults,
     pub(super) gate: Arc<Gate>,
     /// Bytes of requests that may be received and under way at once.
     pub(super) frame_budget: Arc<Semaphore>,
@@ -56,7 +58,7 @@ pub(super) enum Phase {
 }
 
 impl Server {
-    pub(crate) fn new(service: Service, runtime: Handle) -> Arc<Self> {
+    pub(crate) fn new(service: Service, workers: Workers, faults: Faults) -> Arc<Self> {
         let gate = Arc::new(Gate::new(service.config()));
         let budget = service
             .config()
@@ -64,7 +66,8 @@ impl Server {
             .min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             service,
-            runtime,
+            workers,
+            faults,
             gate,
             frame_budget: Arc::new(Semaphore::new(budget)),
             complaints: Complaints::default(),
@@ -102,6 +105,11 @@ impl Server {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What goes wrong on purpose.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
     /// A session for a client in this process.
     pub(crate) fn exchange(self: &Arc<Self>) -> Arc<dyn Exchange> {
         Arc::new(Local::open(self))
@@ -124,6 +132,13 @@ impl Server {
         }
         tracing::warn!("sessions are cut off: they did not end within shutdown.grace.ms");
         self.reach(Phase::Over);
+        self.sessions.zero().await;
+    }
+
+    /// Cuts everything off and waits until it is.
+    pub(crate) async fn cut_off(&self) {
+        self.reach(Phase::Over);
+        self.accepting.zero().await;
         self.sessions.zero().await;
     }
 

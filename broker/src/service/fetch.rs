@@ -157,6 +157,11 @@ impl Service {
         round.partitions
     }
 
+    /// The partitions of a session, in their order; none if there is no such session.
+    pub(crate) fn fetch_session(&self, session_id: i32) -> Vec<(TopicRef, i32)> {
+        self.sessions().partitions(session_id)
+    }
+
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         // A step that panicked has lost its own session at most.
         let sessions = self.inner.fetch_sessions.lock();

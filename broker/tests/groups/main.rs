@@ -26,5 +26,6 @@ mod life;
 mod member;
 mod poison;
 mod rewrite;
+mod stalls;
 mod timers;
 mod topic;

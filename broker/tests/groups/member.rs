@@ -115,17 +115,22 @@ impl Worker {
     }
 
     pub(crate) async fn commit(&self, offset: i64) -> Result<(), GroupError> {
+        answer_of(self.begin_commit(offset)).await
+    }
+
+    /// Begins to commit; the task ends when the offset is durable.
+    pub(crate) fn begin_commit(&self, offset: i64) -> JoinHandle<Result<(), GroupError>> {
         let commit = Commit {
             member: self.member(),
             retention_ms: None,
             offsets: vec![offset_of(&self.topic, 0, offset)],
         };
-        let mut outcomes = self
-            .service
-            .commit_offsets(self.group.clone(), commit)
-            .await?;
-        assert_eq!(outcomes.len(), 1);
-        outcomes.remove(0)
+        let (service, group) = (self.service.clone(), self.group.clone());
+        tokio::spawn(async move {
+            let mut outcomes = service.commit_offsets(group, commit).await?;
+            assert_eq!(outcomes.len(), 1);
+            outcomes.remove(0)
+        })
     }
 }
 

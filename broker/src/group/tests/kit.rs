@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::clock::{Mono, Now, Wall};
@@ -115,6 +116,14 @@ impl Kit {
             self.take(effects);
         }
         self.set_clock(end);
+    }
+
+    /// The broker stands still for so long; then the timers come first.
+    pub(super) fn stall(&mut self, ms: u64) {
+        self.set_clock(self.now.mono.0 + ms * MS);
+        self.machine.stood_still(Duration::from_millis(ms));
+        let effects = self.machine.wake(self.now);
+        self.take(effects);
     }
 
     fn set_clock(&mut self, mono: u64) {

@@ -7,6 +7,7 @@ mod leaving;
 mod model;
 mod rebalancing;
 mod recovery;
+mod stalls;
 mod statics;
 mod syncing;
 mod upkeep;

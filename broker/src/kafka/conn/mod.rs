@@ -62,7 +62,7 @@ async fn run(server: &Server, stream: &TcpStream, session: &Session) -> End {
     // There is always room: each request has its place among those under way.
     let (jobs, received) = mpsc::channel(server.service.config().connection_requests_max);
     let writer = Writer::new(server, stream, &activity);
-    let mut answering = Box::pin(Lane::new(&server.service, session, &gone, writer).run(received));
+    let mut answering = Box::pin(Lane::new(server, session, &gone, writer).run(received));
     let reading = Reader::new(server, stream, session, &activity).run(jobs);
     let mut closing = server.service.closing();
     let end = tokio::select! {

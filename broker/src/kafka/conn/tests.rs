@@ -14,6 +14,8 @@ use super::*;
 use crate::Broker;
 use crate::clock::VirtualClock;
 use crate::config::BrokerConfig;
+use crate::kafka::faults::Faults;
+use crate::workers::{Slow, Workers};
 
 const MIB: usize = 1 << 20;
 
@@ -38,7 +40,8 @@ impl Rig {
             .config(config)
             .clock(Arc::new(clock.clone()));
         let broker = broker.start().unwrap();
-        let server = Server::new(broker.service().clone(), broker.handle().clone());
+        let workers = Workers::new(broker.handle().clone(), Slow::Threads);
+        let server = Server::new(broker.service().clone(), workers, Faults::default());
         let address = server.listen(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = address.to_string().parse().unwrap();
         Self {
@@ -146,13 +149,16 @@ fn a_panic_ends_its_session_and_gives_back_what_it_held() {
         .gate
         .admit([127, 0, 0, 1].into(), rig.clock_now())
         .unwrap();
-    let task = rig.server.runtime.spawn(async move {
+    let task = rig.server.workers.spawn(async move {
         let _held = (sessions, admission);
         panic!("a handler has a defect");
     });
     until(|| task.is_finished());
     is_answered(rig.address);
-    rig.server.runtime.block_on(rig.server.sessions.zero());
+    rig.server
+        .workers
+        .runtime()
+        .block_on(rig.server.sessions.zero());
 }
 
 impl Rig {

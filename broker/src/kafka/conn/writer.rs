@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use highwater_proto::clock::Mono;
-use highwater_proto::kafka::Response;
+use highwater_proto::kafka::{Response, SIZE_BYTES};
 use tokio::net::TcpStream;
 
 use super::{Activity, Ticket};
@@ -121,6 +121,19 @@ impl Outlet for Writer<'_> {
             self.parts.extend(frame.into_parts());
             self.tickets.push(ticket);
         }
+        Ok(())
+    }
+
+    fn put_damaged(&mut self, now: Mono, ticket: Ticket, response: &Response) -> Result<(), End> {
+        self.put_at = now;
+        let frame = response.encode_frame(ticket.version, ticket.correlation_id)?;
+        let mut bytes = frame.into_bytes().to_vec();
+        bytes.pop();
+        // The size of the frame is true: what is missing is missing within.
+        let size = i32::try_from(bytes.len() - SIZE_BYTES).unwrap_or(i32::MAX);
+        bytes[..SIZE_BYTES].copy_from_slice(&size.to_be_bytes());
+        self.parts.push_back(bytes.into());
+        self.tickets.push(ticket);
         Ok(())
     }
 

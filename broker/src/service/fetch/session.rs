@@ -120,6 +120,13 @@ impl Sessions {
         Ok((Turn::Continue { session_id, epoch }, partitions))
     }
 
+    /// The partitions of a session, in their order.
+    pub(super) fn partitions(&self, session_id: i32) -> Vec<(TopicRef, i32)> {
+        let asked = self.sessions.get(&session_id).map(Session::partitions);
+        let asked = asked.unwrap_or_default().into_iter();
+        asked.map(|asked| (asked.topic, asked.partition)).collect()
+    }
+
     /// What the reader is told of that which was read. `fresh_id` is the number of a session that
     /// is begun now.
     pub(super) fn finish(

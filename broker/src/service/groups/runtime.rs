@@ -7,12 +7,15 @@
 //!   with a refusal.
 //! - An answer that is there at once costs no channel and no task.
 //! - The timer is armed for no later than what the machine wants.
+//! - Time in which the broker stood still (stopped, or without a processor) counts for no member:
+//!   whoever comes first after it, the timer or a request, tells the machine before anything else.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use highwater_proto::clock::{Mono, Now};
+use highwater_proto::clock::{Clock, Mono, Now};
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::GroupError;
@@ -44,6 +47,8 @@ pub(super) struct State {
     tickets_count: u64,
     /// When the timer wakes up.
     armed: Mono,
+    /// When the last step was.
+    seen: Mono,
     is_closing: bool,
 }
 
@@ -81,6 +86,7 @@ impl Groups {
             waiting: HashMap::new(),
             tickets_count: 0,
             armed: Mono::NEVER,
+            seen: Mono(0),
             is_closing: false,
         };
         Self {
@@ -129,6 +135,30 @@ impl Groups {
 }
 
 impl State {
+    /// A step begins. If the timer should have made one long ago, nothing ran since the last one.
+    fn begin(&mut self, now: Mono, clock: &dyn Clock) {
+        let unseen = now.since(self.seen);
+        self.seen = now;
+        if now.since(self.armed) > LATE_MAX && clock.runs_by_itself() {
+            tracing::warn!(?unseen, "the broker stood still; sessions go on from here");
+            self.machine.stood_still(unseen);
+            // Told once: the timer is due now, and on its way.
+            self.armed = now;
+        }
+    }
+
+    /// Arms the timer: when the last step was, and when the next one is to be. A machine that waits
+    /// for something is looked at often enough to notice when the broker stands still; also one
+    /// that waits for a write alone, since sessions end behind that.
+    fn arm(&mut self, clock: &dyn Clock) -> (Mono, Mono) {
+        self.armed = self.machine.wake_at();
+        let is_idle = self.armed == Mono::NEVER && self.writing.is_empty();
+        if clock.runs_by_itself() && !is_idle {
+            self.armed = self.armed.min(self.seen.plus(LOOK_EVERY));
+        }
+        (self.seen, self.armed)
+    }
+
     fn ask(&mut self, now: Now, group: &str, ask: Ask) -> (Effects, Asked) {
         let is_parked = matches!(ask, Ask::Join(_) | Ask::Sync(_));
         if is_parked && self.is_closing {
@@ -244,7 +274,9 @@ impl Service {
         let groups = &self.inner.groups;
         let mut state = groups.state();
         // The time is read under the lock, so that it never goes back for the machine.
-        let (effects, out) = act(&mut state, self.clock().now());
+        let now = self.clock().now();
+        state.begin(now.mono, &**self.clock());
+        let (effects, out) = act(&mut state, now);
         let Effects { replies, appends } = effects;
         let answers: Vec<_> = replies
             .into_iter()
@@ -254,7 +286,7 @@ impl Service {
             let is_first = state.writing.insert(append.group.clone());
             debug_assert!(is_first, "one write of a group at a time");
         }
-        let wake_at = state.machine.wake_at();
+        let wake_at = state.machine.wake_at().max(now.mono);
         let is_earlier = wake_at < state.armed;
         if is_earlier {
             state.armed = wake_at;
@@ -279,13 +311,9 @@ impl Service {
         let groups = &groups.groups;
         let mut closing = self.closing();
         while !closing.has_begun() {
-            let due = {
-                let mut state = groups.state();
-                state.armed = state.machine.wake_at();
-                state.armed
-            };
-            if due <= self.clock().now().mono {
-                self.step(|state, now| (state.machine.wake(now), ()));
+            self.step(|state, now| (state.machine.wake(now), ()));
+            let (seen, due) = groups.state().arm(&**self.clock());
+            if due <= seen {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -348,3 +376,9 @@ fn broken() -> GroupError {
 
 /// Questions to many groups that are under way at once: their records share a sync.
 const ASKED_AT_ONCE: usize = 512;
+/// While groups wait for something the timer looks so often whether time goes on: of a stall so
+/// much may go unnoticed, beside [`LATE_MAX`]. A session of 6 s, the least that is let in unless
+/// configured otherwise, has room for both.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A timer that is later than this did not run: others had the processor, or nobody.
+const LATE_MAX: Duration = Duration::from_secs(1);

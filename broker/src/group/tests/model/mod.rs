@@ -130,6 +130,7 @@ fn trouble(world: &mut World, rng: &mut Rng) {
         93 => _ = world.ask(group, None, Ask::Expire),
         94..96 => world.rewrite(),
         96 => world.restart(|| rng.one_in(2)),
+        97 => world.stall([3_000, 40_000][rng.below(2)]),
         _ => pass(world, rng, 1, Luck::Bad),
     }
 }
@@ -294,7 +295,8 @@ impl Rng {
 }
 
 /// What the histories must have had among them.
-const REACHED: [&str; 13] = [
+const REACHED: [&str; 14] = [
+    "members that outlive a stall",
     "a write that fails",
     "a restart that loses a write",
     "a restart after a write that nobody heard of",

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater_proto::clock::{Mono, Now, Wall};
 use highwater_proto::group_log::{GroupRecord, GroupValue};
@@ -10,7 +11,9 @@ use highwater_proto::group_log::{GroupRecord, GroupValue};
 use super::client::Client;
 use crate::error::GroupError;
 use crate::group::offsets::Offsets;
-use crate::group::{Append, Ask, Effects, GroupConfig, GroupMachine, Join, Joined, Reply, Ticket};
+use crate::group::{
+    Append, Ask, Effects, GroupConfig, GroupMachine, GroupState, Join, Joined, Reply, Ticket,
+};
 
 type Partition = (String, String, i32);
 
@@ -101,6 +104,26 @@ impl World {
             self.machine.wake_at() >= self.now().mono,
             "a timer was forgotten"
         );
+    }
+
+    /// The broker stands still, and its timers are the first to go on: nothing comes of it.
+    pub(super) fn stall(&mut self, ms: u64) {
+        self.wake();
+        let before = self.machine.list();
+        if before.iter().any(|of| of.state == GroupState::Stable) {
+            self.reached.insert("members that outlive a stall");
+        }
+        let describe = |machine: &GroupMachine| -> Vec<_> {
+            before
+                .iter()
+                .map(|of| machine.describe(&of.group))
+                .collect()
+        };
+        let described = describe(&self.machine);
+        self.now_ms += ms;
+        self.machine.stood_still(Duration::from_millis(ms));
+        self.wake();
+        assert_eq!(describe(&self.machine), described, "a stall counted");
     }
 
     /// A write is over.
