@@ -42,22 +42,26 @@
 //! ```
 //!
 //! The feature `cli`, on by default, is for the `highwater` binary only: a program that embeds
-//! the library takes `default-features = false`, and what it then builds is pure Rust.
+//! the library takes `default-features = false`, and what it then builds is pure Rust. The feature
+//! `testing` has the broker inside a test, `json` and `protobuf` have typed values.
 
 /// The command line. Not part of the library's interface: only binaries use it.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 mod embed;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use embed::EmbeddedClient;
 pub use highwater_broker::{Broker, Builder, KafkaListener};
 pub use highwater_client::{
-    Acks, Admin, AssignmentStrategy, Client, ClientError, Codec, CommittedOffset, ConfigChange,
-    ConfigEntry, ConfigSource, Consumer, ConsumerConfig, ConsumerRecord, Delivery, ErrorCode,
-    GroupDescription, GroupListing, GroupMember, GroupMetadata, Header, ListedOffset, NewTopic,
-    OffsetReset, OffsetSpec, Producer, ProducerConfig, Record, RecordMetadata, StartAt,
-    TopicDescription,
+    Acks, Admin, AssignmentStrategy, BrokerDescription, Client, ClientConfig, ClientError,
+    CloseReport, Closed, ClusterDescription, Codec, CommittedOffset, ConfigChange, ConfigEntry,
+    ConfigSource, Consumer, ConsumerConfig, ConsumerRecord, Delivery, ErrorCode, GroupDescription,
+    GroupListing, GroupMember, GroupMetadata, Header, ListedOffset, NewTopic, OffsetReset,
+    OffsetSpec, Outcome, PartitionDescription, Partitioner, Producer, ProducerConfig, Properties,
+    RebalanceListener, Record, RecordMetadata, Records, StartAt, TopicDescription, TraceContext,
 };
 
 /// The broker's own crate: its settings, its clocks, every operation in domain words.

@@ -168,7 +168,7 @@ fn first_poll(run: &mut Run, rig: &Rig) -> Result<(), Failure> {
             consumer.subscribe([TOPIC])?;
             let records = consumer.poll(PATIENCE).await?;
             let seconds = run.now().mono.since(start).as_secs_f64();
-            consumer.close().await?;
+            consumer.close(PATIENCE).await.result()?;
             match records.is_empty() {
                 true => Err(Failure::from("a new group is given no record")),
                 false => Ok(seconds),

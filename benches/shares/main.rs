@@ -11,6 +11,7 @@
 //! - A missed target is printed like a reached one, and does not fail the run.
 
 mod append;
+mod client;
 mod commit;
 mod groups;
 mod kit;
@@ -24,11 +25,12 @@ use kit::run::Run;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut run = Run::from_args()?;
-    let groups: [(&str, Group); 6] = [
+    let groups: [(&str, Group); 7] = [
         ("limits", limits::measure),
         ("append", append::measure),
         ("commit", commit::measure),
         ("wire", wire::measure),
+        ("client", client::measure),
         ("groups", groups::measure),
         ("startup", startup::measure),
     ];

@@ -83,15 +83,16 @@ fn build_rate(run: &Run, count: usize) -> Result<f64, Failure> {
 }
 
 /// A broker that listens, and a client's runtime beside it.
-struct Rig {
+pub(crate) struct Rig {
     // The client goes first: it holds connections to the broker.
-    client: Client,
-    runtime: Runtime,
+    pub(crate) client: Client,
+    pub(crate) runtime: Runtime,
     broker: Broker,
 }
 
 impl Rig {
-    fn new(dir: &std::path::Path) -> Result<Self, Failure> {
+    /// A broker over a folder.
+    pub(crate) fn new(dir: &std::path::Path) -> Result<Self, Failure> {
         let broker = Broker::open(dir)?;
         broker.listen_kafka("127.0.0.1:0")?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -105,16 +106,17 @@ impl Rig {
     }
 
     /// A new topic, for as long as `work` takes.
-    fn with_topic(
+    pub(crate) fn with_topic<T>(
         &self,
         partitions: i32,
-        work: impl FnOnce() -> Result<f64, Failure>,
-    ) -> Result<f64, Failure> {
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let admin = self.client.admin();
         let topic = NewTopic {
             name: TOPIC.to_owned(),
             partitions: Some(partitions),
             configs: [("durability".to_owned(), "page-cache".to_owned())].into(),
+            ..Default::default()
         };
         self.runtime.block_on(admin.create_topic(&topic))?;
         let worked = work();
@@ -176,7 +178,8 @@ impl Rig {
         self.with_topic(partitions, || self.runtime.block_on(work))
     }
 
-    async fn expect_stored(&self, partitions: i32, count: usize) -> Result<(), Failure> {
+    /// Fails unless the topic holds so many records.
+    pub(crate) async fn expect_stored(&self, partitions: i32, count: usize) -> Result<(), Failure> {
         let admin = self.client.admin();
         let mut stored = 0;
         for partition in 0..partitions {
@@ -234,6 +237,7 @@ fn read_answers(stream: &mut TcpStream, count: usize) -> io::Result<()> {
 }
 
 const BOUND: &str = "bound of both sides";
-const TOPIC: &str = "wire";
+/// The topic of a rig.
+pub(crate) const TOPIC: &str = "wire";
 const PRODUCE_VERSION: i16 = 9;
 const ANSWER_BYTES_MAX: usize = 1 << 20;

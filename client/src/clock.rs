@@ -31,15 +31,18 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
+        Now {
+            mono: Mono(0).plus(self.start.elapsed()),
+            wall: self.wall(),
+        }
+    }
+
+    fn wall(&self) -> Wall {
         #[expect(clippy::disallowed_methods, reason = "the seam to the machine's clock")]
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
-        let wall = Wall(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX));
-        Now {
-            mono: Mono(0).plus(self.start.elapsed()),
-            wall,
-        }
+        Wall(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn sleep_until(&self, at: Mono) -> Sleep {

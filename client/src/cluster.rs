@@ -5,28 +5,38 @@
 //! Invariants
 //! - One session per broker and purpose; a session that failed is forgotten, so that the next call
 //!   dials again.
-//! - What the cluster said is kept until a call proves it wrong.
+//! - What the cluster said is kept until a call proves it wrong or `metadata.max.age.ms` is over.
+//! - What is old is used until the news is there: only what proved wrong is not.
 
 mod coordinator;
+mod directory;
+mod limits;
+mod refresh;
+mod sessions;
 
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use highwater_proto::clock::Clock;
+use highwater_proto::clock::{Clock, Mono};
 use highwater_proto::cursor::Str;
 use highwater_proto::exchange::{Exchange, call};
 use highwater_proto::kafka::messages::metadata::{
-    MetadataBroker, MetadataRequest, MetadataResponse, MetadataTopic, MetadataTopicResponse,
+    MetadataRequest, MetadataResponse, MetadataTopic,
 };
 use highwater_proto::kafka::{ApiKey, ApiRequest};
 
 use crate::backoff::Backoff;
+use crate::config::ClientConfig;
 use crate::dial::Dial;
-use crate::error::{ClientError, unknown_partition};
+use crate::error::ClientError;
+use directory::Directory;
+use refresh::Refreshes;
+use sessions::Sessions;
 
 pub(crate) use coordinator::Terms;
+pub(crate) use directory::{Leader, TopicInfo};
+pub(crate) use limits::Limits;
 
 /// A broker's session, and the name to forget it by.
 #[derive(Clone, Debug)]
@@ -71,29 +81,24 @@ impl Node {
     }
 }
 
-/// What a topic looks like from here.
-#[derive(Clone, Debug)]
-pub(crate) struct TopicInfo {
-    /// The leader of each partition; -1 if there is none now.
-    pub(crate) leaders: Arc<[i32]>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    addresses: HashMap<i32, Arc<str>>,
-    topics: HashMap<String, TopicInfo>,
-    sessions: HashMap<Arc<str>, Arc<dyn Exchange>>,
-    /// By group: the address of its coordinator.
-    coordinators: HashMap<String, Arc<str>>,
-}
-
 /// The brokers behind the bootstrap addresses.
 #[derive(Debug)]
 pub(crate) struct Cluster {
+    core: Arc<Core>,
+    /// Those of `core`, or ones of its own.
+    sessions: Arc<Sessions>,
+}
+
+/// What all parts of a client share.
+#[derive(Debug)]
+struct Core {
     bootstrap: Vec<Arc<str>>,
-    dial: Arc<dyn Dial>,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    limits: Limits,
+    sessions: Arc<Sessions>,
+    directory: Mutex<Directory>,
+    refreshes: Refreshes,
+    coordinators: coordinator::Coordinators,
 }
 
 impl Cluster {
@@ -101,34 +106,48 @@ impl Cluster {
         bootstrap: Vec<Arc<str>>,
         dial: Arc<dyn Dial>,
         clock: Arc<dyn Clock>,
+        config: &ClientConfig,
     ) -> Self {
+        let limits = Limits::from(config);
+        let sessions = Arc::new(Sessions::new(dial, Arc::clone(&clock), limits));
+        let refresh_at = clock.now().mono.plus(limits.metadata_age);
         Self {
-            bootstrap,
-            dial,
-            clock,
-            state: Mutex::default(),
+            sessions: Arc::clone(&sessions),
+            core: Arc::new(Core {
+                bootstrap,
+                clock,
+                limits,
+                sessions,
+                directory: Mutex::new(Directory::new(refresh_at)),
+                refreshes: Refreshes::default(),
+                coordinators: coordinator::Coordinators::default(),
+            }),
         }
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        &self.core.clock
     }
 
-    /// A cluster of the same brokers with sessions of its own: a long poll holds back what follows
-    /// it on its session, so a consumer does not share one with a producer.
+    /// How long calls may take.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.core.limits
+    }
+
+    /// The same cluster with sessions of its own: a long poll holds back what follows it on its
+    /// session, so a consumer does not share one with a producer.
     pub(crate) fn with_own_sessions(&self) -> Self {
-        Self::new(
-            self.bootstrap.clone(),
-            Arc::clone(&self.dial),
-            Arc::clone(&self.clock),
-        )
+        Self {
+            core: Arc::clone(&self.core),
+            sessions: Arc::new(self.sessions.others()),
+        }
     }
 
-    /// Any broker: the first bootstrap address that answers.
+    /// Any broker that can be reached.
     pub(crate) async fn any(&self) -> Result<Node, ClientError> {
-        let mut last = ClientError::Invalid("no bootstrap address was given".to_owned());
-        for address in &self.bootstrap {
-            match self.session(address).await {
+        let mut last = no_address();
+        for address in self.core.candidates(&self.sessions, None) {
+            match self.session(&address).await {
                 Ok(node) => return Ok(node),
                 Err(error) => last = error,
             }
@@ -141,28 +160,50 @@ impl Cluster {
         let response = self.metadata(Some(&[]), false).await?;
         let mut nodes = Vec::with_capacity(response.brokers.len());
         for broker in &response.brokers {
-            nodes.push(self.session(&address(broker)).await?);
+            nodes.push(self.session(&directory::address_of(broker)).await?);
         }
         Ok(nodes)
     }
 
-    /// The broker that leads a partition, if that is known and a session with it is open.
+    /// One broker of the cluster, by its id.
+    pub(crate) async fn broker(&self, id: i32) -> Result<Node, ClientError> {
+        let response = self.metadata(Some(&[]), false).await?;
+        let found = response.brokers.iter().find(|broker| broker.node_id == id);
+        let found = found.ok_or_else(|| {
+            let ids = response.brokers.iter().map(|it| it.node_id.to_string());
+            let ids = ids.collect::<Vec<_>>().join(", ");
+            ClientError::Invalid(format!("the cluster has no broker {id}, but {ids}"))
+        })?;
+        self.session(&directory::address_of(found)).await
+    }
+
+    /// The broker that leads a partition, if that is known and a session with it is open. Sees to
+    /// it that what is old is asked for anew.
     pub(crate) fn open_leader(&self, topic: &str, partition: i32) -> Option<Node> {
-        let state = self.lock();
-        let leaders = &state.topics.get(topic)?.leaders;
-        let leader = leaders.get(usize::try_from(partition).ok()?)?;
-        let address = state.addresses.get(leader)?;
-        let exchange = state.sessions.get(address)?;
-        Some(Node {
-            address: Arc::clone(address),
-            exchange: Arc::clone(exchange),
-        })
+        let (address, old) = {
+            let mut directory = self.core.directory();
+            let old = self.core.old_topics(&mut directory);
+            (directory.leader(topic, partition), old)
+        };
+        if !old.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
+            drop(self.core.ask_for(old, false));
+        }
+        let address = address?;
+        let exchange = self.sessions.open(&address)?;
+        Some(Node { address, exchange })
     }
 
     /// The broker that leads a partition.
     pub(crate) async fn leader(&self, topic: &str, partition: i32) -> Result<Node, ClientError> {
-        let info = self.topic(topic).await?;
-        self.leader_in(&info, topic, partition).await
+        let known = self.core.directory().leader(topic, partition);
+        let address = match known {
+            Some(address) => Some(address),
+            None => {
+                self.ask_topic(topic).await?;
+                self.core.directory().leader(topic, partition)
+            }
+        };
+        self.led_from(address, topic, partition).await
     }
 
     /// As [`Self::leader`], of a topic that is not created by being asked for. One try.
@@ -171,42 +212,47 @@ impl Cluster {
         topic: &str,
         partition: i32,
     ) -> Result<Node, ClientError> {
-        let known = self.lock().topics.get(topic).cloned();
-        let info = match known {
-            Some(info) => info,
-            None => self.refresh(topic, false).await?,
+        let known = self.core.directory().leader(topic, partition);
+        let address = match known {
+            Some(address) => Some(address),
+            None => {
+                self.core.refresh(topic, false).await?;
+                self.core.directory().leader(topic, partition)
+            }
         };
-        self.leader_in(&info, topic, partition).await
+        self.led_from(address, topic, partition).await
     }
 
-    async fn leader_in(
+    async fn led_from(
         &self,
-        info: &TopicInfo,
+        address: Option<Arc<str>>,
         topic: &str,
         partition: i32,
     ) -> Result<Node, ClientError> {
-        let index = usize::try_from(partition).ok();
-        let leader = index.and_then(|index| info.leaders.get(index)).copied();
-        let address = leader.and_then(|leader| self.lock().addresses.get(&leader).cloned());
         match address {
             Some(address) => self.session(&address).await,
-            None => Err(unknown_partition(topic, partition)),
+            None => Err(self.core.directory().why_no_leader(topic, partition)),
         }
     }
 
     /// A topic's partitions; created by the broker if it does that on demand.
     pub(crate) async fn topic(&self, topic: &str) -> Result<TopicInfo, ClientError> {
-        if let Some(info) = self.lock().topics.get(topic) {
-            return Ok(info.clone());
+        let known = self.core.directory().topic(topic);
+        match known {
+            Some(info) => Ok(info),
+            None => self.ask_topic(topic).await,
         }
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    }
+
+    async fn ask_topic(&self, topic: &str) -> Result<TopicInfo, ClientError> {
+        let mut backoff = Backoff::new(TOPIC_PAUSE, self.limits().retry_max);
         let mut tries = TOPIC_TRIES_MAX;
         loop {
             tries -= 1;
-            match self.refresh(topic, true).await {
+            match self.core.refresh(topic, true).await {
                 Err(error) if error.is_retriable() && tries > 0 => {
-                    let at = self.clock.now().mono.plus(backoff.next_pause());
-                    self.clock.sleep_until(at).await;
+                    let at = backoff.next_try(self.now());
+                    self.core.clock.sleep_until(at).await;
                 }
                 done => return done,
             }
@@ -215,19 +261,26 @@ impl Cluster {
 
     /// Forgets a session that failed, and the topic that it was asked about.
     pub(crate) fn forget(&self, node: &Node, topic: Option<&str>) {
-        let mut state = self.lock();
-        let same = |open: &Arc<dyn Exchange>| Arc::ptr_eq(open, &node.exchange);
-        if state.sessions.get(&node.address).is_some_and(same) {
-            state.sessions.remove(&node.address);
-        }
+        self.sessions.forget(&node.address, &node.exchange);
         if let Some(topic) = topic {
-            state.topics.remove(topic);
+            self.forget_topic(topic);
         }
     }
 
-    /// Forgets what is known of a topic, because its leader has moved or it is gone.
+    /// What is known of a topic has proved wrong, because its leaders have moved or it is gone.
     pub(crate) fn forget_topic(&self, topic: &str) {
-        self.lock().topics.remove(topic);
+        self.core.directory().doubt_topic(topic);
+    }
+
+    /// The leader of a partition turned out not to be it; it may have said who is.
+    pub(crate) fn moved(&self, topic: &str, partition: i32, to: Option<Leader>) {
+        self.core.directory().moved(topic, partition, to);
+    }
+
+    /// An answer told where a broker can be reached.
+    pub(crate) fn learn_broker(&self, id: i32, host: &str, port: i32) {
+        let address = directory::address(host, port);
+        self.core.directory().learn_broker(id, address);
     }
 
     /// The metadata of the named topics, or of all.
@@ -236,21 +289,9 @@ impl Cluster {
         topics: Option<&[&str]>,
         allow_auto_topic_creation: bool,
     ) -> Result<MetadataResponse, ClientError> {
-        let node = self.any().await?;
-        let version = node.version::<MetadataRequest>(12)?;
-        let named = topics.map(|topics| {
-            let by_name = |name: &&str| MetadataTopic {
-                name: Some(Str::from((*name).to_owned())),
-                ..MetadataTopic::default()
-            };
-            topics.iter().map(by_name).collect()
-        });
-        let request = MetadataRequest {
-            topics: named,
-            allow_auto_topic_creation,
-            ..Default::default()
-        };
-        self.call(&node, version, request, REQUEST_TIMEOUT).await
+        self.core
+            .metadata(topics, allow_auto_topic_creation, 0)
+            .await
     }
 
     /// One call with a time limit; a session on which it failed is forgotten.
@@ -275,70 +316,134 @@ impl Cluster {
         timeout: Duration,
         future: impl Future<Output = T>,
     ) -> Option<T> {
-        let limit = self.clock.sleep_until(self.clock.now().mono.plus(timeout));
-        tokio::select! {
-            biased;
-            value = future => Some(value),
-            () = limit => None,
-        }
-    }
-
-    async fn refresh(&self, topic: &str, create: bool) -> Result<TopicInfo, ClientError> {
-        let response = self.metadata(Some(&[topic]), create).await?;
-        let mut state = self.lock();
-        for broker in &response.brokers {
-            state.addresses.insert(broker.node_id, address(broker));
-        }
-        let found = response
-            .topics
-            .first()
-            .ok_or_else(|| unknown_partition(topic, 0))?;
-        ClientError::check(found.error_code, None)?;
-        let info = TopicInfo {
-            leaders: leaders(found),
-        };
-        state.topics.insert(topic.to_owned(), info.clone());
-        Ok(info)
+        within(&*self.core.clock, timeout, future).await
     }
 
     async fn session(&self, address: &Arc<str>) -> Result<Node, ClientError> {
-        let open = self.lock().sessions.get(address).cloned();
-        let exchange = match open {
-            Some(exchange) => exchange,
-            None => {
-                let dialled = self.within(REQUEST_TIMEOUT, self.dial.dial(address)).await;
-                let opened = dialled
-                    .ok_or_else(|| ClientError::NotSent(format!("{address} does not answer")))??;
-                // Two callers may have dialled: both take the session that came first.
-                let mut state = self.lock();
-                Arc::clone(state.sessions.entry(Arc::clone(address)).or_insert(opened))
-            }
-        };
         Ok(Node {
             address: Arc::clone(address),
-            exchange,
+            exchange: self.sessions.get(address).await?,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is a cache: what a panicking thread left behind is at worst outdated.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> Mono {
+        self.core.clock.now().mono
     }
 }
 
-fn address(broker: &MetadataBroker) -> Arc<str> {
-    Arc::from(format!("{}:{}", broker.host, broker.port))
-}
-
-fn leaders(topic: &MetadataTopicResponse) -> Arc<[i32]> {
-    let mut leaders = vec![-1; topic.partitions.len()];
-    for partition in &topic.partitions {
-        let index = usize::try_from(partition.index).ok();
-        if let Some(leader) = index.and_then(|index| leaders.get_mut(index)) {
-            *leader = partition.leader_id;
+impl Core {
+    /// Where to ask what any broker can answer: first whoever is likely to, or, for the turn of a
+    /// question that is asked again and again, the next one.
+    fn candidates(&self, sessions: &Sessions, turn: Option<usize>) -> Vec<Arc<str>> {
+        let mut addresses = self.bootstrap.clone();
+        addresses.extend(self.directory().brokers());
+        let mut seen = std::collections::HashSet::new();
+        addresses.retain(|address| seen.insert(Arc::clone(address)));
+        if let Some(shift) = turn.unwrap_or(0).checked_rem(addresses.len()) {
+            addresses.rotate_left(shift);
         }
+        sessions.by_promise(&mut addresses, turn.is_some());
+        addresses
     }
-    leaders.into()
+
+    /// Metadata from the first broker that answers. `turn` counts the questions that are asked
+    /// until the answer helps; 0 for a single one.
+    async fn metadata(
+        &self,
+        topics: Option<&[&str]>,
+        allow_auto_topic_creation: bool,
+        turn: usize,
+    ) -> Result<MetadataResponse, ClientError> {
+        let by_name = |name: &&str| MetadataTopic {
+            name: Some(Str::from((*name).to_owned())),
+            ..MetadataTopic::default()
+        };
+        let request = MetadataRequest {
+            topics: topics.map(|topics| topics.iter().map(by_name).collect()),
+            allow_auto_topic_creation,
+            ..Default::default()
+        };
+        let turn = (turn > 0).then_some(turn);
+        let response = self
+            .ask_any(0..=METADATA_VERSION_MAX, request, turn)
+            .await?;
+        self.directory().update(&response);
+        Ok(response)
+    }
+
+    /// Asks what any broker can answer and may be asked twice, one broker after the other.
+    async fn ask_any<R: ApiRequest + Clone>(
+        &self,
+        versions: RangeInclusive<i16>,
+        request: R,
+        turn: Option<usize>,
+    ) -> Result<R::Response, ClientError> {
+        let mut addresses = self.candidates(&self.sessions, turn);
+        // A session may turn out to be dead: then the same broker may be there on a new one.
+        addresses.extend(addresses.first().cloned());
+        let mut last = no_address();
+        for address in addresses {
+            match self
+                .ask_one(&address, versions.clone(), request.clone())
+                .await
+            {
+                Ok(response) => return Ok(response),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask_one<R: ApiRequest>(
+        &self,
+        address: &Arc<str>,
+        versions: RangeInclusive<i16>,
+        request: R,
+    ) -> Result<R::Response, ClientError> {
+        let node = Node {
+            address: Arc::clone(address),
+            exchange: self.sessions.get(address).await?,
+        };
+        let version = node.version_within::<R>(versions)?;
+        let answer = call(&*node.exchange, version, request);
+        let limit = self.limits.request;
+        let result = match within(&*self.clock, limit, answer).await {
+            Some(answer) => answer.map_err(ClientError::from),
+            None => Err(no_answer(address, limit)),
+        };
+        result.inspect_err(|_| self.sessions.forget(address, &node.exchange))
+    }
+
+    /// The topics to ask for again because `metadata.max.age.ms` is over: told once.
+    fn old_topics(&self, directory: &mut Directory) -> Vec<String> {
+        let now = self.clock.now().mono;
+        if now < directory.refresh_at {
+            return Vec::new();
+        }
+        directory.refresh_at = now.plus(self.limits.metadata_age);
+        directory.used_topics()
+    }
+
+    fn directory(&self) -> MutexGuard<'_, Directory> {
+        // The state is a cache: what a panicking thread left behind is at worst outdated.
+        self.directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the future gives, or `None` after a time limit.
+async fn within<T>(
+    clock: &dyn Clock,
+    timeout: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let limit = clock.sleep_until(clock.now().mono.plus(timeout));
+    tokio::select! {
+        biased;
+        value = future => Some(value),
+        () = limit => None,
+    }
 }
 
 /// A request that may have been executed.
@@ -349,8 +454,15 @@ pub(crate) fn no_answer(address: &str, timeout: Duration) -> ClientError {
     ))
 }
 
-/// What a call may take; Kafka's `request.timeout.ms`.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+fn no_address() -> ClientError {
+    ClientError::Invalid("no bootstrap address was given".to_owned())
+}
+
+/// From version 4 on a request says whether topics are created; the last one is by name or by id.
+const METADATA_VERSION_MAX: i16 = 12;
 
 /// How often the metadata of a topic is asked for before its error is passed on.
 const TOPIC_TRIES_MAX: u32 = 10;
+
+/// The first pause between them: a topic that is created on demand is there soon.
+const TOPIC_PAUSE: Duration = Duration::from_millis(50);

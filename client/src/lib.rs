@@ -34,6 +34,9 @@ pub mod error;
 pub mod link;
 pub mod producer;
 pub mod record;
+pub mod trace;
+#[cfg(any(feature = "json", feature = "protobuf"))]
+mod typed;
 
 use std::sync::Arc;
 
@@ -41,19 +44,24 @@ use highwater_proto::clock::Clock;
 use highwater_proto::exchange::Exchange;
 
 pub use admin::{
-    Admin, CommittedOffset, ConfigChange, ConfigEntry, ConfigSource, GroupDescription,
-    GroupListing, GroupMember, ListedOffset, NewTopic, OffsetSpec, TopicDescription,
+    Admin, BrokerDescription, ClusterDescription, CommittedOffset, ConfigChange, ConfigEntry,
+    ConfigSource, GroupDescription, GroupListing, GroupMember, ListedOffset, NewTopic, OffsetSpec,
+    PartitionDescription, TopicDescription,
 };
 pub use clock::SystemClock;
-pub use config::{Acks, AssignmentStrategy, ConsumerConfig, OffsetReset, ProducerConfig};
-pub use consumer::{Consumer, GroupMetadata, StartAt};
+pub use config::{
+    Acks, AssignmentStrategy, ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig, Properties,
+};
+pub use consumer::{Closed, Consumer, GroupMetadata, RebalanceListener, Records, StartAt};
 pub use dial::{Dial, InProcess};
-pub use error::ClientError;
+pub use error::{ClientError, Outcome};
 pub use highwater_proto::code::ErrorCode;
 pub use highwater_proto::compress::Codec;
+pub use highwater_proto::exchange::BoxFuture;
 pub use link::Tcp;
-pub use producer::{Delivery, Producer};
+pub use producer::{CloseReport, Delivery, Partitioner, Producer};
 pub use record::{ConsumerRecord, Header, Record, RecordMetadata};
+pub use trace::TraceContext;
 
 use cluster::Cluster;
 
@@ -68,9 +76,10 @@ impl Client {
     /// are for the day when it does not.
     ///
     /// # Errors
-    /// `NotSent` if none answers, `Invalid` if there is none.
+    /// `NotSent` if none answers, `Unsupported` if what answers is no broker that this client can
+    /// talk to, `Invalid` if there is no address.
     pub async fn connect(bootstrap: &str) -> Result<Self, ClientError> {
-        Self::connect_as(bootstrap, "highwater").await
+        Self::connect_with(ClientConfig::new().bootstrap_servers(bootstrap)).await
     }
 
     /// As [`Self::connect`], under a client id, which brokers show in their logs and metrics.
@@ -78,11 +87,18 @@ impl Client {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn connect_as(bootstrap: &str, client_id: &str) -> Result<Self, ClientError> {
-        let client = Self::over(
-            bootstrap,
-            Arc::new(Tcp::new(client_id)),
-            Arc::new(SystemClock::new()),
-        )?;
+        let config = ClientConfig::new().bootstrap_servers(bootstrap);
+        Self::connect_with(config.client_id(client_id)).await
+    }
+
+    /// As [`Self::connect`], with all settings.
+    ///
+    /// # Errors
+    /// As [`Self::connect`]; `Invalid` if settings cannot be right.
+    pub async fn connect_with(config: ClientConfig) -> Result<Self, ClientError> {
+        config.check_addresses()?;
+        let dial = Arc::new(Tcp::new(&config.client_id));
+        let client = Self::over_with(config, dial, Arc::new(SystemClock::new()))?;
         client.cluster.any().await?;
         Ok(client)
     }
@@ -94,8 +110,9 @@ impl Client {
     pub fn in_process(open: impl Fn() -> Arc<dyn Exchange> + Send + Sync + 'static) -> Self {
         let address = Arc::from("in-process");
         let (dial, clock) = (Arc::new(InProcess::new(open)), Arc::new(SystemClock::new()));
+        let config = ClientConfig::default();
         Self {
-            cluster: Arc::new(Cluster::new(vec![address], dial, clock)),
+            cluster: Arc::new(Cluster::new(vec![address], dial, clock, &config)),
         }
     }
 
@@ -108,18 +125,23 @@ impl Client {
         dial: Arc<dyn Dial>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
-        let addresses = bootstrap
-            .split(',')
-            .map(str::trim)
-            .filter(|address| !address.is_empty());
-        let addresses: Vec<Arc<str>> = addresses.map(Arc::from).collect();
-        if addresses.is_empty() {
-            return Err(ClientError::Invalid(
-                "no bootstrap address was given".to_owned(),
-            ));
-        }
+        let config = ClientConfig::new().bootstrap_servers(bootstrap);
+        Self::over_with(config, dial, clock)
+    }
+
+    /// As [`Self::over`], with all settings; the client id is the business of whoever dials.
+    ///
+    /// # Errors
+    /// `Invalid` if settings cannot be right.
+    pub fn over_with(
+        config: ClientConfig,
+        dial: Arc<dyn Dial>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
+        let config = config.validated()?;
+        let addresses = config.addresses()?;
         Ok(Self {
-            cluster: Arc::new(Cluster::new(addresses, dial, clock)),
+            cluster: Arc::new(Cluster::new(addresses, dial, clock, &config)),
         })
     }
 
@@ -131,7 +153,35 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ClientError> {
-        Producer::new(Arc::clone(&self.cluster), config)
+        Producer::new(Arc::clone(&self.cluster), config, None)
+    }
+
+    /// As [`Self::producer`], with a rule of your own for the partitions of records that name none.
+    ///
+    /// ```no_run
+    /// use highwater_client::{Client, ProducerConfig, Record};
+    ///
+    /// # fn make(client: Client) -> Result<(), highwater_client::ClientError> {
+    /// let by_tenant = |record: &Record, partitions: i32| {
+    ///     Some(i32::from(record.key.as_ref()?.first().copied()?) % partitions)
+    /// };
+    /// let producer = client.producer_with(ProducerConfig::default(), by_tenant)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::producer`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn producer_with(
+        &self,
+        config: ProducerConfig,
+        partitioner: impl Partitioner,
+    ) -> Result<Producer, ClientError> {
+        let partitioner: Arc<dyn Partitioner> = Arc::new(partitioner);
+        Producer::new(Arc::clone(&self.cluster), config, Some(partitioner))
     }
 
     /// A new consumer, which reads nothing before it is assigned partitions.

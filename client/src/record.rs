@@ -94,6 +94,9 @@ pub struct RecordMetadata {
     pub partition: i32,
     /// The offset; -1 if the broker did not tell it, as with `acks=0`.
     pub offset: i64,
+    /// Milliseconds since 1970: the record's own, or the time at which it was stored if the topic
+    /// stamps its records itself.
+    pub timestamp: i64,
 }
 
 /// A record that was read.

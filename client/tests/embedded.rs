@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use highwater_broker::Broker;
 use highwater_client::{
-    Client, ClientError, Codec, ConfigChange, Consumer, ConsumerConfig, ConsumerRecord, ErrorCode,
-    NewTopic, OffsetReset, ProducerConfig, Record, StartAt,
+    Acks, Client, ClientError, Codec, ConfigChange, Consumer, ConsumerConfig, ConsumerRecord,
+    ErrorCode, NewTopic, OffsetReset, ProducerConfig, Record, StartAt,
 };
 
 /// A broker and both ways to it.
@@ -304,6 +304,7 @@ fn topics_are_made_changed_and_deleted() {
             name: "orders".to_owned(),
             partitions: Some(2),
             configs,
+            ..NewTopic::default()
         };
         admin.create_topic(&new).await.unwrap();
         let error = admin.create_topic(&new).await.unwrap_err();
@@ -391,6 +392,29 @@ fn nobody_at_the_address_is_an_error_that_says_so() {
         it.runtime.block_on(Client::connect(" , ")),
         Err(ClientError::Invalid(_))
     ));
+}
+
+#[test]
+fn settings_that_cannot_be_right_are_refused_before_anything_is_asked() {
+    let it = Setup::new();
+    let broker = Arc::clone(&it.broker);
+    let client = Client::in_process(move || broker.exchange());
+    it.runtime.block_on(async {
+        let config = ProducerConfig::new()
+            .acks(Acks::None)
+            .enable_idempotence(true);
+        let refused = client.producer(config).unwrap_err();
+        assert!(matches!(refused, ClientError::Invalid(_)), "{refused}");
+        let config = ConsumerConfig::new().fetch_min_bytes(2).fetch_max_bytes(1);
+        let mut consumer = client.consumer(config);
+        let refused = consumer
+            .assign("t", 0, StartAt::Earliest)
+            .await
+            .unwrap_err();
+        assert!(matches!(refused, ClientError::Invalid(_)), "{refused}");
+        let topics = client.admin().list_topics().await.unwrap();
+        assert_eq!(topics, [], "the question alone would have made one");
+    });
 }
 
 #[test]

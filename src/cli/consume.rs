@@ -13,15 +13,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use highwater_client::{
-    Client, Consumer, ConsumerConfig, ConsumerRecord, Header, OffsetReset, OffsetSpec, StartAt,
+    Client, Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, OffsetSpec, StartAt,
 };
-use serde::Serialize;
 
 use crate::cli::args::ConsumeArgs;
 use crate::cli::failure::Failure;
 use crate::cli::moment::From;
 use crate::cli::output::Output;
-use crate::cli::printed::Data;
+use crate::cli::printed::Printed;
 use crate::cli::target::Missing;
 use crate::cli::topic::named;
 
@@ -131,46 +130,10 @@ fn finish_partitions(consumer: &mut Consumer, topic: &str, ends: &BTreeMap<i32, 
 
 fn print(out: &mut Output, record: &ConsumerRecord, json: bool) -> Result<(), Failure> {
     if json {
-        return out.json(&Printed::new(record));
+        return out.json(&Printed::of(record));
     }
     out.bytes(record.value.as_deref().unwrap_or_default())?;
     out.bytes(b"\n")
-}
-
-/// A record as JSON.
-#[derive(Debug, Serialize)]
-struct Printed<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    timestamp: i64,
-    key: Data<'a>,
-    value: Data<'a>,
-    headers: Vec<PrintedHeader<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct PrintedHeader<'a> {
-    key: &'a str,
-    value: Data<'a>,
-}
-
-impl<'a> Printed<'a> {
-    fn new(record: &'a ConsumerRecord) -> Self {
-        let header = |header: &'a Header| PrintedHeader {
-            key: &header.key,
-            value: Data::of(header.value.as_ref()),
-        };
-        Self {
-            topic: &record.topic,
-            partition: record.partition,
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: Data::of(record.key.as_ref()),
-            value: Data::of(record.value.as_ref()),
-            headers: record.headers.iter().map(header).collect(),
-        }
-    }
 }
 
 /// How long one poll waits; only the loop around it notices.

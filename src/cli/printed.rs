@@ -1,12 +1,50 @@
-//! Bytes of a key or a value as JSON: a text, null, or `{"base64": ".."}` where they are no UTF-8.
+//! Records as JSON; a key or a value is a text, null, or `{"base64": ".."}` where it is no UTF-8.
 //!
 //! Floor 0 of cli.
 
 use std::fmt;
 
 use bytes::Bytes;
+use highwater_client::{ConsumerRecord, Header};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A record as JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Printed<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    key: Data<'a>,
+    value: Data<'a>,
+    headers: Vec<PrintedHeader<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedHeader<'a> {
+    key: &'a str,
+    value: Data<'a>,
+}
+
+impl<'a> Printed<'a> {
+    /// Everything that it has.
+    pub(crate) fn of(record: &'a ConsumerRecord) -> Self {
+        let header = |header: &'a Header| PrintedHeader {
+            key: &header.key,
+            value: Data::of(header.value.as_ref()),
+        };
+        Self {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: Data::of(record.key.as_ref()),
+            value: Data::of(record.value.as_ref()),
+            headers: record.headers.iter().map(header).collect(),
+        }
+    }
+}
 
 /// Bytes to be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +83,38 @@ impl fmt::Display for Data<'_> {
     }
 }
 
+/// Bytes that are given in the form in which they are printed; null is for the caller to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a text or {\"base64\": \"..\"} is expected")]
+pub(crate) enum Given {
+    Text(String),
+    Binary(Base64),
+}
+
+/// `{"base64": ".."}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Base64 {
+    base64: String,
+}
+
+impl Given {
+    /// The bytes.
+    ///
+    /// # Errors
+    /// What is wrong with their base64, in a sentence.
+    pub(crate) fn bytes(&self) -> Result<Bytes, String> {
+        match self {
+            Self::Text(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+            Self::Binary(Base64 { base64 }) => from_base64(base64)
+                .map(Bytes::from)
+                .ok_or_else(|| format!("{base64:?} is not base64 with its padding")),
+        }
+    }
+}
+
 /// RFC 4648, with padding.
 fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
@@ -64,6 +131,33 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes whose base64 this is, if it is one: each text has one reading, and the other way
+/// round.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    for chunk in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for index in 0..4 {
+            let digit = match chunk.get(index) {
+                Some(letter) => {
+                    ALPHABET
+                        .iter()
+                        .zip(0..)
+                        .find(|(known, _)| *known == letter)?
+                        .1
+                }
+                None => 0,
+            };
+            bits = bits << 6 | digit;
+        }
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..chunk.len()]);
+    }
+    (base64(&bytes) == text).then_some(bytes)
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,8 +173,23 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             assert_eq!(base64(bytes.as_bytes()), expected);
+            assert_eq!(from_base64(expected).as_deref(), Some(bytes.as_bytes()));
         }
         assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+        assert_eq!(from_base64("//79"), Some(vec![0xff, 0xfe, 0xfd]));
+        // No padding, too much of it, no length of whole bytes, bits that no byte has, no letter.
+        for text in [
+            "Zg",
+            "Zg===",
+            "Zm9v=",
+            "Z",
+            "=",
+            "Zh==",
+            "Zm9\u{fc}",
+            "Zm 9",
+        ] {
+            assert_eq!(from_base64(text), None, "{text}");
+        }
     }
 
     #[test]

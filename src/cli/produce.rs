@@ -56,20 +56,30 @@ struct Sent {
     delivery: Delivery,
 }
 
+/// What was asked for, and around it what has room for it.
+fn config(args: &ProduceArgs) -> ProducerConfig {
+    let default = ProducerConfig::default();
+    let beyond_linger = args.delivery_timeout_ms.saturating_sub(args.linger_ms);
+    ProducerConfig {
+        acks: args.acks,
+        batch_size: args.batch_size,
+        max_request_size: default.max_request_size.max(args.batch_size),
+        buffer_memory: default.buffer_memory.max(args.batch_size),
+        linger_ms: args.linger_ms,
+        compression_type: args.compression,
+        delivery_timeout_ms: args.delivery_timeout_ms,
+        request_timeout_ms: default.request_timeout_ms.min(beyond_linger).max(1),
+        ..default
+    }
+}
+
 async fn send_all(
     client: &Client,
     args: &ProduceArgs,
     input: Input,
     signals: &mut Signals,
 ) -> Result<Tally, Failure> {
-    let producer = client.producer(ProducerConfig {
-        acks: args.acks,
-        batch_size: args.batch_size,
-        linger_ms: args.linger_ms,
-        compression_type: args.compression,
-        delivery_timeout_ms: args.delivery_timeout_ms,
-        ..ProducerConfig::default()
-    })?;
+    let producer = client.producer(config(args))?;
     let bar = input.bar.clone();
     let mut intake = Intake::start(input, args.key_field.clone());
     let (sender, sent) = channel(UNANSWERED_MAX);

@@ -45,6 +45,7 @@ async fn execute(admin: &Admin, command: TopicCommand) -> Result<(), Failure> {
                 name: topic,
                 partitions,
                 configs: set.into_iter().collect(),
+                ..Default::default()
             };
             create(admin, &topic, if_not_exists).await?;
             shown(admin, &topic.name, json).await

@@ -57,6 +57,7 @@ async fn create_topics(broker: &Broker) {
             name: name.to_owned(),
             partitions: Some(partitions),
             configs: configs.collect(),
+            ..Default::default()
         };
         admin.create_topic(&topic).await.unwrap();
     }
@@ -75,7 +76,7 @@ async fn send(broker: &Broker, chapter: i64) {
     for (number, codec) in (0..).zip(codecs) {
         let config = ProducerConfig {
             compression_type: codec,
-            enable_idempotence: number % 2 == 0,
+            enable_idempotence: Some(number % 2 == 0),
             acks: if number % 2 == 0 {
                 Acks::All
             } else {

@@ -212,7 +212,7 @@ impl Member {
                 let _ = self.tell.send((self.index, Ok(share)));
             }
         }
-        consumer.close().await
+        consumer.close(PATIENCE).await.result()
     }
 }
 

@@ -93,6 +93,34 @@ fn drain(mut far: TcpStream, piece_bytes: usize, total: usize) -> io::Result<()>
     Ok(())
 }
 
+/// Seconds of a request of so many bytes over loopback and its short answer, several of them on
+/// their way at a time: what any protocol has to do that is answered.
+pub(crate) fn request(run: &Run, bytes: usize, ahead: usize, count: usize) -> io::Result<f64> {
+    let (mut near, mut far) = pair()?;
+    let (seconds, done) = run.seconds(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut request = vec![0; bytes];
+                while far.read_exact(&mut request).is_ok() && far.write_all(&ANSWER).is_ok() {}
+            });
+            let (request, mut answer) = (vec![7; bytes], ANSWER);
+            let done = (0..count + ahead).try_for_each(|index| {
+                if index < count {
+                    near.write_all(&request)?;
+                }
+                if index >= ahead {
+                    near.read_exact(&mut answer)?;
+                }
+                Ok(())
+            });
+            // The other thread ends with the connection.
+            drop(near);
+            done
+        })
+    });
+    done.map(|()| seconds / count as f64)
+}
+
 /// Seconds of a byte to another thread over loopback, and back.
 pub(crate) fn round_trip(run: &Run, count: usize) -> io::Result<f64> {
     let (mut near, mut far) = pair()?;
@@ -115,6 +143,9 @@ pub(crate) fn round_trip(run: &Run, count: usize) -> io::Result<f64> {
     done?;
     Ok(seconds / count as f64)
 }
+
+/// About as long as the answer to a Produce request.
+const ANSWER: [u8; 64] = [0; 64];
 
 fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

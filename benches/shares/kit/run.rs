@@ -183,12 +183,21 @@ impl Run {
 
     /// A row that must stay below a fixed value.
     pub(crate) fn at_most(&mut self, what: &str, value: f64, unit: Unit, max: f64) {
+        self.fixed(what, value, unit, max, ("at most", Target::AtMost(1.0)));
+    }
+
+    /// A row that must reach a fixed value.
+    pub(crate) fn at_least(&mut self, what: &str, value: f64, unit: Unit, min: f64) {
+        self.fixed(what, value, unit, min, ("at least", Target::AtLeast(1.0)));
+    }
+
+    fn fixed(&mut self, what: &str, value: f64, unit: Unit, limit: f64, by: (&str, Target)) {
         let turns = Turns {
             value,
-            limit: max,
-            ratio: value / max,
+            limit,
+            ratio: value / limit,
         };
-        self.share(what, unit, turns, "at most", Target::AtMost(1.0));
+        self.share(what, unit, turns, by.0, by.1);
     }
 
     fn push(&mut self, what: &str, value: f64, unit: Unit, against: Option<Against>) {
@@ -287,7 +296,8 @@ impl Unit {
             Self::Rate if value >= 1e9 => format!("{:.2} GB/s", value / 1e9),
             Self::Rate => format!("{:.0} MB/s", value / 1e6),
             Self::Time if value >= 1e-3 => format!("{:.2} ms", value * 1e3),
-            Self::Time => format!("{:.1} us", value * 1e6),
+            Self::Time if value >= 1e-6 => format!("{:.1} us", value * 1e6),
+            Self::Time => format!("{:.0} ns", value * 1e9),
             Self::Size => format!("{:.1} MiB", value / f64::from(1 << 20)),
             Self::PerSecond => format!("{value:.0} /s"),
         }

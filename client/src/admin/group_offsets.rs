@@ -59,6 +59,16 @@ impl Admin {
     /// What a group has committed in these partitions, or everywhere: partitions without an offset
     /// are left out. A group that does not exist has committed nothing.
     ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// for committed in admin.group_offsets("billing", None).await? {
+    ///     println!("{}-{}: {}", committed.topic, committed.partition, committed.offset);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the coordinator refuses, or cannot be reached for a minute.
     pub async fn group_offsets(
@@ -85,7 +95,7 @@ impl Admin {
             require_stable: true,
             ..Default::default()
         };
-        let terms = Terms::new(8..=FETCH_VERSION_MAX);
+        let terms = self.cluster.terms(8..=FETCH_VERSION_MAX);
         self.cluster
             .ask_coordinator(group, terms, request, |response| {
                 committed(response.groups.into_iter().next().ok_or_else(no_result)?)
@@ -94,6 +104,22 @@ impl Admin {
     }
 
     /// Sets offsets of a group that has no members.
+    ///
+    /// ```no_run
+    /// use highwater_client::CommittedOffset;
+    ///
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// let start = CommittedOffset {
+    ///     topic: "flights".to_owned(),
+    ///     partition: 0,
+    ///     offset: 1_000,
+    ///     ..CommittedOffset::default()
+    /// };
+    /// admin.alter_group_offsets("billing", &[start]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Broker` with `UNKNOWN_MEMBER_ID` while it has members, with `UNKNOWN_TOPIC_OR_PARTITION` if
@@ -107,7 +133,7 @@ impl Admin {
             &Committer::outside(),
             group,
             offsets,
-            Terms::new(0..=COMMIT_VERSION_MAX),
+            self.cluster.terms(0..=COMMIT_VERSION_MAX),
         )
         .await
     }
@@ -149,6 +175,14 @@ impl Admin {
 
     /// Deletes offsets of a group, in topics that no member of it reads.
     ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// admin.delete_group_offsets("billing", &[("flights", 0), ("flights", 1)]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `Broker` with `GROUP_SUBSCRIBED_TO_TOPIC` if a member reads one of the topics, with
     /// `GROUP_ID_NOT_FOUND` if there is no such group; offsets before the refused one may be gone.
@@ -168,7 +202,7 @@ impl Admin {
             topics: by_topic(asked).into_iter().map(topic).collect(),
         };
         self.cluster
-            .ask_coordinator(group, Terms::new(0..=0), request, |response| {
+            .ask_coordinator(group, self.cluster.terms(0..=0), request, |response| {
                 ClientError::check(response.error_code, None)?;
                 let mut results = response.topics.iter().flat_map(|topic| &topic.partitions);
                 results.try_for_each(|result| ClientError::check(result.error_code, None))

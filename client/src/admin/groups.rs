@@ -6,19 +6,17 @@
 //! - A list asks every broker, because each knows only the groups that it coordinates.
 //! - What a member says in bytes that are no consumer protocol is left out, not an error.
 
-use std::time::Duration;
-
 use highwater_proto::consumer_protocol::{Assignment, PROTOCOL_TYPE, Subscription};
+use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::delete_groups::DeleteGroupsRequest;
 use highwater_proto::kafka::messages::describe_groups::{
     DescribeGroupsRequest, DescribedGroup, DescribedGroupMember,
 };
+use highwater_proto::kafka::messages::leave_group::{LeaveGroupMember, LeaveGroupRequest};
 use highwater_proto::kafka::messages::list_groups::{ListGroupsRequest, ListGroupsResponse};
 
-use super::{Admin, no_result, text};
-use crate::backoff::Backoff;
+use super::{Admin, Patience, no_result, text};
 use crate::cluster::Node;
-use crate::cluster::Terms;
 use crate::error::ClientError;
 
 /// One group of the cluster.
@@ -77,6 +75,16 @@ impl GroupDescription {
 impl Admin {
     /// Every group of the cluster, by id.
     ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// for group in admin.list_groups().await? {
+    ///     println!("{} is {}", group.group, group.state);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When a broker cannot be reached.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
@@ -96,24 +104,28 @@ impl Admin {
 
     /// The groups that one broker coordinates, as soon as it knows.
     async fn groups_of(&self, node: &Node) -> Result<ListGroupsResponse, ClientError> {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        let mut tries_left = LIST_TRIES_MAX;
+        let mut patience = Patience::new(&self.cluster);
         loop {
             let request = ListGroupsRequest::default();
             let response = self.ask_node(node, LIST_VERSION_MAX, request).await?;
-            tries_left -= 1;
             match ClientError::check(response.error_code, None) {
-                Err(error) if error.is_retriable() && tries_left > 0 => {
-                    let clock = self.cluster.clock();
-                    let at = clock.now().mono.plus(backoff.next_pause());
-                    clock.sleep_until(at).await;
-                }
-                done => return done.map(|()| response),
+                Err(error) => patience.wait(error).await?,
+                Ok(()) => return Ok(response),
             }
         }
     }
 
     /// A group with its members; its state is `Dead` if there is no such group.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// for member in admin.describe_group("billing").await?.members {
+    ///     println!("{} reads {:?}", member.client_id, member.assignment);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the coordinator refuses, or cannot be reached for a minute.
@@ -122,7 +134,7 @@ impl Admin {
             groups: vec![text(group)],
             ..Default::default()
         };
-        let terms = Terms::new(0..=DESCRIBE_VERSION_MAX);
+        let terms = self.cluster.terms(0..=DESCRIBE_VERSION_MAX);
         self.cluster
             .ask_coordinator(group, terms, request, |response| {
                 let found = response.groups.into_iter().next().ok_or_else(no_result)?;
@@ -134,6 +146,14 @@ impl Admin {
 
     /// Deletes a group with its committed offsets.
     ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// admin.delete_group("billing").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `Broker` with `NON_EMPTY_GROUP` while it has members, with `GROUP_ID_NOT_FOUND` if there is
     /// no such group.
@@ -141,11 +161,50 @@ impl Admin {
         let request = DeleteGroupsRequest {
             groups_names: vec![text(group)],
         };
-        let terms = Terms::new(0..=DELETE_VERSION_MAX);
+        let terms = self.cluster.terms(0..=DELETE_VERSION_MAX);
         self.cluster
             .ask_coordinator(group, terms, request, |response| {
                 let result = response.results.first().ok_or_else(no_result)?;
                 ClientError::check(result.error_code, None)
+            })
+            .await
+    }
+
+    /// Takes static members out of their group, by their `group.instance.id`: the others take
+    /// over what they read before their sessions end. One that still lives is told when it is
+    /// heard of next.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// admin.remove_group_members("billing", &["worker-7"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Broker` with `UNKNOWN_MEMBER_ID` if one of them is no member; the others are gone.
+    pub async fn remove_group_members(
+        &self,
+        group: &str,
+        instance_ids: &[&str],
+    ) -> Result<(), ClientError> {
+        let member = |id: &&str| LeaveGroupMember {
+            member_id: Str::default(),
+            group_instance_id: Some(text(id)),
+            reason: Some(Str::from_static("an administrator has removed it")),
+        };
+        let request = LeaveGroupRequest {
+            group_id: text(group),
+            members: instance_ids.iter().map(member).collect(),
+            ..Default::default()
+        };
+        let terms = self.cluster.terms(3..=LEAVE_VERSION_MAX);
+        self.cluster
+            .ask_coordinator(group, terms, request, |response| {
+                ClientError::check(response.error_code, None)?;
+                let mut results = response.members.iter();
+                results.try_for_each(|member| ClientError::check(member.error_code, None))
             })
             .await
     }
@@ -198,10 +257,9 @@ fn member(member: DescribedGroupMember, is_consumer: bool) -> GroupMember {
 /// From here on groups of another type are listed, too, which are described in another way.
 const LIST_VERSION_MAX: i16 = 4;
 
-/// How often a broker is asked that still loads its groups.
-const LIST_TRIES_MAX: u32 = 12;
-
 /// The last version that answers `Dead` for a group that does not exist, not an error.
 const DESCRIBE_VERSION_MAX: i16 = 5;
 
 const DELETE_VERSION_MAX: i16 = 2;
+
+const LEAVE_VERSION_MAX: i16 = 5;

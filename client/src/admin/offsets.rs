@@ -3,12 +3,10 @@
 //! Floor 4 of client.
 //!
 //! Invariants
-//! - Every leader is asked once for all its partitions; those that have moved are asked for again,
-//!   a few times.
+//! - Every leader is asked once for all its partitions; those that have moved are asked for again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use highwater_proto::kafka::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
@@ -17,8 +15,7 @@ use highwater_proto::kafka::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
 };
 
-use super::{Admin, TIMEOUT_MS, no_result, text};
-use crate::backoff::Backoff;
+use super::{Admin, Patience, TIMEOUT_MS, no_result, text};
 use crate::cluster::Node;
 use crate::error::ClientError;
 use crate::error::unknown_partition;
@@ -32,6 +29,8 @@ pub enum OffsetSpec {
     Latest,
     /// The first record that is not older, in milliseconds since 1970.
     Timestamp(i64),
+    /// The first record with the latest timestamp of all.
+    MaxTimestamp,
 }
 
 impl OffsetSpec {
@@ -39,6 +38,9 @@ impl OffsetSpec {
         match self {
             Self::Latest => -1,
             Self::Earliest => -2,
+            Self::MaxTimestamp => -3,
+            // A time before 1970 is older than every record; below 0 the wire has words of its own.
+            Self::Timestamp(timestamp) if timestamp < 0 => 0,
             Self::Timestamp(timestamp) => timestamp,
         }
     }
@@ -53,6 +55,9 @@ pub struct ListedOffset {
     pub partition: i32,
     /// The offset; absent if no record is that young.
     pub offset: Option<i64>,
+    /// The timestamp of the record there, in milliseconds since 1970, if one was looked for by its
+    /// timestamp.
+    pub timestamp: Option<i64>,
 }
 
 /// One partition, and where to look in it.
@@ -60,6 +65,17 @@ type Asked<'a> = (&'a str, i32, OffsetSpec);
 
 impl Admin {
     /// An offset of one partition; `None` if no record is that young.
+    ///
+    /// ```no_run
+    /// use highwater_client::OffsetSpec;
+    ///
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// let end = admin.offset("flights", 0, OffsetSpec::Latest).await?;
+    /// println!("the next record gets the offset {end:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION`.
@@ -76,6 +92,21 @@ impl Admin {
     /// Offsets of many partitions, in the order of the question. A topic that does not exist is not
     /// created by it.
     ///
+    /// ```no_run
+    /// use highwater_client::OffsetSpec;
+    ///
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// let noon = OffsetSpec::Timestamp(1_700_000_000_000);
+    /// let start = OffsetSpec::Earliest;
+    /// let asked = [("flights", 0, noon), ("flights", 1, noon), ("delays", 0, start)];
+    /// for found in admin.offsets(&asked).await? {
+    ///     println!("{}-{}: {:?}", found.topic, found.partition, found.offset);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION` if one of them does not exist.
     pub async fn offsets(
@@ -83,8 +114,7 @@ impl Admin {
         asked: &[(&str, i32, OffsetSpec)],
     ) -> Result<Vec<ListedOffset>, ClientError> {
         let mut found: Vec<Option<ListedOffset>> = vec![None; asked.len()];
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        let mut tries_left = TRIES_MAX;
+        let mut patience = Patience::with_news(&self.cluster);
         loop {
             let open: Vec<usize> = (0..asked.len()).filter(|at| is_open(&found, *at)).collect();
             if open.is_empty() {
@@ -94,16 +124,10 @@ impl Admin {
                 Ok(None) => continue,
                 Ok(Some(refused)) | Err(refused) => refused,
             };
-            tries_left -= 1;
-            if tries_left == 0 || !refused.is_retriable() {
-                return Err(refused);
-            }
             for (topic, ..) in open.iter().filter_map(|at| asked.get(*at)) {
                 self.cluster.forget_topic(topic);
             }
-            let clock = self.cluster.clock();
-            let at = clock.now().mono.plus(backoff.next_pause());
-            clock.sleep_until(at).await;
+            patience.wait(refused).await?;
         }
     }
 
@@ -138,6 +162,15 @@ impl Admin {
     /// Lets the records below an offset go; -1 is everything that a consumer may read. Gives the
     /// new start of the partition.
     ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// let start = admin.delete_records("flights", 0, 1_000).await?;
+    /// assert!(start >= 1_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `Broker` with `OFFSET_OUT_OF_RANGE`.
     pub async fn delete_records(
@@ -167,12 +200,15 @@ impl Admin {
             ClientError::check(result.error_code, None)?;
             Ok::<_, ClientError>(result.low_watermark)
         };
-        match ask().await {
-            Err(error) if error.is_retriable() => {
-                self.cluster.forget_topic(topic);
-                ask().await
+        let mut patience = Patience::with_news(&self.cluster);
+        loop {
+            match ask().await {
+                Ok(start) => return Ok(start),
+                Err(error) => {
+                    self.cluster.forget_topic(topic);
+                    patience.wait(error).await?;
+                }
             }
-            done => done,
         }
     }
 }
@@ -237,6 +273,7 @@ fn take(
                     topic: (*topic).to_owned(),
                     partition: *partition,
                     offset: (answer.offset >= 0).then_some(answer.offset),
+                    timestamp: (answer.timestamp >= 0).then_some(answer.timestamp),
                 });
             }
             Err(error) => refusal = Some(error),
@@ -247,6 +284,3 @@ fn take(
 
 /// The newest layout of ListOffsets that this client has been proven with.
 const LIST_VERSION_MAX: i16 = 7;
-
-/// How often partitions that moved are asked for.
-const TRIES_MAX: u32 = 3;

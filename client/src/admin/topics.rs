@@ -22,14 +22,56 @@ use super::{Admin, TIMEOUT_MS, no_result, text};
 use crate::error::ClientError;
 
 /// A topic to be created.
+///
+/// ```
+/// use highwater_client::NewTopic;
+///
+/// let topic = NewTopic::named("flights")
+///     .partitions(3)
+///     .config("retention.ms", "604800000");
+/// assert_eq!(topic.partitions, Some(3));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewTopic {
     /// The name: 1 to 249 of `[A-Za-z0-9._-]`.
     pub name: String,
     /// The number of partitions; the broker's `num.partitions` if absent.
     pub partitions: Option<i32>,
+    /// The number of copies of each partition; the broker's `default.replication.factor` if absent.
+    pub replication_factor: Option<i16>,
     /// Settings by Kafka's names, such as `retention.ms`, and Highwater's `durability`.
     pub configs: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic with everything as the broker has it by default.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets the number of partitions.
+    #[must_use]
+    pub fn partitions(mut self, count: i32) -> Self {
+        self.partitions = Some(count);
+        self
+    }
+
+    /// Sets the number of copies of each partition.
+    #[must_use]
+    pub fn replication_factor(mut self, count: i16) -> Self {
+        self.replication_factor = Some(count);
+        self
+    }
+
+    /// Sets a setting.
+    #[must_use]
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.configs.insert(name.into(), value.into());
+        self
+    }
 }
 
 /// A topic of the cluster.
@@ -45,8 +87,34 @@ pub struct TopicDescription {
     pub partitions: i32,
 }
 
+/// A partition of a topic, and where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionDescription {
+    /// The partition.
+    pub partition: i32,
+    /// The id of the broker that leads it; absent if there is none now.
+    pub leader: Option<i32>,
+    /// How many leaders there were before; absent if the broker does not tell.
+    pub leader_epoch: Option<i32>,
+    /// The ids of the brokers that keep it, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// Those of them that are up to date.
+    pub in_sync: Vec<i32>,
+}
+
 impl Admin {
     /// Creates a topic.
+    ///
+    /// ```no_run
+    /// use highwater_client::NewTopic;
+    ///
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// let topic = NewTopic::named("flights").partitions(3).config("cleanup.policy", "delete");
+    /// admin.create_topic(&topic).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Broker` with `TOPIC_ALREADY_EXISTS`, `INVALID_TOPIC_EXCEPTION`, `INVALID_CONFIG`...
@@ -58,20 +126,31 @@ impl Admin {
         let topic = CreateTopic {
             name: text(&topic.name),
             num_partitions: topic.partitions.unwrap_or(-1),
-            replication_factor: -1,
+            replication_factor: topic.replication_factor.unwrap_or(-1),
             configs: topic.configs.iter().map(config).collect(),
             ..Default::default()
         };
         let request = CreateTopicsRequest {
             topics: vec![topic],
-            ..Default::default()
+            timeout_ms: TIMEOUT_MS,
+            validate_only: false,
         };
-        let response = self.ask(7, request).await?;
-        let result = response.topics.first().ok_or_else(no_result)?;
-        ClientError::check(result.error_code, result.error_message.as_deref())
+        self.ask(7, request, |response| {
+            let result = response.topics.first().ok_or_else(no_result)?;
+            ClientError::check(result.error_code, result.error_message.as_deref())
+        })
+        .await
     }
 
     /// Deletes a topic with all its records.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// admin.delete_topic("flights").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION` if there is none.
@@ -82,13 +161,24 @@ impl Admin {
             ..Default::default()
         };
         // By name: the layout up to version 5.
-        let response = self.ask(5, request).await?;
-        let result = response.topics.first().ok_or_else(no_result)?;
+        let deleted = self.ask(5, request, |response| {
+            let result = response.topics.first().ok_or_else(no_result)?;
+            ClientError::check(result.error_code, result.error_message.as_deref())
+        });
+        let deleted = deleted.await;
         self.cluster.forget_topic(name);
-        ClientError::check(result.error_code, result.error_message.as_deref())
+        deleted
     }
 
-    /// Raises the number of partitions to `total`.
+    /// Raises the number of partitions to `total`. Keys go to other partitions from then on.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// admin.create_partitions("flights", 12).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Broker` with `INVALID_PARTITIONS` if the topic has as many already.
@@ -103,13 +193,26 @@ impl Admin {
             timeout_ms: TIMEOUT_MS,
             validate_only: false,
         };
-        let response = self.ask(3, request).await?;
-        let result = response.results.first().ok_or_else(no_result)?;
+        let created = self.ask(3, request, |response| {
+            let result = response.results.first().ok_or_else(no_result)?;
+            ClientError::check(result.error_code, result.error_message.as_deref())
+        });
+        let created = created.await;
         self.cluster.forget_topic(name);
-        ClientError::check(result.error_code, result.error_message.as_deref())
+        created
     }
 
     /// Every topic, by name.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// for topic in admin.list_topics().await? {
+    ///     println!("{} has {} partitions", topic.name, topic.partitions);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the broker cannot be reached.
@@ -120,6 +223,15 @@ impl Admin {
     }
 
     /// One topic. Never creates it.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// let topic = admin.describe_topic("flights").await?;
+    /// println!("{} has the id {}", topic.name, topic.id);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION` if there is none.
@@ -145,8 +257,54 @@ impl Admin {
         Ok(topics)
     }
 
+    /// The partitions of a topic, by number. Never creates it.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// for partition in admin.describe_partitions("flights").await? {
+    ///     println!("{}: led by {:?}", partition.partition, partition.leader);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION` if there is no such topic.
+    pub async fn describe_partitions(
+        &self,
+        name: &str,
+    ) -> Result<Vec<PartitionDescription>, ClientError> {
+        let response = self.cluster.metadata(Some(&[name]), false).await?;
+        let topic = response.topics.into_iter().next().ok_or_else(no_result)?;
+        ClientError::check(topic.error_code, None)?;
+        let known = |number: i32| (number >= 0).then_some(number);
+        let partitions = topic.partitions.into_iter();
+        let mut partitions: Vec<_> = partitions
+            .map(|it| PartitionDescription {
+                partition: it.index,
+                leader: known(it.leader_id),
+                leader_epoch: known(it.leader_epoch),
+                replicas: it.replica_nodes,
+                in_sync: it.isr_nodes,
+            })
+            .collect();
+        partitions.sort_by_key(|it| it.partition);
+        Ok(partitions)
+    }
+
     /// The bytes on the disk of each partition of a topic, by partition; of several copies, those
     /// of the largest.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{Admin, ClientError};
+    /// # async fn run(admin: Admin) -> Result<(), ClientError> {
+    /// for (partition, bytes) in admin.partition_sizes("flights").await? {
+    ///     println!("{partition}: {bytes} bytes");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `Unsupported` if the broker does not tell; `Broker` if a directory cannot be read.

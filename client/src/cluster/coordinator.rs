@@ -8,8 +8,9 @@
 //! - A call is tried again while the coordinator moves or loads, with growing pauses, up to a
 //!   limit; every call that goes through here does no harm when it is done twice.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_proto::code::ErrorCode;
@@ -19,9 +20,24 @@ use highwater_proto::kafka::messages::find_coordinator::{
     FindCoordinatorRequest, FindCoordinatorResult,
 };
 
-use super::{Cluster, Node, REQUEST_TIMEOUT};
+use super::{Cluster, Node, directory};
 use crate::backoff::Backoff;
 use crate::error::ClientError;
+
+/// By group: the address of its coordinator.
+#[derive(Debug, Default)]
+pub(super) struct Coordinators {
+    addresses: Mutex<HashMap<String, Arc<str>>>,
+}
+
+impl Coordinators {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
+        // A cache: what a panicking thread left behind is at worst outdated.
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How one kind of call is made: which versions, and how long.
 #[derive(Clone, Debug)]
@@ -34,21 +50,19 @@ pub(crate) struct Terms {
     pub(crate) total: Duration,
 }
 
-impl Terms {
-    /// Kafka's limits: `request.timeout.ms` for a try, `default.api.timeout.ms` for all.
-    pub(crate) const fn new(versions: RangeInclusive<i16>) -> Self {
-        Self {
+impl Cluster {
+    /// The client's limits: `request.timeout.ms` for a try, `default.api.timeout.ms` for all.
+    pub(crate) fn terms(&self, versions: RangeInclusive<i16>) -> Terms {
+        Terms {
             versions,
-            each: REQUEST_TIMEOUT,
-            total: API_TIMEOUT,
+            each: self.limits().request,
+            total: self.limits().api,
         }
     }
-}
 
-impl Cluster {
     /// The broker that coordinates a group, with an open session.
     pub(crate) async fn coordinator(&self, group: &str) -> Result<Node, ClientError> {
-        let known = self.lock().coordinators.get(group).cloned();
+        let known = self.core.coordinators.lock().get(group).cloned();
         let address = match known {
             Some(address) => address,
             None => self.find_coordinator(group).await?,
@@ -59,7 +73,7 @@ impl Cluster {
 
     /// The coordinator of a group turned out not to be it, or did not answer.
     pub(crate) fn forget_coordinator(&self, group: &str) {
-        self.lock().coordinators.remove(group);
+        self.core.coordinators.lock().remove(group);
     }
 
     /// One try of a call to a group's coordinator.
@@ -88,18 +102,19 @@ impl Cluster {
         request: R,
         read: impl Fn(R::Response) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
-        let deadline = self.clock.now().mono.plus(terms.total);
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let deadline = self.now().plus(terms.total);
+        let limits = self.limits();
+        let mut backoff = Backoff::new(limits.retry, limits.retry_max);
         loop {
             let how = (terms.versions.clone(), terms.each);
             let tried = self
                 .try_coordinator(group, how, request.clone(), &read)
                 .await;
-            let at = self.clock.now().mono.plus(backoff.next_pause());
+            let at = backoff.next_try(self.now());
             match tried {
-                Err(error) if is_passing(&error) && at < deadline => {
+                Err(error) if error.is_passing() && at < deadline => {
                     tracing::debug!(%error, group, "the coordinator is asked again");
-                    self.clock.sleep_until(at).await;
+                    self.core.clock.sleep_until(at).await;
                 }
                 done => return done,
             }
@@ -107,20 +122,15 @@ impl Cluster {
     }
 
     async fn find_coordinator(&self, group: &str) -> Result<Arc<str>, ClientError> {
-        let node = self.any().await?;
-        let version = node.version_within::<FindCoordinatorRequest>(FIND_VERSIONS)?;
         let request = FindCoordinatorRequest {
             key_type: KEY_GROUP,
             coordinator_keys: vec![Str::from(group.to_owned())],
             ..Default::default()
         };
-        let response = self.call(&node, version, request, REQUEST_TIMEOUT).await?;
-        let found = response.coordinators.into_iter().next();
-        let address = address(found)?;
-        let mut state = self.lock();
-        state
-            .coordinators
-            .insert(group.to_owned(), Arc::clone(&address));
+        let response = self.core.ask_any(FIND_VERSIONS, request, None).await?;
+        let address = address(response.coordinators.into_iter().next())?;
+        let mut known = self.core.coordinators.lock();
+        known.insert(group.to_owned(), Arc::clone(&address));
         Ok(address)
     }
 }
@@ -130,12 +140,7 @@ fn address(found: Option<FindCoordinatorResult>) -> Result<Arc<str>, ClientError
         ClientError::Unknown("the answer names no coordinator for the group".to_owned())
     })?;
     ClientError::check(found.error_code, found.error_message.as_deref())?;
-    Ok(Arc::from(format!("{}:{}", found.host, found.port)))
-}
-
-/// Whether the same call may succeed later. A topic that does not exist is no matter of time.
-fn is_passing(error: &ClientError) -> bool {
-    error.is_retriable() && error.code() != Some(ErrorCode::UnknownTopicOrPartition)
+    Ok(directory::address(&found.host, found.port))
 }
 
 /// Whether another broker may be the coordinator by now.
@@ -149,9 +154,6 @@ fn is_elsewhere(error: &ClientError) -> bool {
         _ => false,
     }
 }
-
-/// What all tries of one call may take; Kafka's `default.api.timeout.ms`.
-const API_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// From version 4 on several groups are asked for at once; brokers have it since Kafka 3.0.
 const FIND_VERSIONS: RangeInclusive<i16> = 4..=6;

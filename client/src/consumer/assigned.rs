@@ -17,7 +17,7 @@ use highwater_proto::code::ErrorCode;
 use highwater_proto::record::Record;
 
 use super::buffer::Buffer;
-use crate::backoff::{Backoff, next_pause};
+use crate::backoff::Backoff;
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::error::ClientError;
 use crate::record::{ConsumerRecord, Header};
@@ -39,6 +39,10 @@ pub(super) struct Assigned {
     leader_epoch: Option<i32>,
     /// What its group has committed, as far as it is known here.
     committed: Option<i64>,
+    /// The offset behind the last record that may be read, as the leader said with the last fetch.
+    end: Option<i64>,
+    /// The user wants nothing of it now.
+    pub(super) is_paused: bool,
     buffer: Option<Buffer>,
     state: State,
     backoff: Option<Backoff>,
@@ -50,7 +54,7 @@ enum State {
     Waiting,
     Fetching,
     /// After an error that may pass.
-    Paused(Mono),
+    Later(Mono),
     /// The position is outside the log: a new one is looked up, from a moment on.
     Lost(OffsetReset, Mono),
     /// A task looks up the new position.
@@ -72,18 +76,25 @@ impl Assigned {
             fetch_offset: position,
             leader_epoch: None,
             committed: None,
+            end: None,
+            is_paused: false,
             buffer: None,
             state,
             backoff: None,
         }
     }
 
+    /// Which partition it is.
+    pub(super) fn place(&self) -> (Arc<str>, i32) {
+        (Arc::clone(&self.asked.topic), self.asked.partition)
+    }
+
     /// The offset of the next record that is given, if it is known.
     pub(super) const fn position(&self) -> Option<i64> {
         match self.state {
             State::Waiting | State::Lost(..) | State::Asking(_) => None,
-            State::Fetching | State::Paused(_) | State::Stopped(_) if self.position < 0 => None,
-            State::Fetching | State::Paused(_) | State::Stopped(_) => Some(self.position),
+            State::Fetching | State::Later(_) | State::Stopped(_) if self.position < 0 => None,
+            State::Fetching | State::Later(_) | State::Stopped(_) => Some(self.position),
         }
     }
 
@@ -125,16 +136,24 @@ impl Assigned {
         self.state = State::Stopped(Some(error));
     }
 
+    /// How many offsets there are between the position and the end of the log, as far as it is
+    /// known.
+    pub(super) fn lag(&self) -> Option<i64> {
+        let position = self.position()?;
+        self.end.map(|end| end.saturating_sub(position).max(0))
+    }
+
     pub(super) const fn has_records(&self) -> bool {
-        self.buffer.is_some()
+        self.buffer.is_some() && !self.is_paused
     }
 
     /// Whether it can be fetched now; if not, when, if time is what it needs.
     pub(super) fn is_due(&self, now: Mono) -> Result<(), Option<Mono>> {
         match self.state {
+            State::Fetching | State::Later(_) if self.is_paused => Err(None),
             State::Fetching => Ok(()),
-            State::Paused(at) if at <= now => Ok(()),
-            State::Paused(at) | State::Lost(_, at) => Err(Some(at)),
+            State::Later(at) if at <= now => Ok(()),
+            State::Later(at) | State::Lost(_, at) => Err(Some(at)),
             State::Waiting | State::Asking(_) | State::Stopped(_) => Err(None),
         }
     }
@@ -150,10 +169,17 @@ impl Assigned {
         }
     }
 
-    /// Takes what was fetched. There is no buffer, or it is of no use any more.
-    pub(super) fn fill(&mut self, bytes: Bytes) {
+    /// Takes what was fetched, and where the log ends.
+    pub(super) fn fill(&mut self, bytes: Bytes, end: i64) {
         self.state = State::Fetching;
         self.backoff = None;
+        self.end = Some(end);
+        if let Some(full) = &self.buffer {
+            // It was paused while this was on its way, with records that were not handed out: what
+            // comes behind them is fetched again.
+            self.fetch_offset = full.next_offset().unwrap_or(self.position);
+            return;
+        }
         if bytes.is_empty() {
             return;
         }
@@ -197,10 +223,14 @@ impl Assigned {
         }
         tracing::warn!(%error, topic = %self.asked.topic, self.asked.partition, "a fetch failed");
         let first = Duration::from_millis(config.retry_backoff_ms);
-        let at = now.plus(next_pause(&mut self.backoff, first));
+        let longest = Duration::from_millis(config.retry_backoff_max_ms);
+        let backoff = self
+            .backoff
+            .get_or_insert_with(|| Backoff::new(first, longest));
+        let at = backoff.next_try(now);
         self.state = match self.state {
             State::Asking(reset) => State::Lost(reset, at),
-            _ => State::Paused(at),
+            _ => State::Later(at),
         };
     }
 

@@ -5,6 +5,7 @@
 //! Invariants
 //! - The order of the partitions turns with every request, so that none starves behind another
 //!   that fills every answer.
+//! - The leaders share `fetch.max.bytes`, so that what is fetched does not grow with their number.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use highwater_proto::kafka::messages::fetch::{
 };
 
 use super::assigned::{Asked, Assigned};
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Leader, Node};
 use crate::config::ConsumerConfig;
 use crate::error::ClientError;
 
@@ -31,20 +32,26 @@ pub(super) struct Fetched {
 /// What a fetch found out of one partition.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Records, possibly none.
-    Records(highwater_proto::cursor::Records),
+    /// Records, possibly none, and the offset behind the last one that may be read.
+    Records(highwater_proto::cursor::Records, i64),
     /// The offset is outside the log.
     OutOfRange(ClientError),
+    /// Somebody else leads the partition; who, if the answer says it.
+    Moved(ClientError, Option<Leader>),
     /// An error.
     Failed(ClientError),
 }
 
-/// The request for these partitions, the one at `first` before the others.
+/// The request for these partitions, the one at `first` before the others, to one of so many
+/// leaders.
 pub(super) fn request(
     config: &ConsumerConfig,
     partitions: &[&Assigned],
-    first: usize,
+    (first, leaders_count): (usize, usize),
 ) -> FetchRequest {
+    let leaders_count = i32::try_from(leaders_count.max(1)).unwrap_or(i32::MAX);
+    let share = config.fetch_max_bytes / leaders_count;
+    let share_min = config.max_partition_fetch_bytes.min(config.fetch_max_bytes);
     let mut topics: Vec<FetchTopic> = Vec::new();
     let (head, tail) = partitions.split_at(first.min(partitions.len()));
     for assigned in tail.iter().chain(head) {
@@ -66,7 +73,7 @@ pub(super) fn request(
     FetchRequest {
         max_wait_ms: config.fetch_max_wait_ms,
         min_bytes: config.fetch_min_bytes,
-        max_bytes: config.fetch_max_bytes,
+        max_bytes: share.max(share_min),
         topics,
         ..Default::default()
     }
@@ -95,12 +102,25 @@ pub(super) async fn fetch(
 
 /// What the answer says of one partition.
 pub(super) fn found(partition: FetchPartitionResponse) -> Found {
-    match ClientError::check(partition.error_code, None) {
-        Ok(()) => Found::Records(partition.records),
-        Err(error) if partition.error_code == ErrorCode::OffsetOutOfRange.code() => {
-            Found::OutOfRange(error)
+    let error = match ClientError::check(partition.error_code, None) {
+        Ok(()) => return Found::Records(partition.records, partition.high_watermark),
+        Err(error) => error,
+    };
+    match error.code() {
+        Some(ErrorCode::OffsetOutOfRange) => Found::OutOfRange(error),
+        Some(
+            ErrorCode::NotLeaderOrFollower
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::UnknownLeaderEpoch,
+        ) => {
+            let leader = partition.current_leader;
+            let leader = Leader {
+                id: leader.leader_id,
+                epoch: leader.leader_epoch,
+            };
+            Found::Moved(error, (leader.id >= 0).then_some(leader))
         }
-        Err(error) => Found::Failed(error),
+        _ => Found::Failed(error),
     }
 }
 

@@ -4,9 +4,12 @@
 //!
 //! Invariants
 //! - Of each leader at most one answer is being handed out and one more is fetched ahead.
+//! - A partition that is paused holds nothing up: what was fetched of it behind records that wait
+//!   is dropped and fetched again.
 //! - Tasks do the waiting; what they found out is taken in when somebody looks.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +42,10 @@ pub(super) struct Fetcher {
     generation: u64,
     /// The partition whose turn it is to give records.
     turn: usize,
+    /// How many records it may still give, one by one.
+    run: usize,
+    /// Where that one record lies on its way out.
+    one: Vec<ConsumerRecord>,
     /// The partition whose turn it is to be first in a fetch.
     fetch_turn: usize,
     pub(super) tasks: JoinSet<Event>,
@@ -65,6 +72,8 @@ impl Fetcher {
             partitions: Vec::new(),
             generation: 0,
             turn: 0,
+            run: 0,
+            one: Vec::new(),
             fetch_turn: 0,
             tasks: JoinSet::new(),
             leaders: HashMap::new(),
@@ -95,10 +104,11 @@ impl Fetcher {
             partition,
             generation: self.generation,
         };
-        let assigned = Assigned::new(asked.clone(), offset);
+        let mut assigned = Assigned::new(asked.clone(), offset);
         match self.index(topic, partition) {
             Some(index) => {
                 if let Some(place) = self.partitions.get_mut(index) {
+                    assigned.is_paused = place.is_paused;
                     *place = assigned;
                 }
             }
@@ -123,6 +133,11 @@ impl Fetcher {
     /// The error that stopped a partition, told once.
     pub(super) fn error(&mut self) -> Option<ClientError> {
         self.partitions.iter_mut().find_map(Assigned::error)
+    }
+
+    /// A partition that is assigned.
+    pub(super) fn get(&self, topic: &str, partition: i32) -> Option<&Assigned> {
+        self.partitions.get(self.index(topic, partition)?)
     }
 
     pub(super) fn index(&self, topic: &str, partition: i32) -> Option<usize> {
@@ -216,9 +231,14 @@ impl Fetcher {
                 let Some(it) = asked.and_then(|asked| assigned.get_mut(*asked)) else {
                     continue;
                 };
+                let partition_index = partition.index;
                 match found(partition) {
-                    Found::Records(records) => it.fill(records.into_bytes()),
+                    Found::Records(records, end) => it.fill(records.into_bytes(), end),
                     Found::OutOfRange(error) => it.out_of_range(config.auto_offset_reset, error),
+                    Found::Moved(error, leader) => {
+                        self.cluster.moved(&topic.name, partition_index, leader);
+                        it.fail(error, now, config);
+                    }
                     Found::Failed(error) => {
                         self.cluster.forget_topic(&topic.name);
                         it.fail(error, now, config);
@@ -265,22 +285,24 @@ impl Fetcher {
             };
             later = later.into_iter().chain(at).min();
         }
+        let mut leaders: HashSet<Arc<str>> = self.leaders.keys().cloned().collect();
+        leaders.extend(groups.keys().cloned());
         for (address, (node, indexes)) in groups {
             if !self.leaders.contains_key(&address) {
-                self.start_fetch(node, &indexes);
+                self.start_fetch(node, &indexes, leaders.len());
             }
         }
         later
     }
 
-    fn start_fetch(&mut self, node: Node, indexes: &[usize]) {
+    fn start_fetch(&mut self, node: Node, indexes: &[usize], leaders_count: usize) {
         let assigned: Vec<&Assigned> = indexes
             .iter()
             .filter_map(|index| self.partitions.get(*index))
             .collect();
         self.fetch_turn = self.fetch_turn.wrapping_add(1);
         let first = self.fetch_turn.checked_rem(assigned.len()).unwrap_or(0);
-        let request = request(&self.config, &assigned, first);
+        let request = request(&self.config, &assigned, (first, leaders_count));
         let asked = assigned.iter().map(|it| it.asked.clone()).collect();
         let wait_ms = u64::try_from(self.config.fetch_max_wait_ms).unwrap_or(0);
         let limit = Duration::from_millis(self.config.request_timeout_ms.saturating_add(wait_ms));
@@ -297,8 +319,12 @@ impl Fetcher {
             return later;
         }
         let cluster = Arc::clone(&self.cluster);
+        let may_create = self.config.allow_auto_create_topics;
         self.tasks.spawn(async move {
-            let leader = cluster.leader(&asked.topic, asked.partition).await;
+            let leader = match may_create {
+                true => cluster.leader(&asked.topic, asked.partition).await,
+                false => cluster.existing_leader(&asked.topic, asked.partition).await,
+            };
             if leader.is_err() {
                 cluster.forget_topic(&asked.topic);
             }
@@ -314,7 +340,8 @@ impl Fetcher {
         };
         let admin = self.admin.clone();
         self.tasks.spawn(async move {
-            let offset = offset_of(&admin, &asked.topic, asked.partition, start).await;
+            let offsets = offsets_of(&admin, &[(&asked.topic, asked.partition)], start).await;
+            let offset = offsets.map(|offsets| offsets.first().copied().unwrap_or(0));
             Event::Offset(asked, offset)
         });
     }
@@ -328,34 +355,69 @@ impl Fetcher {
         while records.len() < max && self.partitions.iter().any(Assigned::has_records) {
             self.turn = self.turn.wrapping_add(1);
             let index = self.turn.checked_rem(self.partitions.len()).unwrap_or(0);
-            if let Some(assigned) = self.partitions.get_mut(index) {
+            if let Some(assigned) = self.partitions.get_mut(index)
+                && assigned.has_records()
+            {
                 let count = share.min(max - records.len());
                 assigned.take(count, &mut records, &self.config);
             }
         }
         records
     }
+
+    /// Takes one record out of the buffers; of each partition a run of them, by turns.
+    pub(super) fn collect_one(&mut self) -> Option<ConsumerRecord> {
+        while self.partitions.iter().any(Assigned::has_records) {
+            let index = self.turn.checked_rem(self.partitions.len()).unwrap_or(0);
+            match self.partitions.get_mut(index) {
+                Some(assigned) if assigned.has_records() && self.run > 0 => {
+                    self.run -= 1;
+                    assigned.take(1, &mut self.one, &self.config);
+                    if let Some(record) = self.one.pop() {
+                        return Some(record);
+                    }
+                }
+                _ => {
+                    self.turn = self.turn.wrapping_add(1);
+                    self.run = self.config.max_poll_records.max(1);
+                }
+            }
+        }
+        None
+    }
 }
 
-/// Where a start lies now.
-pub(super) async fn offset_of(
+/// Where a start lies now, in each of these partitions.
+pub(super) async fn offsets_of(
     admin: &Admin,
-    topic: &str,
-    partition: i32,
+    places: &[(&str, i32)],
     at: StartAt,
-) -> Result<i64, ClientError> {
+) -> Result<Vec<i64>, ClientError> {
     let spec = match at {
         StartAt::Offset(offset) if offset < 0 => {
             return Err(ClientError::Invalid(format!("there is no offset {offset}")));
         }
-        StartAt::Offset(offset) => return Ok(offset),
+        StartAt::Offset(offset) => return Ok(vec![offset; places.len()]),
         StartAt::Earliest => OffsetSpec::Earliest,
         StartAt::Latest => OffsetSpec::Latest,
         StartAt::Timestamp(timestamp) => OffsetSpec::Timestamp(timestamp),
     };
-    let found = match admin.offset(topic, partition, spec).await? {
-        Some(offset) => Some(offset),
-        None => admin.offset(topic, partition, OffsetSpec::Latest).await?,
+    let ask = async |spec| {
+        let asked = places
+            .iter()
+            .map(|(topic, partition)| (*topic, *partition, spec));
+        let found = admin.offsets(&asked.collect::<Vec<_>>()).await?;
+        Ok::<_, ClientError>(found.into_iter().map(|it| it.offset).collect::<Vec<_>>())
     };
-    found.ok_or_else(|| ClientError::Unknown("the broker gave no offset".to_owned()))
+    let found = ask(spec).await?;
+    // Where no record is young enough, the next one will be.
+    let ends = match found.contains(&None) {
+        true => ask(OffsetSpec::Latest).await?,
+        false => vec![None; found.len()],
+    };
+    let offsets = found.into_iter().zip(ends).map(|(found, end)| {
+        let why = || ClientError::Unknown("the broker gave no offset".to_owned());
+        found.or(end).ok_or_else(why)
+    });
+    offsets.collect()
 }

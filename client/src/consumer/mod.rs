@@ -4,8 +4,9 @@
 //!
 //! Invariants
 //! - Each record of a partition is given once and in order, until `seek` says otherwise.
-//! - Of each leader at most one answer is being handed out and one more is fetched ahead: twice
-//!   `fetch.max.bytes`, and one decompressed batch.
+//! - Of each leader at most one answer is being handed out and one more is fetched ahead: all
+//!   together twice `fetch.max.bytes`, or two of `max.partition.fetch.bytes` of each leader if that
+//!   is more, and one decompressed batch.
 //! - Nothing is lost when a `poll` is dropped: tasks do the waiting, `poll` only collects.
 //! - Partitions are assigned by hand or by the group, never both.
 
@@ -14,22 +15,26 @@ mod buffer;
 mod fetch;
 mod fetcher;
 mod group;
+mod partitions;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_proto::clock::Mono;
+use tracing::Instrument;
 
+use crate::admin::CommittedOffset;
 use crate::cluster::Cluster;
 use crate::config::ConsumerConfig;
 use crate::error::ClientError;
-use crate::error::unknown_partition;
 use crate::record::ConsumerRecord;
+use crate::trace::poll_span;
 use fetcher::Fetcher;
-use fetcher::offset_of;
 use group::Group;
 
-pub use group::GroupMetadata;
+pub use group::{GroupMetadata, RebalanceListener};
+pub use stream::Records;
 
 /// Where to begin to read a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ pub enum StartAt {
 ///         println!("{}-{}: {:?}", record.partition, record.offset, record.value);
 ///     }
 /// }
-/// consumer.close().await
+/// consumer.close(Duration::from_secs(30)).await.result()
 /// # }
 /// ```
 ///
@@ -90,6 +95,31 @@ pub struct Consumer {
     config: Arc<ConsumerConfig>,
     fetcher: Fetcher,
     group: Option<Group>,
+    /// When a stream has to look beyond what is buffered.
+    looks_at: Mono,
+}
+
+/// How a consumer was closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "whether the last commit came through is for the caller to judge"]
+pub struct Closed {
+    /// What was committed on closing.
+    pub committed: Vec<CommittedOffset>,
+    /// How far records were handed out without a commit: the group hands those before again. All of
+    /// what was not committed by hand, without `enable.auto.commit`.
+    pub uncommitted: Vec<CommittedOffset>,
+    /// What did not come through.
+    pub error: Option<ClientError>,
+}
+
+impl Closed {
+    /// What did not come through, as a result.
+    ///
+    /// # Errors
+    /// Of the commit; `Unknown` if it took longer than it was allowed to.
+    pub fn result(self) -> Result<(), ClientError> {
+        self.error.map_or(Ok(()), Err)
+    }
 }
 
 impl Consumer {
@@ -100,13 +130,16 @@ impl Consumer {
             fetcher: Fetcher::new(cluster, Arc::clone(&config)),
             group: Group::new(cluster, &config),
             config,
+            looks_at: Mono(0),
         }
     }
 
     /// Reads these topics as a member of the group `group.id`: from now on `poll` joins, takes
     /// partitions over and gives them back. Called again, it replaces the topics.
     ///
-    /// A partition starts where the group has got to, else where `auto.offset.reset` says.
+    /// A partition starts where the group has got to, else where `auto.offset.reset` says. With
+    /// `cooperative-sticky` as the only strategy, partitions that stay with this consumer are read
+    /// through a rebalance; else all are given back and dealt out anew.
     ///
     /// # Errors
     /// `Invalid` without `group.id` or topics, if settings contradict each other, or if partitions
@@ -118,56 +151,116 @@ impl Consumer {
         &mut self,
         topics: impl IntoIterator<Item = T>,
     ) -> Result<(), ClientError> {
-        self.config.group()?;
         let topics: Vec<String> = topics.into_iter().map(T::into).collect();
-        let is_member = self.group.as_ref().is_some_and(Group::is_subscribed);
-        let why = if topics.is_empty() {
-            "subscribe to at least one topic, or unsubscribe"
-        } else if !is_member && !self.fetcher.partitions.is_empty() {
-            "partitions were assigned by hand: unassign them before subscribing"
-        } else {
-            return match &mut self.group {
-                Some(group) => group.subscribe(topics),
-                None => Ok(()),
-            };
-        };
-        Err(ClientError::Invalid(why.to_owned()))
+        if topics.is_empty() {
+            let why = "subscribe to at least one topic, or unsubscribe";
+            return Err(ClientError::Invalid(why.to_owned()));
+        }
+        self.subscribable()?.subscribe(topics);
+        Ok(())
     }
 
-    /// The topics that are subscribed to.
+    /// Reads the topics whose whole names match a pattern, as [`Self::subscribe`]; which they are
+    /// is looked up now and every `metadata.max.age.ms`. Topics in which the broker keeps its own
+    /// state are left out with `exclude.internal.topics`.
+    ///
+    /// The pattern is a regular expression, without look-around and back references.
+    ///
+    /// ```no_run
+    /// # use highwater_client::{ClientError, Consumer};
+    /// # async fn run(mut consumer: Consumer) -> Result<(), ClientError> {
+    /// consumer.subscribe_pattern("orders\\..*")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::subscribe`]; `Invalid` if it is no pattern.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), ClientError> {
+        self.subscribable()?.subscribe_pattern(pattern)
+    }
+
+    /// The group, if topics can be subscribed to.
+    fn subscribable(&mut self) -> Result<&mut Group, ClientError> {
+        self.config.group()?;
+        let has_partitions = !self.fetcher.partitions.is_empty();
+        match &mut self.group {
+            Some(group) if group.is_subscribed() || !has_partitions => Ok(group),
+            _ => {
+                let why = "partitions were assigned by hand: unassign them before subscribing";
+                Err(ClientError::Invalid(why.to_owned()))
+            }
+        }
+    }
+
+    /// The topics that are subscribed to; with a pattern, those that it matches as far as it is
+    /// known.
     #[must_use]
     pub fn subscription(&self) -> &[String] {
         self.group.as_ref().map_or(&[], Group::subscription)
     }
 
-    /// Commits what was handed out, with `enable.auto.commit`, and leaves the group. Partitions are
-    /// let go even if the commit fails.
+    /// Who hears of partitions that come and go by the group; replaces the one before.
+    ///
+    /// # Errors
+    /// `Invalid` without `group.id`.
+    pub fn on_rebalance(&mut self, listener: impl RebalanceListener) -> Result<(), ClientError> {
+        self.config.group()?;
+        if let Some(group) = &mut self.group {
+            group.listen(Box::new(listener));
+        }
+        Ok(())
+    }
+
+    /// Gives all partitions back and leaves the group: what was handed out is committed before,
+    /// with `enable.auto.commit`, and what the rebalance listener says. Partitions are let go even
+    /// if the commit fails; those that were assigned by hand, too.
+    ///
+    /// May be dropped and called again: what is under way goes on.
     ///
     /// # Errors
     /// Of the commit.
     pub async fn unsubscribe(&mut self) -> Result<(), ClientError> {
         let Some(group) = &mut self.group else {
+            self.fetcher.partitions.clear();
             return Ok(());
         };
-        let committed = match self.config.enable_auto_commit {
-            true => group.commit_now(&mut self.fetcher).await,
-            false => Ok(()),
-        };
-        if group.is_subscribed() {
-            self.fetcher.partitions.clear();
-            group.leave().await;
-        }
-        committed
+        let given_up = group.give_up(&mut self.fetcher).await;
+        group.leave().await;
+        given_up
     }
 
-    /// Commits what was handed out, with `enable.auto.commit`, and leaves the group, so that the
-    /// other members need not wait for the session to end. A consumer that is dropped instead
-    /// leaves without a commit.
-    ///
-    /// # Errors
-    /// Of the commit.
-    pub async fn close(mut self) -> Result<(), ClientError> {
-        self.unsubscribe().await
+    /// Closes in good order, within a time limit: as [`Self::unsubscribe`], so that the other
+    /// members need not wait for the session to end. A consumer that is dropped instead leaves
+    /// without a commit, and so does this call when it is dropped.
+    pub async fn close(mut self, timeout: Duration) -> Closed {
+        let mut closed = Closed::default();
+        if let Some(group) = &mut self.group {
+            closed.uncommitted = Group::not_committed(&self.fetcher);
+            group.report();
+        }
+        let cluster = Arc::clone(&self.topics);
+        closed.error = match cluster.within(timeout, self.unsubscribe()).await {
+            Some(result) => result.err(),
+            None => Some(ClientError::Unknown(format!(
+                "closing the consumer took longer than {} ms: its last commit may be missing, and \
+                 the group may wait for the end of its session",
+                timeout.as_millis()
+            ))),
+        };
+        closed.committed = self.group.as_mut().map(Group::reported).unwrap_or_default();
+        let is_open = |it: &CommittedOffset| {
+            let is_it = |done: &CommittedOffset| {
+                (&done.topic, done.partition) == (&it.topic, it.partition)
+                    && done.offset >= it.offset
+            };
+            !closed.committed.iter().any(is_it)
+        };
+        closed.uncommitted.retain(is_open);
+        closed
     }
 
     /// Commits the positions behind everything that `poll` has handed out, and waits for the
@@ -185,118 +278,42 @@ impl Consumer {
         }
     }
 
+    /// Commits these offsets, each that of the next record to read, and waits for the answer. For
+    /// work that is not done in the order of the records, or with `enable.auto.commit` off.
+    ///
+    /// May be dropped: then the commit still takes place, sooner or later.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub async fn commit_offsets(&mut self, offsets: &[CommittedOffset]) -> Result<(), ClientError> {
+        self.config.group()?;
+        match &mut self.group {
+            Some(group) => group.commit_offsets(offsets, &mut self.fetcher).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the group has committed of these partitions; those without an offset are left out.
+    /// Asked anew with each call; may be dropped.
+    ///
+    /// # Errors
+    /// `Invalid` without `group.id`; when the coordinator refuses, or cannot be reached for
+    /// `default.api.timeout.ms`.
+    pub async fn committed(
+        &self,
+        partitions: &[(&str, i32)],
+    ) -> Result<Vec<CommittedOffset>, ClientError> {
+        let group = self.config.group()?;
+        self.fetcher
+            .admin
+            .group_offsets(group, Some(partitions))
+            .await
+    }
+
     /// Which member of which generation this is; nothing while it is none.
     #[must_use]
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         self.group.as_ref()?.metadata()
-    }
-
-    /// Adds a partition, or moves it if it is assigned already. The place is looked up now: after
-    /// `Latest`, a record that is stored later is read.
-    ///
-    /// # Errors
-    /// `Broker` with `UNKNOWN_TOPIC_OR_PARTITION` if there is no such partition; `Invalid` if the
-    /// consumer is subscribed.
-    pub async fn assign(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        from: StartAt,
-    ) -> Result<(), ClientError> {
-        if self.group.as_ref().is_some_and(Group::is_subscribed) {
-            let why = "the consumer is subscribed: its group assigns the partitions";
-            return Err(ClientError::Invalid(why.to_owned()));
-        }
-        self.start(topic, partition, from).await
-    }
-
-    async fn start(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        from: StartAt,
-    ) -> Result<(), ClientError> {
-        let known = self.topics.topic(topic).await?.leaders.len();
-        if usize::try_from(partition).map_or(true, |index| index >= known) {
-            self.topics.forget_topic(topic);
-            return Err(unknown_partition(topic, partition));
-        }
-        let offset = offset_of(&self.fetcher.admin, topic, partition, from).await?;
-        let topic: Arc<str> = Arc::from(topic);
-        self.fetcher.assign(&topic, partition, Some(offset));
-        Ok(())
-    }
-
-    /// Assigns every partition that the topic has now; gives their number.
-    ///
-    /// # Errors
-    /// As [`Self::assign`].
-    pub async fn assign_topic(&mut self, topic: &str, from: StartAt) -> Result<i32, ClientError> {
-        // Asked anew, because partitions may have been added.
-        self.topics.forget_topic(topic);
-        let count = self.topics.topic(topic).await?.leaders.len();
-        let count = i32::try_from(count).unwrap_or(i32::MAX);
-        for partition in 0..count {
-            self.assign(topic, partition, from).await?;
-        }
-        Ok(count)
-    }
-
-    /// Reads a partition no more; what was fetched of it is dropped. One that the group assigned
-    /// comes back with the next generation.
-    pub fn unassign(&mut self, topic: &str, partition: i32) {
-        self.fetcher
-            .partitions
-            .retain(|it| *it.asked.topic != *topic || it.asked.partition != partition);
-    }
-
-    /// The partitions that are read.
-    #[must_use]
-    pub fn assignment(&self) -> Vec<(Arc<str>, i32)> {
-        let partitions = self.fetcher.partitions.iter();
-        partitions
-            .map(|it| (Arc::clone(&it.asked.topic), it.asked.partition))
-            .collect()
-    }
-
-    /// Goes on at another place; also after an error that stopped the partition.
-    ///
-    /// # Errors
-    /// `Invalid` if the partition is not assigned.
-    pub async fn seek(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        to: StartAt,
-    ) -> Result<(), ClientError> {
-        if self.fetcher.index(topic, partition).is_none() {
-            return Err(ClientError::Invalid(format!(
-                "{topic}-{partition} is not assigned"
-            )));
-        }
-        self.start(topic, partition, to).await
-    }
-
-    /// The offset of the next record that [`Self::poll`] gives of a partition; nothing while it is
-    /// looked up.
-    #[must_use]
-    pub fn position(&self, topic: &str, partition: i32) -> Option<i64> {
-        let index = self.fetcher.index(topic, partition)?;
-        self.fetcher.partitions.get(index)?.position()
-    }
-
-    /// The offset behind the newest record of each partition of a topic, by partition.
-    ///
-    /// # Errors
-    /// As [`Self::assign`].
-    pub async fn end_offsets(&self, topic: &str) -> Result<Vec<i64>, ClientError> {
-        let count = self.topics.topic(topic).await?.leaders.len();
-        let mut ends = Vec::with_capacity(count);
-        for partition in 0..i32::try_from(count).unwrap_or(i32::MAX) {
-            let admin = &self.fetcher.admin;
-            ends.push(offset_of(admin, topic, partition, StartAt::Latest).await?);
-        }
-        Ok(ends)
     }
 
     /// Waits for records, and gives up to `max.poll.records` of them, of all partitions by turns.
@@ -312,22 +329,41 @@ impl Consumer {
     /// [`Self::seek`], and the others go on. Why the consumer cannot be a member of its group, each
     /// time until it subscribes to something else. May be dropped and called again without a loss.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ClientError> {
+        let span = poll_span(self.config.group_id.as_deref());
         let deadline = self.fetcher.now().plus(timeout);
-        let polling = self.group.as_ref().and_then(Group::polling);
+        let collect = |fetcher: &mut Fetcher| {
+            let records = fetcher.collect();
+            (!records.is_empty()).then_some(records)
+        };
+        let polled = self.wait_for(deadline, collect).instrument(span.clone());
+        let records = polled.await?.unwrap_or_default();
+        span.record("messaging.batch.message_count", records.len());
+        Ok(records)
+    }
+
+    /// Looks after everything until there is something to collect, or until a moment.
+    async fn wait_for<T>(
+        &mut self,
+        deadline: Mono,
+        collect: impl Fn(&mut Fetcher) -> Option<T>,
+    ) -> Result<Option<T>, ClientError> {
+        let mut polling = None;
         loop {
             self.fetcher.take_in();
             let mut later = deadline;
             if let Some(group) = &mut self.group {
+                polling = polling.or_else(|| group.polling());
                 polling.iter().for_each(group::Polling::touch);
                 group.take_in(&mut self.fetcher);
                 group.tend(&mut self.fetcher)?;
-                let touch = self.fetcher.now().plus(group.touch_interval());
+                let now = self.fetcher.now();
+                let touch = now.plus(group.touch_interval());
                 later = later.min(group.commit_if_due(&self.fetcher)).min(touch);
+                later = later.min(group.look_if_due(now));
             }
             let later = self.fetcher.ask().map_or(later, |at| at.min(later));
-            let records = self.fetcher.collect();
-            if !records.is_empty() {
-                return Ok(records);
+            if let Some(collected) = collect(&mut self.fetcher) {
+                return Ok(Some(collected));
             }
             if let Some(error) = self.fetcher.error() {
                 return Err(error);
@@ -337,7 +373,7 @@ impl Consumer {
                 continue;
             }
             if self.fetcher.now() >= deadline {
-                return Ok(records);
+                return Ok(None);
             }
             self.wait_until(later).await;
         }

@@ -6,6 +6,8 @@
 //! - A request is noted as waiting for its answer before its first byte is written.
 //! - The tasks end with the queue, or with the first error; both ways nobody is left waiting,
 //!   because each waiter's channel is dropped or answered.
+//! - The queue lives as long as the link or somebody who waits for an answer. When all are gone, so
+//!   is the connection, even if the broker is silent: one that is given up costs nothing more.
 
 use std::io::{self, IoSlice};
 
@@ -25,17 +27,38 @@ pub(super) struct Outgoing {
     pub(super) version: i16,
     pub(super) correlation_id: i32,
     pub(super) expects_response: bool,
-    pub(super) answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>,
+    pub(super) answer: oneshot::Sender<Result<Option<Response>, Failure>>,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// It was not written.
+    NotWritten(String),
+    /// The connection ended before the answer came.
+    Lost(String),
+    /// What came is not the answer of a Kafka broker.
+    Unreadable(String),
+}
+
+impl From<Failure> for ExchangeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotWritten(why) => Self::NotSent { why },
+            Failure::Lost(why) | Failure::Unreadable(why) => Self::Unknown { why },
+        }
+    }
 }
 
 /// Tells who waits for an answer that the request was not written.
-fn refuse(answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>) {
+fn refuse(answer: oneshot::Sender<Result<Option<Response>, Failure>>) {
     let why = "the broker has closed the connection".to_owned();
     // The asker may have lost interest, which is no error.
-    let _ = answer.send(Err(ExchangeError::NotSent { why }));
+    let _ = answer.send(Err(Failure::NotWritten(why)));
 }
 
 /// Requests that wait to be written.
+#[derive(Clone)]
 pub(super) struct Queue {
     requests: mpsc::Sender<Outgoing>,
 }
@@ -57,7 +80,7 @@ struct Waiting {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
-    answer: oneshot::Sender<Result<Option<Response>, ExchangeError>>,
+    answer: oneshot::Sender<Result<Option<Response>, Failure>>,
 }
 
 /// Starts the tasks of a connection.
@@ -65,10 +88,13 @@ pub(super) fn start(stream: TcpStream, requests_max: usize, response_bytes_max: 
     let (read_half, write_half) = stream.into_split();
     let (requests, queued) = mpsc::channel(requests_max);
     let (written, waiting) = mpsc::channel(requests_max);
+    let (finish, finished) = oneshot::channel();
     tokio::spawn(async move {
         let mut queued = queued;
-        if let Err(error) = write_all(write_half, &mut queued, written).await {
-            tracing::debug!(%error, "a connection ended while writing");
+        match write_all(write_half, &mut queued, written).await {
+            // The reader may have ended before.
+            Ok(()) => drop(finish.send(())),
+            Err(error) => tracing::debug!(%error, "a connection ended while writing"),
         }
         // Nothing more is accepted, and what was not written is told so.
         queued.close();
@@ -77,11 +103,24 @@ pub(super) fn start(stream: TcpStream, requests_max: usize, response_bytes_max: 
         }
     });
     tokio::spawn(async move {
-        if let Err(error) = read_all(read_half, waiting, response_bytes_max).await {
+        let ended = tokio::select! {
+            biased;
+            ended = read_all(read_half, waiting, response_bytes_max) => ended,
+            () = nobody_is_left(finished) => Ok(()),
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended while reading");
         }
     });
     Queue { requests }
+}
+
+/// Waits until the writer has nothing to do any more. If it failed instead, what the broker has
+/// answered before is still read.
+async fn nobody_is_left(finished: oneshot::Receiver<()>) {
+    if finished.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn write_all(
@@ -164,9 +203,14 @@ async fn read_all(
                 let _ = answer.send(Ok(Some(response)));
             }
             Err(error) => {
-                let _ = answer.send(Err(ExchangeError::Unknown {
-                    why: error.to_string(),
-                }));
+                let failure = match error.kind() {
+                    io::ErrorKind::InvalidData => Failure::Unreadable(error.to_string()),
+                    io::ErrorKind::UnexpectedEof => {
+                        Failure::Lost("the broker has closed the connection".to_owned())
+                    }
+                    _ => Failure::Lost(error.to_string()),
+                };
+                let _ = answer.send(Err(failure));
                 return Err(error);
             }
         }
@@ -213,7 +257,11 @@ async fn read_frame(
 ) -> io::Result<Bytes> {
     fill(socket, arrived, SIZE_BYTES).await?;
     let prefix = *arrived.first_chunk().unwrap_or(&[0; SIZE_BYTES]);
-    let size = kafka::response_size(prefix, bytes_max).map_err(invalid)?;
+    let size = kafka::response_size(prefix, bytes_max);
+    let size = size.map_err(|error| match foreign(prefix) {
+        Some(what) => invalid(format!("it speaks {what}, not Kafka's protocol")),
+        None => invalid(error),
+    })?;
     fill(socket, arrived, SIZE_BYTES + size).await?;
     arrived.advance(SIZE_BYTES);
     Ok(arrived.split_to(size).freeze())
@@ -232,6 +280,17 @@ async fn fill(socket: &mut OwnedReadHalf, arrived: &mut BytesMut, target: usize)
         }
     }
     Ok(())
+}
+
+/// Which other protocol an answer begins with. As a size, each of these is above any limit.
+fn foreign(prefix: [u8; SIZE_BYTES]) -> Option<&'static str> {
+    match &prefix {
+        b"HTTP" => Some("HTTP"),
+        b"SSH-" => Some("SSH"),
+        // An alert or a handshake record of SSL 3 to TLS 1.3.
+        [0x15 | 0x16, 3, 0..=4, _] => Some("TLS"),
+        _ => None,
+    }
 }
 
 fn decode(key: ApiKey, version: i16, expected: i32, frame: Bytes) -> io::Result<Response> {

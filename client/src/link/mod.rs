@@ -12,18 +12,22 @@ mod connection;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
 use highwater_proto::kafka::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use highwater_proto::kafka::{APIS, ApiKey, Request, Response};
-use tokio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::oneshot;
 
 use crate::dial::Dial;
 use crate::error::ClientError;
-use connection::{Outgoing, Queue};
+use connection::{Failure, Outgoing, Queue};
 
 /// Opens TCP connections.
 #[derive(Clone, Debug)]
@@ -64,11 +68,7 @@ pub struct Link {
 
 impl Link {
     async fn connect(address: &str, tcp: Tcp) -> Result<Self, ClientError> {
-        let cannot = |why: std::io::Error| {
-            ClientError::NotSent(format!("cannot connect to {address}: {why}"))
-        };
-        let stream = TcpStream::connect(address).await.map_err(cannot)?;
-        stream.set_nodelay(true).map_err(cannot)?;
+        let stream = open(address).await?;
         let queue = connection::start(stream, QUEUE_REQUESTS_MAX, tcp.response_bytes_max);
         let mut link = Self {
             address: address.to_owned(),
@@ -77,6 +77,12 @@ impl Link {
             queue: Mutex::new((0, queue)),
         };
         link.versions = link.negotiate().await?;
+        if link.versions(ApiKey::Metadata).is_none() {
+            return Err(ClientError::Unsupported(format!(
+                "{address} is a broker, but no version of Metadata is known to both sides: it is \
+                 too old or too new for this client"
+            )));
+        }
         Ok(link)
     }
 
@@ -87,10 +93,11 @@ impl Link {
             client_software_name: Str::from_static("highwater"),
             client_software_version: Str::from_static(env!("CARGO_PKG_VERSION")),
         };
-        let response = match self.ask_versions(3, request.clone()).await {
-            Ok(response) if response.error_code != UNSUPPORTED_VERSION => response,
-            _ => self.ask_versions(0, ApiVersionsRequest::default()).await?,
-        };
+        let mut response = self.ask_versions(3, request).await?;
+        if response.error_code == ErrorCode::UnsupportedVersion.code() {
+            let request = ApiVersionsRequest::default();
+            response = self.ask_versions(0, request).await?;
+        }
         ClientError::check(response.error_code, None)?;
         let theirs: HashMap<i16, (i16, i16)> = response
             .api_keys
@@ -112,19 +119,26 @@ impl Link {
         version: i16,
         request: ApiVersionsRequest,
     ) -> Result<ApiVersionsResponse, ClientError> {
-        match self.send(version, request.into()).await? {
-            Some(Response::ApiVersions(response)) => Ok(response),
-            _ => Err(ClientError::Unknown(
-                "the answer is not one to ApiVersions".to_owned(),
-            )),
+        let address = &self.address;
+        match self.enqueue(version, &request.into())?.wait().await {
+            Ok(Some(Response::ApiVersions(response))) => Ok(response),
+            Ok(_) => Err(ClientError::Unsupported(format!(
+                "{address} is no Kafka broker: its answer is not one to ApiVersions"
+            ))),
+            Err(Failure::Unreadable(why)) => Err(ClientError::Unsupported(format!(
+                "{address} is no Kafka broker ({why}): is it the right port, and a plaintext \
+                 listener?"
+            ))),
+            Err(Failure::NotWritten(why) | Failure::Lost(why)) => {
+                Err(ClientError::NotSent(format!(
+                    "{address} accepted the connection, but told no versions ({why}): it is \
+                     starting or stopping, or no Kafka broker, or this listener expects TLS or SASL"
+                )))
+            }
         }
     }
 
-    fn enqueue(
-        &self,
-        version: i16,
-        request: &Request,
-    ) -> Result<oneshot::Receiver<Result<Option<Response>, ExchangeError>>, ExchangeError> {
+    fn enqueue(&self, version: i16, request: &Request) -> Result<Answered, ExchangeError> {
         let not_sent = |why: String| ExchangeError::NotSent { why };
         let mut guard = self.queue.lock().map_err(|_| ExchangeError::Closed)?;
         let (next_id, queue) = &mut *guard;
@@ -144,7 +158,10 @@ impl Link {
             })
             .map_err(not_sent)?;
         *next_id = next_id.wrapping_add(1);
-        Ok(answered)
+        Ok(Answered {
+            receiver: answered,
+            _connection: queue.clone(),
+        })
     }
 }
 
@@ -159,13 +176,61 @@ impl Exchange for Link {
         request: Request,
     ) -> BoxFuture<'static, Result<Option<Response>, ExchangeError>> {
         let answered = self.enqueue(version, &request);
-        Box::pin(async move {
-            let lost = || ExchangeError::Unknown {
-                why: "the connection was closed".to_owned(),
-            };
-            answered?.await.map_err(|_| lost())?
-        })
+        Box::pin(async move { Ok(answered?.wait().await?) })
     }
+}
+
+/// An answer that is due.
+struct Answered {
+    receiver: oneshot::Receiver<Result<Option<Response>, Failure>>,
+    /// Who waits keeps the connection.
+    _connection: Queue,
+}
+
+impl Answered {
+    async fn wait(self) -> Result<Option<Response>, Failure> {
+        let lost = |_| Failure::Lost("the connection was closed".to_owned());
+        self.receiver.await.map_err(lost)?
+    }
+}
+
+/// Connects to whatever addresses a name has, one after the other.
+async fn open(address: &str) -> Result<TcpStream, ClientError> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let unknown = |why: String| {
+        ClientError::NotSent(format!(
+            "the host {host} is not known ({why}): check bootstrap.servers, or what the broker \
+             advertises (advertised.listeners)"
+        ))
+    };
+    let found = lookup_host(address).await;
+    let found = found.map_err(|why| unknown(why.to_string()))?;
+    let mut last = unknown("its name has no address".to_owned());
+    for place in found {
+        match TcpStream::connect(place).await.and_then(tuned) {
+            Ok(stream) => return Ok(stream),
+            Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => {
+                last = ClientError::NotSent(format!(
+                    "nothing listens at {address}: is the broker up, and is it the right port?"
+                ));
+            }
+            Err(why) => {
+                last = ClientError::NotSent(format!("cannot connect to {address}: {why}"));
+            }
+        }
+    }
+    Err(last)
+}
+
+/// A connection that writes at once, and notices a peer that is gone without a word.
+fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    let keepalive = TcpKeepalive::new().with_time(SILENCE_MAX);
+    socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SILENCE_MAX))?;
+    Ok(stream)
 }
 
 impl Debug for Link {
@@ -176,8 +241,12 @@ impl Debug for Link {
     }
 }
 
-/// The code by which a broker says that it does not know the version of ApiVersions.
-const UNSUPPORTED_VERSION: i16 = 35;
+/// A peer that acknowledges nothing for so long is gone: as long as a request may take. An idle one
+/// is asked for a sign of life after it.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Between two questions for a sign of life.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Requests that may wait on one connection.
 const QUEUE_REQUESTS_MAX: usize = 256;

@@ -5,43 +5,41 @@
 //! Invariants
 //! - Once built, its records never change; only the producer's stamp in the header does, and only
 //!   when no answer to the old stamp is due.
-//! - Its fate is set once, and everybody who sent one of its records sees it.
+//! - Its fate is told once, also if it is dropped, and everybody who sent one of its records sees
+//!   it.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use highwater_proto::batch::{BatchError, BatchHeader, HEADER_BYTES, crc_of};
+use highwater_proto::batch::{BatchError, BatchHeader, HEADER_BYTES, crc_of, sequence_add};
 use highwater_proto::batch_builder::{BatchBuilder, BuildError, HeaderRef, Producer};
 use highwater_proto::clock::Mono;
 use highwater_proto::compress::Codec;
-use tokio::sync::watch;
+use highwater_proto::record::RecordIter;
 
+use super::delivery::{Fate, Promise};
 use crate::error::ClientError;
 use crate::record::Record;
-
-/// What became of a batch.
-#[derive(Clone, Debug)]
-pub(super) enum Fate {
-    /// No answer yet.
-    Open,
-    /// It is stored from this offset on; -1 if the broker did not tell.
-    Stored(i64),
-    /// It is given up.
-    Failed(ClientError),
-}
 
 /// Records of one partition that travel together.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Rises with every batch of the producer: the order within a partition.
+    /// Rises with every batch of the producer: the order within a partition. The parts of one that
+    /// was too large have its number.
     pub(super) number: u64,
     pub(super) created: Mono,
     /// Bytes of `buffer.memory` that it holds.
     pub(super) held_bytes: usize,
     /// Whether an earlier try may have been stored without an answer.
     pub(super) is_doubtful: bool,
+    /// Whether a try of it was never answered: that request may still be executed, late.
+    pub(super) is_astray: bool,
+    /// Whether a broker has it now and has not answered.
+    pub(super) is_out: bool,
     stamp: Option<Producer>,
     content: Content,
     records_count: i32,
-    fate: watch::Sender<Fate>,
+    promise: Arc<Promise>,
 }
 
 #[derive(Debug)]
@@ -52,16 +50,19 @@ enum Content {
 }
 
 impl Batch {
-    pub(super) fn new(number: u64, created: Mono, codec: Codec) -> Self {
+    /// An empty batch with room for so many bytes.
+    pub(super) fn new(number: u64, created: Mono, codec: Codec, bytes: usize) -> Self {
         Self {
             number,
             created,
             held_bytes: 0,
             is_doubtful: false,
+            is_astray: false,
+            is_out: false,
             stamp: None,
-            content: Content::Filling(BatchBuilder::new(codec)),
+            content: Content::Filling(BatchBuilder::with_capacity(codec, bytes)),
             records_count: 0,
-            fate: watch::Sender::new(Fate::Open),
+            promise: Arc::default(),
         }
     }
 
@@ -70,30 +71,36 @@ impl Batch {
         &mut self,
         record: &Record,
         bytes: usize,
-        wall_ms: i64,
+        timestamp: i64,
+    ) -> Result<i32, ClientError> {
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let headers: Vec<HeaderRef<'_>> = record
+            .headers
+            .iter()
+            .map(|header| (header.key.as_str(), header.value.as_deref()))
+            .collect();
+        let index = self.put(timestamp, key, value, &headers)?;
+        self.held_bytes += bytes;
+        Ok(index)
+    }
+
+    fn put(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[HeaderRef<'_>],
     ) -> Result<i32, ClientError> {
         let Content::Filling(builder) = &mut self.content else {
             return Err(ClientError::Invalid(
                 "the batch is built already".to_owned(),
             ));
         };
-        let headers: Vec<HeaderRef<'_>> = record
-            .headers
-            .iter()
-            .map(|header| (header.key.as_str(), header.value.as_deref()))
-            .collect();
-        let timestamp = record.timestamp.unwrap_or(wall_ms);
         builder
-            .append(
-                timestamp,
-                record.key.as_deref(),
-                record.value.as_deref(),
-                &headers,
-            )
+            .append(timestamp, key, value, headers)
             .map_err(|error| ClientError::Invalid(error.to_string()))?;
         let index = self.records_count;
         self.records_count += 1;
-        self.held_bytes += bytes;
         Ok(index)
     }
 
@@ -138,13 +145,79 @@ impl Batch {
         Ok(bytes)
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Fate> {
-        self.fate.subscribe()
+    pub(super) const fn promise(&self) -> &Arc<Promise> {
+        &self.promise
+    }
+
+    /// Makes two batches of its records, of about the same size; `None` if it has only one. They
+    /// have its number and its sequence numbers: the broker has not stored it.
+    pub(super) fn split(&mut self, codec: Codec) -> Result<Option<(Self, Self)>, ClientError> {
+        if self.records_count < 2 {
+            return Ok(None);
+        }
+        let unusable =
+            |error: String| ClientError::Invalid(format!("the batch cannot be split: {error}"));
+        // It was built here, so it decompresses to what `batch.size` allows.
+        let records = RecordIter::new(self.build()?, usize::MAX);
+        let records = records.map_err(|error| unusable(error.to_string()))?;
+        let mut first = Self::new(self.number, self.created, codec, self.bytes());
+        let mut second = Self::new(self.number, self.created, codec, self.bytes());
+        let first_count = self.records_count / 2;
+        for (index, record) in (0..).zip(records) {
+            let record = record.map_err(|error| unusable(error.to_string()))?;
+            let part = match index < first_count {
+                true => &mut first,
+                false => &mut second,
+            };
+            part.append_again(&record)?;
+        }
+        first.held_bytes = self.held_bytes / 2;
+        second.held_bytes = self.held_bytes - first.held_bytes;
+        first.stamp = self.stamp;
+        second.stamp = self.stamp.map(|stamp| Producer {
+            base_sequence: sequence_add(stamp.base_sequence, first_count),
+            ..stamp
+        });
+        Ok(Some((first, second)))
+    }
+
+    fn append_again(
+        &mut self,
+        record: &highwater_proto::record::Record,
+    ) -> Result<(), ClientError> {
+        let headers: Vec<_> = record.headers.iter().collect();
+        let names: Vec<_> = headers.iter().map(|header| header.name()).collect();
+        let headers: Vec<HeaderRef<'_>> = names
+            .iter()
+            .zip(&headers)
+            .map(|(name, header)| (&**name, header.value.as_deref()))
+            .collect();
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        self.put(record.timestamp, key, value, &headers)?;
+        Ok(())
+    }
+
+    /// The error of a batch that is given up: whether it may be stored.
+    pub(super) fn failure(&self, why: String) -> ClientError {
+        if self.is_doubtful || self.is_astray || self.is_out {
+            ClientError::Unknown(why)
+        } else {
+            ClientError::NotSent(why)
+        }
     }
 
     /// Ends it: tells everybody who waits.
     pub(super) fn finish(self, fate: Fate) {
-        self.fate.send_replace(fate);
+        self.promise.tell(fate);
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // Told already, unless the sending task ends before the answer.
+        let why = "the producer ended before the answer: it was closed, or its runtime has ended";
+        self.promise
+            .tell(Fate::Failed(self.failure(why.to_owned())));
     }
 }
 
@@ -208,7 +281,7 @@ mod tests {
     #[test]
     fn another_stamp_changes_the_header_and_nothing_else() {
         for codec in Codec::ALL {
-            let mut batch = Batch::new(0, Mono(0), codec);
+            let mut batch = Batch::new(0, Mono(0), codec, 0);
             for value in ["a", "b"] {
                 batch
                     .append(&Record::to("t").value(value).header("h", "x"), 40, 7)
@@ -249,7 +322,7 @@ mod tests {
             .value(vec![0; 300])
             .header("a", "b")
             .header("", "");
-        let mut batch = Batch::new(0, Mono(0), Codec::None);
+        let mut batch = Batch::new(0, Mono(0), Codec::None, 0);
         let empty = batch.bytes();
         batch.append(&record, 0, i64::MAX).unwrap();
         assert!(batch.bytes() - empty <= record_bytes(&record));

@@ -14,7 +14,9 @@ use highwater_proto::kafka::messages::produce::{
 };
 
 use super::batch::Batch;
+use super::delivery::Stored;
 use super::queues::Slot;
+use crate::cluster::Leader;
 use crate::config::ProducerConfig;
 use crate::error::ClientError;
 
@@ -54,63 +56,89 @@ pub(super) fn request(
     }
 }
 
-/// What became of each batch.
-pub(super) fn results(
-    sent: &[Sent],
-    answer: Result<Option<Response>, ClientError>,
-) -> Vec<Result<i64, ClientError>> {
-    match answer {
-        Ok(Some(Response::Produce(response))) => from_response(sent, response),
-        // Without acknowledgements, handed over is all that will ever be known.
-        Ok(None) => sent.iter().map(|_| Ok(-1)).collect(),
-        Ok(Some(_)) => {
-            let error = ClientError::Unknown("the answer is not one to Produce".to_owned());
-            sent.iter().map(|_| Err(error.clone())).collect()
-        }
-        Err(error) => sent.iter().map(|_| Err(error.clone())).collect(),
-    }
+/// What an answer tells.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// What became of each batch.
+    pub(super) results: Vec<Result<Stored, ClientError>>,
+    /// Brokers that lead what was sent to the wrong one: id, host, port.
+    pub(super) brokers: Vec<(i32, Str, i32)>,
+    /// For each batch the new leader of its partition, as far as it is told; empty without news.
+    pub(super) leaders: Vec<Option<Leader>>,
 }
 
-fn from_response(sent: &[Sent], response: ProduceResponse) -> Vec<Result<i64, ClientError>> {
-    let flat: Vec<(&Str, &ProducePartitionResponse)> = response
-        .topics
-        .iter()
-        .flat_map(|topic| {
-            topic
-                .partitions
-                .iter()
-                .map(|partition| (&topic.name, partition))
-        })
-        .collect();
-    let find = |(place, sent): (usize, &Sent)| {
-        let is_it = |(name, partition): &&(&Str, &ProducePartitionResponse)| {
-            **name == sent.topic && partition.index == sent.slot.number()
+impl Answer {
+    /// The answer to these batches.
+    pub(super) fn new(sent: &[Sent], answer: Result<Option<Response>, ClientError>) -> Self {
+        let each = |result: Result<Stored, ClientError>| Self {
+            results: sent.iter().map(|_| result.clone()).collect(),
+            ..Self::default()
         };
-        // A broker answers in the order of the request, as a rule.
-        let found = flat
-            .get(place)
-            .filter(is_it)
-            .or_else(|| flat.iter().find(is_it));
-        match found {
-            Some((_, partition)) => from_partition(partition),
-            None => Err(ClientError::Unknown(
-                "the answer leaves the batch out".to_owned(),
-            )),
+        match answer {
+            Ok(Some(Response::Produce(response))) => Self::read(sent, response),
+            // Without acknowledgements, handed over is all that will ever be known.
+            Ok(None) => each(Ok(stored(-1, -1))),
+            Ok(Some(_)) => {
+                let why = "the answer is not one to Produce".to_owned();
+                each(Err(ClientError::Unknown(why)))
+            }
+            Err(error) => each(Err(error)),
         }
-    };
-    sent.iter().enumerate().map(find).collect()
+    }
+
+    fn read(sent: &[Sent], response: ProduceResponse) -> Self {
+        let topics = response.topics.iter();
+        let flat: Vec<(&Str, &ProducePartitionResponse)> = topics
+            .flat_map(|topic| topic.partitions.iter().map(|it| (&topic.name, it)))
+            .collect();
+        let find = |(place, sent): (usize, &Sent)| {
+            let is_it = |(name, partition): &&(&Str, &ProducePartitionResponse)| {
+                **name == sent.topic && partition.index == sent.slot.number()
+            };
+            // A broker answers in the order of the request, as a rule.
+            let found = flat.get(place).filter(is_it);
+            let found = found.or_else(|| flat.iter().find(is_it));
+            found.map(|(_, partition)| *partition)
+        };
+        let lost = || ClientError::Unknown("the answer leaves the batch out".to_owned());
+        let found: Vec<_> = sent.iter().enumerate().map(find).collect();
+        let leader = |found: &Option<&ProducePartitionResponse>| {
+            let leader = &found.as_ref()?.current_leader;
+            (leader.leader_id >= 0).then_some(Leader {
+                id: leader.leader_id,
+                epoch: leader.leader_epoch,
+            })
+        };
+        let endpoints = response.node_endpoints.iter();
+        Self {
+            leaders: found.iter().map(leader).collect(),
+            brokers: endpoints
+                .map(|it| (it.node_id, it.host.clone(), it.port))
+                .collect(),
+            results: found
+                .into_iter()
+                .map(|found| found.map_or_else(|| Err(lost()), from_partition))
+                .collect(),
+        }
+    }
 }
 
-fn from_partition(partition: &ProducePartitionResponse) -> Result<i64, ClientError> {
+fn from_partition(partition: &ProducePartitionResponse) -> Result<Stored, ClientError> {
     // The broker has the batch already: an earlier try was stored.
-    if partition.error_code == ErrorCode::DuplicateSequenceNumber.code() {
-        return Ok(partition.base_offset);
+    if partition.error_code != ErrorCode::DuplicateSequenceNumber.code() {
+        let reason = partition
+            .record_errors
+            .iter()
+            .find_map(|error| error.message.as_deref());
+        let message = partition.error_message.as_deref().or(reason);
+        ClientError::check(partition.error_code, message)?;
     }
-    let reason = partition
-        .record_errors
-        .iter()
-        .find_map(|error| error.message.as_deref());
-    let message = partition.error_message.as_deref().or(reason);
-    ClientError::check(partition.error_code, message)?;
-    Ok(partition.base_offset)
+    Ok(stored(partition.base_offset, partition.log_append_time_ms))
+}
+
+fn stored(base_offset: i64, append_time: i64) -> Stored {
+    Stored {
+        base_offset,
+        append_time: (append_time >= 0).then_some(append_time),
+    }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::clock::Mono;
+use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 use highwater_proto::exchange::{BoxFuture, ExchangeError};
 use highwater_proto::kafka::messages::init_producer_id::InitProducerIdRequest;
@@ -23,11 +24,11 @@ use highwater_proto::kafka::{ApiRequest, Response};
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::partition::Rules;
 use super::queues::Slot;
-use super::request::{self, Sent};
+use super::request::{self, Answer, Sent};
+use super::rules::Rules;
 use crate::backoff::Question;
-use crate::cluster::{Cluster, Node, REQUEST_TIMEOUT, no_answer};
+use crate::cluster::{Cluster, Node, no_answer};
 use crate::error::ClientError;
 
 /// Who sends, for the broker to recognise a repetition.
@@ -79,7 +80,7 @@ enum Event {
     },
     Leader {
         topic: usize,
-        name: Arc<str>,
+        name: Str,
         partitions: Result<usize, ClientError>,
     },
     Identity(Result<Identity, ClientError>),
@@ -89,7 +90,7 @@ enum Event {
 struct Group {
     node: Node,
     slots: Vec<Slot>,
-    names: HashMap<usize, Arc<str>>,
+    names: HashMap<usize, Str>,
 }
 
 impl Sender {
@@ -106,7 +107,7 @@ impl Sender {
             trouble: trouble.as_ref(),
         };
         let survey = shared.queues.survey(&rules);
-        shared.room.add_permits(survey.freed_bytes);
+        shared.reclaim(survey.ended);
         let mut wake_at = survey.wake_at;
         let mut wake = |at: Option<Mono>| wake_at = wake_at.into_iter().chain(at).min();
         if survey.needs_identity {
@@ -115,7 +116,13 @@ impl Sender {
         let (groups, later) = self.by_leader(survey.ready, now);
         wake(later);
         for group in groups {
-            while self.may_send(&group.node) && self.send(&group, &rules) {}
+            while self.may_send(&group.node) {
+                let (sent, later) = self.send(&group, &rules);
+                wake(later);
+                if !sent {
+                    break;
+                }
+            }
         }
         wake_at
     }
@@ -126,7 +133,7 @@ impl Sender {
     }
 
     /// Groups partitions by their leaders, as far as those are known; asks for the others.
-    fn by_leader(&mut self, ready: Vec<(Slot, Arc<str>)>, now: Mono) -> (Vec<Group>, Option<Mono>) {
+    fn by_leader(&mut self, ready: Vec<(Slot, Str)>, now: Mono) -> (Vec<Group>, Option<Mono>) {
         let mut groups: Vec<Group> = Vec::new();
         let mut later = None;
         for (slot, name) in ready {
@@ -158,16 +165,17 @@ impl Sender {
         (groups, later)
     }
 
-    /// One request with one batch of each partition; whether there was any.
-    fn send(&mut self, group: &Group, rules: &Rules<'_>) -> bool {
+    /// One request with one batch of each partition; whether there was any, and when what lingers
+    /// behind them may leave.
+    fn send(&mut self, group: &Group, rules: &Rules<'_>) -> (bool, Option<Mono>) {
         let config = &self.shared.config;
         let bytes_max = config.max_request_size;
-        let mut taken = self
-            .shared
-            .queues
-            .take(&group.slots, rules, self.identity, bytes_max);
+        let (mut taken, later) =
+            self.shared
+                .queues
+                .take(&group.slots, rules, self.identity, bytes_max);
         if taken.is_empty() {
-            return false;
+            return (false, None);
         }
         taken.sort_by_key(|(slot, _)| *slot);
         let mut sent = Vec::with_capacity(taken.len());
@@ -177,17 +185,14 @@ impl Sender {
             limit = limit.min(rules.deadline(&batch).since(rules.now));
             match batch.build() {
                 Ok(bytes) => {
-                    let topic = group.names.get(&slot.topic).map_or("", |name| name);
+                    let topic = group.names.get(&slot.topic).cloned().unwrap_or_default();
                     records.push(bytes);
-                    sent.push(Sent {
-                        slot,
-                        topic: Str::from(topic.to_owned()),
-                        batch,
-                    });
+                    sent.push(Sent { slot, topic, batch });
                 }
                 Err(error) => {
-                    let freed = self.shared.queues.settle(slot, batch, Err(error), rules);
-                    self.shared.room.add_permits(freed);
+                    let failed = std::iter::once((slot, batch, Err(error)));
+                    self.shared
+                        .reclaim(self.shared.queues.settle(failed, rules));
                 }
             }
         }
@@ -195,7 +200,7 @@ impl Sender {
             let request = request::request(config, &sent, records);
             self.start(group.node.clone(), sent, request, limit);
         }
-        true
+        (true, later)
     }
 
     /// Hands a request to its session, and leaves the answer to a task.
@@ -214,7 +219,7 @@ impl Sender {
     }
 
     /// Asks for the leaders of a topic and opens a session with one of them.
-    fn ask_leader(&mut self, slot: Slot, name: Arc<str>, now: Mono) -> Option<Mono> {
+    fn ask_leader(&mut self, slot: Slot, name: Str, now: Mono) -> Option<Mono> {
         if let Err(later) = self
             .leader_questions
             .entry(slot.topic)
@@ -330,18 +335,49 @@ impl Sender {
             identity: self.identity,
             trouble: None,
         };
-        let results = request::results(&sent, answer);
-        let mut freed_bytes = 0;
-        for (Sent { slot, topic, batch }, result) in sent.into_iter().zip(results) {
-            if let Err(error) = &result {
-                tracing::debug!(%error, %topic, partition = slot.number(), "a batch failed");
-                if error.is_retriable() {
-                    shared.cluster.forget_topic(&topic);
-                }
-            }
-            freed_bytes += shared.queues.settle(slot, batch, result, &rules);
+        let answer = Answer::new(&sent, answer);
+        self.look_for_moves(&sent, &answer);
+        let results = answer.results;
+        let answers = sent.into_iter().zip(results);
+        let answers = answers.map(|(sent, result)| (sent.slot, sent.batch, result));
+        shared.reclaim(shared.queues.settle(answers, &rules));
+    }
+
+    /// Takes note of what proves wrong what is known of the leaders.
+    fn look_for_moves(&self, sent: &[Sent], answer: &Answer) {
+        let cluster = &self.shared.cluster;
+        for (id, host, port) in &answer.brokers {
+            cluster.learn_broker(*id, host, *port);
         }
-        shared.room.add_permits(freed_bytes);
+        for (index, (sent, result)) in sent.iter().zip(&answer.results).enumerate() {
+            let Err(error) = result else {
+                continue;
+            };
+            let (topic, partition) = (&sent.topic, sent.slot.number());
+            tracing::debug!(%error, %topic, partition, "a batch failed");
+            if error.code().is_some_and(is_move) {
+                let leader = answer.leaders.get(index).copied().flatten();
+                cluster.moved(topic, partition, leader);
+            } else if error.is_retriable() {
+                cluster.forget_topic(topic);
+            }
+        }
+    }
+}
+
+/// Whether the broker does not lead the partition, or not any more.
+const fn is_move(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotLeaderOrFollower
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::UnknownLeaderEpoch
+    )
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.abandon();
     }
 }
 
@@ -365,7 +401,7 @@ async fn new_identity(cluster: &Cluster) -> Result<Identity, ClientError> {
         ..Default::default()
     };
     let response = cluster
-        .call(&node, version, request, REQUEST_TIMEOUT)
+        .call(&node, version, request, cluster.limits().request)
         .await?;
     ClientError::check(response.error_code, None)?;
     Ok(Identity {

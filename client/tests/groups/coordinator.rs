@@ -1,6 +1,8 @@
 //! A model of a group's coordinator: the classic protocol of one group, with time as an argument.
 //!
-//! What it promises, it checks: an offset never goes back.
+//! What it promises, it checks: an offset never goes back. And what members promise each other: a
+//! partition has one owner in a generation, and none of those who keep theirs while they join gets
+//! one that another member still has.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -8,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use highwater_client::ErrorCode;
 use highwater_proto::clock::Mono;
+use highwater_proto::consumer_protocol::{Assignment, Subscription};
 use highwater_proto::kafka::messages::heartbeat::HeartbeatResponse;
 use highwater_proto::kafka::messages::join_group::{
-    JoinGroupMember, JoinGroupRequest, JoinGroupResponse,
+    JoinGroupMember, JoinGroupProtocol, JoinGroupRequest, JoinGroupResponse,
 };
 use highwater_proto::kafka::messages::leave_group::{
     LeaveGroupRequest, LeaveGroupResponse, LeaveGroupResult,
@@ -26,6 +29,7 @@ pub(crate) struct Coordinator {
     state: State,
     generation: i32,
     leader: String,
+    protocol: String,
     members: BTreeMap<String, Member>,
     pending: BTreeSet<String>,
     ids_count: u32,
@@ -47,7 +51,7 @@ enum State {
 
 #[derive(Debug, Default)]
 struct Member {
-    metadata: Bytes,
+    protocols: Vec<(String, Bytes)>,
     session: Duration,
     rebalance: Duration,
     expires_at: Mono,
@@ -66,6 +70,11 @@ pub(crate) enum Answer<T> {
 impl Coordinator {
     pub(crate) fn generation(&self) -> i32 {
         self.generation
+    }
+
+    /// The strategy that all members agreed on.
+    pub(crate) fn protocol(&self) -> &str {
+        &self.protocol
     }
 
     pub(crate) fn members_count(&self) -> usize {
@@ -108,12 +117,14 @@ impl Coordinator {
             return refuse(ErrorCode::MemberIdRequired, &id);
         }
         let is_new = self.pending.remove(&id);
-        let Some(protocol) = request.protocols.first() else {
+        let protocol = |it: &JoinGroupProtocol| (it.name.to_string(), it.metadata.clone());
+        let protocols: Vec<_> = request.protocols.iter().map(protocol).collect();
+        if self.common(&protocols, &id).is_none() {
             return refuse(ErrorCode::InconsistentGroupProtocol, &id);
-        };
+        }
         match self.members.get(&id) {
             None if !is_new => return refuse(ErrorCode::UnknownMemberId, &id),
-            Some(member) if member.metadata == protocol.metadata => {
+            Some(member) if member.protocols == protocols => {
                 let is_current = match self.state {
                     State::Completing => true,
                     State::Stable => id != self.leader,
@@ -128,13 +139,22 @@ impl Coordinator {
         let (answer, answered) = oneshot::channel();
         let ms = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap());
         let member = self.members.entry(id).or_default();
-        member.metadata = protocol.metadata.clone();
+        member.protocols = protocols;
         member.session = ms(request.session_timeout_ms);
         member.rebalance = ms(request.rebalance_timeout_ms);
         member.join = Some(answer);
         self.parked_count += 1;
         self.rebalance(now);
         Answer::Later(answered)
+    }
+
+    /// The first of these strategies that all other members know.
+    fn common(&self, protocols: &[(String, Bytes)], id: &str) -> Option<String> {
+        let knows = |member: &Member, name: &str| member.protocols.iter().any(|it| it.0 == name);
+        let others = || self.members.iter().filter(|(other, _)| *other != id);
+        let all_know = |name: &str| others().all(|(_, member)| knows(member, name));
+        let mut names = protocols.iter().map(|(name, _)| name);
+        names.find(|name| all_know(name)).cloned()
     }
 
     fn rebalance(&mut self, now: Mono) {
@@ -167,6 +187,8 @@ impl Coordinator {
         if !self.members.contains_key(&self.leader) {
             self.leader = first;
         }
+        let protocols = &self.members[&self.leader].protocols;
+        self.protocol = self.common(protocols, &self.leader).unwrap();
         self.state = State::Completing;
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
@@ -182,7 +204,7 @@ impl Coordinator {
         let member = |(id, member): (&String, &Member)| JoinGroupMember {
             member_id: id.clone().into(),
             group_instance_id: None,
-            metadata: member.metadata.clone(),
+            metadata: member.metadata(&self.protocol),
         };
         let members = match self.leader == id {
             true => self.members.iter().map(member).collect(),
@@ -191,7 +213,7 @@ impl Coordinator {
         JoinGroupResponse {
             generation_id: self.generation,
             protocol_type: Some("consumer".into()),
-            protocol_name: Some("range".into()),
+            protocol_name: Some(self.protocol.clone().into()),
             leader: self.leader.clone().into(),
             member_id: id.to_owned().into(),
             members,
@@ -234,6 +256,7 @@ impl Coordinator {
                 member.assignment = assignment.assignment.clone();
             }
         }
+        self.check_assignments();
         self.state = State::Stable;
         for member in self.members.values_mut() {
             if let Some(sync) = member.sync.take() {
@@ -243,6 +266,28 @@ impl Coordinator {
                     ..Default::default()
                 });
             }
+        }
+    }
+
+    fn check_assignments(&self) {
+        let mut owners: HashMap<(String, i32), &str> = HashMap::new();
+        let mut claims: HashMap<(String, i32), Vec<&str>> = HashMap::new();
+        for (id, member) in &self.members {
+            let subscription = Subscription::decode(&member.metadata(&self.protocol)).unwrap();
+            for place in places(&subscription.owned_partitions) {
+                claims.entry(place).or_default().push(id);
+            }
+            for place in places(&Assignment::decode(&member.assignment).unwrap().partitions) {
+                let before = owners.insert(place.clone(), id);
+                assert_eq!(before, None, "{place:?} is also given to {id}");
+            }
+        }
+        for (place, owner) in owners {
+            let claims = claims.get(&place).map_or(&[][..], Vec::as_slice);
+            assert!(
+                claims.is_empty() || claims.contains(&owner),
+                "{place:?} is given to {owner}, while {claims:?} have it"
+            );
         }
     }
 
@@ -343,6 +388,23 @@ impl Coordinator {
             Some(_) => Ok(()),
         }
     }
+}
+
+impl Member {
+    /// What it says under a strategy.
+    fn metadata(&self, protocol: &str) -> Bytes {
+        let mut protocols = self.protocols.iter();
+        let said = protocols.find(|(name, _)| name == protocol);
+        said.map(|(_, metadata)| metadata.clone()).unwrap()
+    }
+}
+
+fn places(topics: &[(String, Vec<i32>)]) -> Vec<(String, i32)> {
+    let topic = |(topic, partitions): &(String, Vec<i32>)| {
+        let place = |partition: &i32| (topic.clone(), *partition);
+        partitions.iter().map(place).collect::<Vec<_>>()
+    };
+    topics.iter().flat_map(topic).collect()
 }
 
 fn sync_refused(code: ErrorCode) -> SyncGroupResponse {

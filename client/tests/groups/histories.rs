@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use highwater_client::AssignmentStrategy::{self, CooperativeSticky, Range, RoundRobin, Sticky};
 use highwater_client::{Consumer, ConsumerConfig};
 use proptest::prelude::*;
 
@@ -39,6 +40,27 @@ fn life() -> impl Strategy<Value = Life> {
     })
 }
 
+/// The strategies of the members of one group, who take them by turns.
+#[derive(Clone, Copy, Debug)]
+struct Strategies(&'static [&'static [AssignmentStrategy]]);
+
+/// Each two members have a strategy in common; in the last group some keep their partitions through
+/// a rebalance and some do not.
+fn strategies() -> impl Strategy<Value = Strategies> {
+    const EAGER: Strategies = Strategies(&[&[Range]]);
+    const CHANGING: Strategies = Strategies(&[&[RoundRobin, Range], &[Range, CooperativeSticky]]);
+    const STICKY: Strategies = Strategies(&[&[Sticky]]);
+    const COOPERATIVE: Strategies = Strategies(&[&[CooperativeSticky]]);
+    const MIXED: Strategies = Strategies(&[&[CooperativeSticky], &[Range, CooperativeSticky]]);
+    prop_oneof![
+        1 => Just(EAGER),
+        1 => Just(CHANGING),
+        1 => Just(STICKY),
+        3 => Just(COOPERATIVE),
+        2 => Just(MIXED),
+    ]
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         6 => (0..60_u64).prop_map(Fault::Ok),
@@ -71,28 +93,41 @@ async fn live(
     }
     match life.end {
         // Whether its last commit came through is for the one who closes to judge.
-        End::Close => drop(consumer.close().await),
+        End::Close => drop(consumer.close(Duration::from_secs(60)).await),
         End::Drop => drop(consumer),
         End::Die => model.kill(number),
     }
+}
+
+/// What holds for a whole history.
+struct Group {
+    partitions: i32,
+    auto_commit_interval_ms: u64,
+    strategies: Strategies,
 }
 
 /// Lets the lives happen, and then one more member that ends all work.
 async fn history(
     lives: Vec<Life>,
     faults: Vec<Fault>,
-    (partitions, auto_commit_interval_ms): (i32, u64),
+    group: Group,
 ) -> Result<Arc<Board>, TestCaseError> {
+    let Group {
+        partitions,
+        auto_commit_interval_ms,
+        strategies,
+    } = group;
+    let member = |number: usize| ConsumerConfig {
+        max_poll_records: 7,
+        auto_commit_interval_ms,
+        partition_assignment_strategy: strategies.0[number % strategies.0.len()].to_vec(),
+        ..config()
+    };
     let model = Model::new(&[("t", partitions, RECORDS)], faults);
     let board = Arc::new(Board::default());
     let mut tasks = tokio::task::JoinSet::new();
     for (number, life) in lives.into_iter().enumerate() {
-        let config = ConsumerConfig {
-            max_poll_records: 7,
-            auto_commit_interval_ms,
-            ..config()
-        };
-        let consumer = model.client(number).consumer(config);
+        let consumer = model.client(number).consumer(member(number));
         tasks.spawn(live(
             Arc::clone(&model),
             Arc::clone(&board),
@@ -103,7 +138,10 @@ async fn history(
     while let Some(done) = tasks.join_next().await {
         prop_assert!(done.is_ok(), "{:?}", done);
     }
-    let mut last = model.client(usize::MAX).consumer(config());
+    let mut last = model.client(usize::MAX).consumer(ConsumerConfig {
+        max_poll_records: 500,
+        ..member(0)
+    });
     last.subscribe(["t"]).unwrap();
     let deadline = model.now().plus(Duration::from_secs(600));
     let is_done = |model: &Model| {
@@ -138,8 +176,11 @@ proptest! {
         lives in prop::collection::vec(life(), 0..5),
         faults in prop::collection::vec(fault(), 0..60),
         partitions in 1..6_i32,
+        strategies in strategies(),
     ) {
-        paused(history(lives, faults, (partitions, 1_000)))?;
+        let auto_commit_interval_ms = 1_000;
+        let group = Group { partitions, auto_commit_interval_ms, strategies };
+        paused(history(lives, faults, group))?;
     }
 
     #[test]
@@ -147,6 +188,7 @@ proptest! {
         lives in prop::collection::vec(life(), 0..5),
         delays in prop::collection::vec(0..500_u64, 0..200),
         partitions in 1..6_i32,
+        strategies in strategies(),
     ) {
         // They overlap, and the commit of their own is too rare to help.
         let orderly = |life: Life| Life {
@@ -157,7 +199,9 @@ proptest! {
         };
         let lives = lives.into_iter().map(orderly).collect();
         let delays = delays.into_iter().map(Fault::Late).collect();
-        let board = paused(history(lives, delays, (partitions, 60_000)))?;
+        let auto_commit_interval_ms = 60_000;
+        let group = Group { partitions, auto_commit_interval_ms, strategies };
+        let board = paused(history(lives, delays, group))?;
         let expected = usize::try_from(i64::from(partitions) * RECORDS).unwrap();
         prop_assert_eq!(board.handed_out(), expected);
     }

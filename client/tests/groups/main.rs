@@ -5,9 +5,12 @@
 
 mod answers;
 mod board;
+mod cooperative;
 mod coordinator;
+mod face;
 mod histories;
 mod model;
+mod session;
 
 use std::time::Duration;
 
@@ -68,7 +71,7 @@ fn members_share_the_partitions_and_take_over_what_one_leaves() {
         assert_eq!(model.generation(), 2);
         let metadata = two.group_metadata().unwrap();
         assert_eq!((metadata.group_id.as_str(), metadata.generation), ("g", 2));
-        one.close().await.unwrap();
+        one.close(s(60)).await.result().unwrap();
         assert_eq!(model.members_count(), 1);
         own(&mut two, 4).await;
         drop(two);
@@ -179,7 +182,7 @@ fn only_what_was_handed_out_and_done_is_committed_by_itself() {
             records
         };
         assert_eq!(records[0].offset, 5);
-        next.close().await.unwrap();
+        next.close(s(60)).await.result().unwrap();
         assert_eq!(model.committed("t", 0), Some(5 + records.len() as i64));
     });
 }
@@ -216,7 +219,7 @@ fn a_commit_by_hand_is_where_the_next_member_goes_on() {
         consumer.commit().await.unwrap();
         assert_eq!(model.committed("t", 0), Some(5));
         assert_eq!(consumer.poll(s(1)).await.unwrap().len(), 5);
-        consumer.close().await.unwrap();
+        consumer.close(s(60)).await.result().unwrap();
         assert_eq!(
             model.committed("t", 0),
             Some(5),
@@ -309,7 +312,7 @@ fn a_parked_join_holds_up_nothing() {
         }
         let before = model.now();
         // The first member does not poll; the second one is done while it waits for it.
-        two.close().await.unwrap();
+        two.close(s(60)).await.result().unwrap();
         assert_eq!(model.now().since(before), Duration::ZERO);
         assert_eq!(model.members_count(), 1);
     });

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use highwater_client::{Client, ClientError, Dial, ErrorCode, SystemClock};
+use highwater_client::{Client, ErrorCode, SystemClock};
 use highwater_proto::clock::{Clock, Mono};
-use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
+use highwater_proto::exchange::{BoxFuture, ExchangeError};
 use highwater_proto::kafka::messages::fetch::{
     FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse,
 };
@@ -21,7 +21,8 @@ use highwater_proto::kafka::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
 use highwater_proto::kafka::messages::metadata::{
-    MetadataBroker, MetadataPartition, MetadataRequest, MetadataResponse, MetadataTopicResponse,
+    MetadataBroker, MetadataPartition, MetadataRequest, MetadataResponse, MetadataTopic,
+    MetadataTopicResponse,
 };
 use highwater_proto::kafka::messages::offset_fetch::{
     OffsetFetchGroupResult, OffsetFetchPartitionResult, OffsetFetchRequest, OffsetFetchResponse,
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 
 use crate::answers::{self, batch, refusal};
 use crate::coordinator::{Answer, Coordinator};
+use crate::session::ModelDial;
 
 /// What happens to one request of a member.
 #[derive(Clone, Copy, Debug)]
@@ -107,10 +109,7 @@ impl Model {
 
     /// A client of its own, by a number to kill it by.
     pub(crate) fn client(self: &Arc<Self>, number: usize) -> Client {
-        let dial = Arc::new(ModelDial {
-            model: Arc::clone(self),
-            number,
-        });
+        let dial = Arc::new(ModelDial::new(self, number));
         Client::over("model:1", dial, Arc::new(SystemClock::new())).unwrap()
     }
 
@@ -119,7 +118,7 @@ impl Model {
         self.lock().dead.insert(number);
     }
 
-    fn is_dead(&self, number: usize) -> bool {
+    pub(crate) fn is_dead(&self, number: usize) -> bool {
         self.lock().dead.contains(&number)
     }
 
@@ -132,6 +131,16 @@ impl Model {
             .push(records);
     }
 
+    /// From now on a partition has so many records.
+    pub(crate) fn fill(&self, topic: &str, partition: usize, records: i64) {
+        self.lock().topics.get_mut(topic).unwrap()[partition] = records;
+    }
+
+    /// From now on this is what happens to requests of members.
+    pub(crate) fn script(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.lock().faults = faults.into_iter().collect();
+    }
+
     pub(crate) fn committed(&self, topic: &str, partition: i32) -> Option<i64> {
         let key = (topic.to_owned(), partition);
         self.lock().coordinator.offsets.get(&key).copied()
@@ -139,6 +148,10 @@ impl Model {
 
     pub(crate) fn generation(&self) -> i32 {
         self.lock().coordinator.generation()
+    }
+
+    pub(crate) fn protocol(&self) -> String {
+        self.lock().coordinator.protocol().to_owned()
     }
 
     pub(crate) fn members_count(&self) -> usize {
@@ -165,55 +178,7 @@ impl Model {
 /// So often the coordinator looks at the time.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
-/// One session of a client with one broker: each request is executed when the one before it is
-/// answered.
-#[derive(Debug)]
-struct Session {
-    model: Arc<Model>,
-    number: usize,
-    node: i32,
-    /// Ends with the answer to the last request.
-    last: Mutex<oneshot::Receiver<()>>,
-}
-
-impl Exchange for Session {
-    fn versions(&self, _: ApiKey) -> Option<(i16, i16)> {
-        Some((0, 9))
-    }
-
-    fn send(
-        &self,
-        _: i16,
-        request: Request,
-    ) -> BoxFuture<'static, Result<Option<Response>, ExchangeError>> {
-        let (model, number, node) = (Arc::clone(&self.model), self.number, self.node);
-        let (end, ended) = oneshot::channel();
-        let before = std::mem::replace(&mut *self.last.lock().unwrap(), ended);
-        let (send, answer) = oneshot::channel();
-        tokio::spawn(async move {
-            let _end: oneshot::Sender<()> = end;
-            // An error is the end, too.
-            let _ = before.await;
-            if model.is_dead(number) {
-                return;
-            }
-            let answer = execute(&model, node, request).await;
-            if !model.is_dead(number) {
-                // Whoever asked may have given up.
-                let _ = send.send(answer);
-            }
-        });
-        Box::pin(async move {
-            match answer.await {
-                Ok(answer) => answer,
-                // Nothing is heard any more.
-                Err(_) => std::future::pending().await,
-            }
-        })
-    }
-}
-
-fn execute(
+pub(crate) fn execute(
     model: &Arc<Model>,
     node: i32,
     request: Request,
@@ -379,7 +344,11 @@ impl State {
             port: node_id,
             rack: None,
         };
-        let asked = request.topics.iter().flatten();
+        let named = |it: &MetadataTopic| it.name.as_ref().map(ToString::to_string);
+        let asked: Vec<String> = match &request.topics {
+            Some(topics) => topics.iter().filter_map(named).collect(),
+            None => self.topics.keys().cloned().collect(),
+        };
         let topic = |name: &str| {
             let count = self.topics.get(name).map(Vec::len);
             let partition = |index| MetadataPartition {
@@ -393,6 +362,7 @@ impl State {
                     None => ErrorCode::UnknownTopicOrPartition.code(),
                 },
                 name: Some(name.to_owned().into()),
+                is_internal: name.starts_with("__"),
                 partitions: (0..i32::try_from(count.unwrap_or(0)).unwrap())
                     .map(partition)
                     .collect(),
@@ -401,9 +371,7 @@ impl State {
         };
         MetadataResponse {
             brokers: vec![broker(1), broker(2)],
-            topics: asked
-                .filter_map(|it| Some(topic(it.name.as_deref()?)))
-                .collect(),
+            topics: asked.iter().map(|name| topic(name)).collect(),
             ..Default::default()
         }
     }
@@ -464,28 +432,5 @@ impl State {
             ..Default::default()
         };
         (response, is_empty)
-    }
-}
-
-/// Opens sessions with the model.
-#[derive(Debug)]
-struct ModelDial {
-    model: Arc<Model>,
-    number: usize,
-}
-
-impl Dial for ModelDial {
-    fn dial(&self, address: &str) -> BoxFuture<'static, Result<Arc<dyn Exchange>, ClientError>> {
-        let node = address
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse().ok());
-        let session = Session {
-            model: Arc::clone(&self.model),
-            number: self.number,
-            node: node.expect("the address of a broker of the model"),
-            last: Mutex::new(oneshot::channel().1),
-        };
-        Box::pin(async move { Ok(Arc::new(session) as Arc<dyn Exchange>) })
     }
 }

@@ -3,6 +3,7 @@
 //! Floor 6 of cli.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use highwater_client::{
     Client, ClientError, Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, StartAt,
@@ -116,7 +117,7 @@ async fn leave(mut consumer: Consumer, unprinted: &[ConsumerRecord]) -> Result<(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(consumer.close().await?)
+    Ok(consumer.close(CLOSE_MAX).await.result()?)
 }
 
 fn refused(error: ClientError) -> Failure {
@@ -125,3 +126,6 @@ fn refused(error: ClientError) -> Failure {
         other => other.into(),
     }
 }
+
+/// As long as Kafka's consumer closes.
+const CLOSE_MAX: Duration = Duration::from_secs(30);

@@ -7,6 +7,8 @@
     reason = "a test kit says what is wrong by failing the test"
 )]
 
+#[cfg(feature = "chaos")]
+pub mod chaos;
 pub mod client;
 pub mod conformance;
 pub mod faults;

@@ -19,9 +19,10 @@ use highwater_proto::kafka::messages::join_group::{
 use highwater_proto::kafka::messages::leave_group::{LeaveGroupMember, LeaveGroupRequest};
 use highwater_proto::kafka::messages::sync_group::{SyncGroupAssignment, SyncGroupRequest};
 
-use super::assignor::Counts;
+use super::assignor::{Counts, sticky};
 use super::machine::{Seat, Synced};
 use crate::cluster::Cluster;
+use crate::config::AssignmentStrategy;
 use crate::config::ConsumerConfig;
 use crate::error::ClientError;
 
@@ -64,24 +65,62 @@ pub(super) struct Plan {
     pub(super) assignments: Vec<(String, Bytes)>,
 }
 
+/// What a member works on and was assigned, as it says when it joins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    /// What it keeps while it joins.
+    pub(super) owned: Vec<(String, Vec<i32>)>,
+    /// What it was assigned last.
+    pub(super) last: Option<Last>,
+}
+
+/// An assignment, and its generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) generation: i32,
+    pub(super) partitions: Vec<(String, Vec<i32>)>,
+}
+
+/// What a member wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants<'a> {
+    pub(super) topics: &'a [String],
+    pub(super) claims: &'a Claims,
+    /// The last generation that it was in; -1 for none.
+    pub(super) generation: i32,
+}
+
+impl Wants<'_> {
+    /// Its words for one strategy.
+    fn metadata(&self, strategy: AssignmentStrategy) -> Result<Bytes, ClientError> {
+        let subscription = Subscription {
+            topics: self.topics.to_vec(),
+            user_data: sticky::user_data(strategy, self.claims.last.as_ref())?,
+            owned_partitions: self.claims.owned.clone(),
+            generation: self.generation,
+            rack: None,
+        };
+        let metadata = subscription.encode(SUBSCRIPTION_VERSION);
+        metadata.map_err(|error| ClientError::Invalid(error.to_string()))
+    }
+}
+
 /// Joins; a new member without an id is first given one.
 pub(super) async fn join(
     cluster: &Cluster,
     config: &ConsumerConfig,
-    (member_id, topics): (&str, &[String]),
+    member_id: &str,
+    wants: Wants<'_>,
 ) -> Result<JoinAnswer, ClientError> {
     let group = config.group()?;
-    let subscription = Subscription {
-        topics: topics.to_vec(),
-        ..Subscription::default()
-    };
-    let metadata = subscription.encode(SUBSCRIPTION_VERSION);
-    let metadata = metadata.map_err(|error| ClientError::Invalid(error.to_string()))?;
     let strategies = config.partition_assignment_strategy.iter();
-    let protocol = |name| JoinGroupProtocol {
-        name: Str::from_static(name),
-        metadata: metadata.clone(),
+    let protocol = |strategy: &AssignmentStrategy| {
+        Ok(JoinGroupProtocol {
+            name: Str::from_static(strategy.name()),
+            metadata: wants.metadata(*strategy)?,
+        })
     };
+    let protocols: Result<Vec<_>, ClientError> = strategies.map(protocol).collect();
     let request = JoinGroupRequest {
         group_id: text(group),
         session_timeout_ms: config.session_timeout_ms,
@@ -89,7 +128,7 @@ pub(super) async fn join(
         member_id: text(member_id),
         group_instance_id: config.group_instance_id.as_deref().map(text),
         protocol_type: Str::from_static(PROTOCOL_TYPE),
-        protocols: strategies.map(|it| protocol(it.name())).collect(),
+        protocols: protocols?,
         reason: None,
     };
     // The coordinator waits for the other members, and a little longer.
@@ -211,8 +250,9 @@ fn text(text: &str) -> Str {
     Str::from(text.to_owned())
 }
 
-/// The first version that says what a member has; members of any age understand it.
-const SUBSCRIPTION_VERSION: i16 = 1;
+/// The version that says what a member has, and since which generation; members of any age read
+/// of it what they know.
+const SUBSCRIPTION_VERSION: i16 = 3;
 
 const JOIN_VERSION_MAX: i16 = 9;
 const SYNC_VERSION_MAX: i16 = 5;

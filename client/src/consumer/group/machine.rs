@@ -7,6 +7,10 @@
 //! - Nothing is joined that was not wished: each round of the consumer is served by one generation,
 //!   and a round that ended is not served again.
 //! - Answers that belong to another generation than the current one change nothing.
+//! - A member that was in a generation and is refused has lost what it kept: the consumer is told
+//!   before it joins anew.
+
+mod member;
 
 use std::time::Duration;
 
@@ -14,6 +18,7 @@ use bytes::Bytes;
 use highwater_proto::clock::Mono;
 use highwater_proto::code::ErrorCode;
 
+use self::member::Member;
 use super::assignor::Counts;
 use super::call::{JoinAnswer, Joined, Plan};
 use crate::backoff::Backoff;
@@ -58,6 +63,8 @@ pub(super) enum Input {
 pub(super) enum Action {
     Join {
         member_id: String,
+        /// The last generation that it was in; -1 for none.
+        generation: i32,
     },
     /// The leader deals out the partitions.
     Plan(Joined),
@@ -108,6 +115,8 @@ pub(super) enum Standing {
 pub(super) struct Machine {
     rules: Rules,
     member_id: String,
+    /// The last generation that was joined, while nothing was lost since; else -1.
+    generation: i32,
     /// The round that is served.
     round: u64,
     /// The round that is wished.
@@ -130,21 +139,11 @@ enum State {
     Left,
 }
 
-#[derive(Debug)]
-struct Member {
-    seat: Seat,
-    beat_at: Mono,
-    is_beating: bool,
-    backoff: Backoff,
-    /// What the leader dealt out, and when it looks again.
-    leads: Option<(Counts, Mono)>,
-    is_checking: bool,
-}
-
 impl Machine {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
             member_id: String::new(),
+            generation: NO_GENERATION,
             round: 0,
             wished: 0,
             state: State::Idle,
@@ -190,7 +189,9 @@ impl Machine {
         let mut actions = Vec::from_iter(action);
         actions.extend(self.join_now(now));
         actions.extend(self.poll_late(now, polled_at));
-        actions.extend(self.member_due(now));
+        if let State::In(member) = &mut self.state {
+            actions.extend(member.due(now));
+        }
         actions
     }
 
@@ -203,7 +204,11 @@ impl Machine {
         let is_free = matches!(self.state, State::Idle | State::In(_));
         // A join under way is finished first, and done again if it was for an older round.
         if is_free && self.round < self.wished {
-            self.state = State::JoinAt(now);
+            let pause = match self.refusals {
+                0 | 1 => Duration::ZERO,
+                _ => self.backoff.next_pause(),
+            };
+            self.state = State::JoinAt(now.plus(pause));
         }
         None
     }
@@ -218,6 +223,7 @@ impl Machine {
         self.standing = Standing::Joining;
         Some(Action::Join {
             member_id: self.member_id.clone(),
+            generation: self.generation,
         })
     }
 
@@ -233,6 +239,7 @@ impl Machine {
             }
             Ok(JoinAnswer::Joined(joined)) => {
                 self.member_id.clone_from(&joined.seat.member_id);
+                self.generation = joined.seat.generation;
                 if joined.is_leader {
                     return Some(Action::Plan(joined));
                 }
@@ -302,17 +309,21 @@ impl Machine {
     fn refused(&mut self, now: Mono, error: ClientError) -> Option<Action> {
         tracing::debug!(%error, self.member_id, "a step of joining was refused");
         self.refusals = self.refusals.saturating_add(1);
+        let is_out = is_out(&error);
+        if error.code() == Some(ErrorCode::UnknownMemberId) {
+            self.member_id.clear();
+        }
+        if is_out && self.generation != NO_GENERATION {
+            self.lose(error);
+            return None;
+        }
         let may_hurry = match error.code() {
-            Some(ErrorCode::UnknownMemberId) => {
-                self.member_id.clear();
-                true
-            }
-            Some(ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress) => true,
+            _ if is_out => true,
+            Some(ErrorCode::RebalanceInProgress) => true,
             _ if error.is_retriable() => false,
             _ if self.round < self.wished => true,
             _ => {
-                self.state = State::Idle;
-                self.standing = Standing::Failed(error);
+                self.fail(error);
                 return None;
             }
         };
@@ -340,8 +351,8 @@ impl Machine {
         };
         match error.code() {
             Some(ErrorCode::RebalanceInProgress) => self.rebalance(),
-            Some(code @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)) => {
-                if code == ErrorCode::UnknownMemberId {
+            _ if is_out(&error) => {
+                if error.code() == Some(ErrorCode::UnknownMemberId) {
                     self.member_id.clear();
                 }
                 self.lose(error);
@@ -350,10 +361,7 @@ impl Machine {
                 tracing::debug!(%error, "a heartbeat failed");
                 member.beat_at = now.plus(member.backoff.next_pause().min(heartbeat));
             }
-            _ => {
-                self.state = State::Idle;
-                self.standing = Standing::Failed(error);
-            }
+            _ => self.fail(error),
         }
         None
     }
@@ -388,8 +396,14 @@ impl Machine {
     }
 
     fn lose(&mut self, error: ClientError) {
-        self.state = State::Idle;
+        (self.state, self.generation) = (State::Idle, NO_GENERATION);
         self.standing = Standing::Lost(error);
+    }
+
+    fn fail(&mut self, error: ClientError) {
+        (self.state, self.generation) = (State::Idle, NO_GENERATION);
+        self.refusals = 0;
+        self.standing = Standing::Failed(error);
     }
 
     /// The current member, if it is of this generation.
@@ -423,26 +437,6 @@ impl Machine {
         Some(Action::Leave { member_id })
     }
 
-    fn member_due(&mut self, now: Mono) -> Vec<Action> {
-        let State::In(member) = &mut self.state else {
-            return Vec::new();
-        };
-        let mut actions = Vec::new();
-        if !member.is_beating && member.beat_at <= now {
-            member.is_beating = true;
-            actions.push(Action::Beat(member.seat.clone()));
-        }
-        if let Some((counts, at)) = &member.leads
-            && !member.is_checking
-            && *at <= now
-        {
-            member.is_checking = true;
-            let generation = member.seat.generation;
-            actions.push(Action::Check(generation, counts.clone()));
-        }
-        actions
-    }
-
     fn leave(&mut self) -> Option<Action> {
         if matches!(self.state, State::Leaving | State::Left) {
             return None;
@@ -464,18 +458,16 @@ impl Machine {
     }
 }
 
-impl Member {
-    fn wake_at(&self) -> Mono {
-        let beat = match self.is_beating {
-            true => Mono::NEVER,
-            false => self.beat_at,
-        };
-        match &self.leads {
-            Some((_, at)) if !self.is_checking => beat.min(*at),
-            _ => beat,
-        }
-    }
+/// Whether the group has gone on without this member.
+fn is_out(error: &ClientError) -> bool {
+    matches!(
+        error.code(),
+        Some(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)
+    )
 }
+
+/// In no generation.
+const NO_GENERATION: i32 = -1;
 
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(1);

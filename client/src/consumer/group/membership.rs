@@ -3,7 +3,8 @@
 //! Floor 5 of client.
 //!
 //! Invariants
-//! - A round is wished only when the consumer owns nothing; so what it owns is of the newest round.
+//! - A round is wished with what the consumer keeps while it joins: nothing if the group deals out
+//!   eagerly; else all but what it has to give back, which the leader then gives to nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use highwater_proto::clock::Clock;
 use highwater_proto::consumer_protocol::Assignment;
 use tokio::sync::watch;
 
+use super::assignor;
+use super::call::{Claims, Last};
 use super::machine::{Machine, Rules, Seat, Standing};
 use super::task::{View, Ways, Wish, serve};
 use crate::cluster::Cluster;
@@ -26,6 +29,10 @@ pub(super) struct Membership {
     view: watch::Receiver<View>,
     round: u64,
     topics: Vec<String>,
+    /// Whether partitions are kept through a rebalance.
+    is_cooperative: bool,
+    /// What the newest generation that was taken over assigned.
+    last: Option<Last>,
     phase: Phase,
     /// The topics have changed since the round was wished.
     is_changed: bool,
@@ -33,11 +40,11 @@ pub(super) struct Membership {
 
 #[derive(Debug)]
 enum Phase {
-    /// The round was wished.
-    Out,
+    /// The round was wished; what is kept so long is of this seat.
+    Out(Option<Seat>),
     /// The round's partitions are worked on.
     In(Seat),
-    /// They are given back as soon as the last commit is over.
+    /// Some are given back as soon as the last commit is over.
     GivingBack(Seat),
 }
 
@@ -46,11 +53,13 @@ enum Phase {
 pub(super) enum Turn {
     /// Nothing.
     Stay,
-    /// Work on these partitions.
+    /// Work on these partitions, and on these only.
     Take(Vec<(String, Vec<i32>)>),
-    /// Commit, and work on nothing; then look again.
+    /// Commit, and work on nothing that is not kept; then look again.
     GiveBack,
-    /// Drop everything.
+    /// Say what is kept: [`Membership::next_round`].
+    Rejoin,
+    /// Drop everything, then [`Membership::next_round`].
     Drop(ClientError),
     /// Drop everything and say why.
     Fail(ClientError),
@@ -68,11 +77,13 @@ impl Membership {
         let first = Wish {
             round: 1,
             topics: Arc::from(topics.clone()),
+            claims: Arc::default(),
             leave: false,
             polled_at,
         };
         let (wish, heard) = watch::channel(first);
         let (tell, view) = watch::channel(View::default());
+        let is_cooperative = assignor::is_cooperative(&config.partition_assignment_strategy);
         let ways = Ways {
             parking,
             calls,
@@ -84,7 +95,9 @@ impl Membership {
             view,
             round: 1,
             topics,
-            phase: Phase::Out,
+            is_cooperative,
+            last: None,
+            phase: Phase::Out(None),
             is_changed: false,
         }
     }
@@ -99,12 +112,38 @@ impl Membership {
         &self.topics
     }
 
+    /// Whether a partition of the topic is kept while the group is rebalanced.
+    pub(super) fn keeps(&self, topic: &str) -> bool {
+        self.is_cooperative && self.topics.iter().any(|it| it == topic)
+    }
+
     /// The place in the generation that is worked in.
     pub(super) const fn seat(&self) -> Option<&Seat> {
         match &self.phase {
-            Phase::Out => None,
+            Phase::Out(seat) => seat.as_ref(),
             Phase::In(seat) | Phase::GivingBack(seat) => Some(seat),
         }
+    }
+
+    /// The place from which a commit is accepted: that in a newer generation, if the coordinator
+    /// has it already, is good for what is kept.
+    pub(super) fn newest_seat(&self) -> Option<Seat> {
+        let worked_in = self.seat()?;
+        let view = self.view.borrow();
+        match &view.standing {
+            Standing::In(seat, _) | Standing::Rebalancing(seat) if view.round == self.round => {
+                Some(seat.clone())
+            }
+            _ => Some(worked_in.clone()),
+        }
+    }
+
+    /// Whether a generation is waited for.
+    pub(super) fn is_joining(&self) -> bool {
+        let view = self.view.borrow();
+        let is_known = view.round == self.round;
+        matches!(self.phase, Phase::Out(_))
+            && (!is_known || matches!(view.standing, Standing::Joining))
     }
 
     /// Looks what has to be done.
@@ -112,36 +151,33 @@ impl Membership {
         let standing = self.standing();
         match (&self.phase, standing) {
             (_, Standing::Failed(error)) => {
-                self.phase = Phase::Out;
+                self.phase = Phase::Out(None);
                 // A changed subscription may help; the same one would fail again.
-                if std::mem::take(&mut self.is_changed) {
-                    self.next_round();
-                    return Turn::Stay;
+                match std::mem::take(&mut self.is_changed) {
+                    true => Turn::Drop(error),
+                    false => Turn::Fail(error),
                 }
-                Turn::Fail(error)
             }
             (_, Standing::Lost(error)) => {
-                self.next_round();
+                self.phase = Phase::Out(None);
                 Turn::Drop(error)
             }
-            (Phase::Out, Standing::In(seat, assignment)) => {
+            (Phase::In(seat) | Phase::Out(Some(seat)), _) if self.is_changed => {
+                self.give_back(seat.clone())
+            }
+            (Phase::Out(None), _) if self.is_changed => Turn::Rejoin,
+            (Phase::Out(_), Standing::In(seat, assignment)) => {
+                let assigned = partitions(&assignment);
+                self.last = Some(Last {
+                    generation: seat.generation,
+                    partitions: assigned.clone(),
+                });
                 self.phase = Phase::In(seat);
-                Turn::Take(partitions(&assignment))
+                Turn::Take(assigned)
             }
             (Phase::In(seat), Standing::Rebalancing(_)) => self.give_back(seat.clone()),
-            (Phase::In(seat), _) if self.is_changed => self.give_back(seat.clone()),
-            (Phase::Out, Standing::Rebalancing(_)) => {
-                self.next_round();
-                Turn::Stay
-            }
-            (Phase::Out, _) if self.is_changed => {
-                self.next_round();
-                Turn::Stay
-            }
-            (Phase::GivingBack(_), _) if may_give_back => {
-                self.next_round();
-                Turn::Stay
-            }
+            (Phase::Out(_), Standing::Rebalancing(_)) => Turn::Rejoin,
+            (Phase::GivingBack(_), _) if may_give_back => Turn::Rejoin,
             _ => Turn::Stay,
         }
     }
@@ -150,7 +186,7 @@ impl Membership {
     fn standing(&mut self) -> Standing {
         let view = self.view.borrow_and_update();
         let is_known =
-            matches!(view.standing, Standing::In(..)) && !matches!(self.phase, Phase::Out);
+            matches!(view.standing, Standing::In(..)) && !matches!(self.phase, Phase::Out(_));
         match view.round == self.round && !is_known {
             true => view.standing.clone(),
             false => Standing::Joining,
@@ -162,13 +198,26 @@ impl Membership {
         Turn::GiveBack
     }
 
-    fn next_round(&mut self) {
+    /// Some of what was taken over has to be given back before the next round.
+    pub(super) fn release(&mut self) {
+        if let Phase::In(seat) = &self.phase {
+            self.phase = Phase::GivingBack(seat.clone());
+        }
+    }
+
+    /// Wishes the next round, and says what the consumer keeps so long.
+    pub(super) fn next_round(&mut self, owned: Vec<(String, Vec<i32>)>) {
         self.round += 1;
-        self.phase = Phase::Out;
+        let seat = self.seat().filter(|_| self.is_cooperative).cloned();
+        self.phase = Phase::Out(seat);
         self.is_changed = false;
         let (round, topics) = (self.round, Arc::from(self.topics.clone()));
+        let claims = Arc::new(Claims {
+            owned,
+            last: self.last.clone(),
+        });
         self.wish.send_modify(|wish| {
-            (wish.round, wish.topics) = (round, topics);
+            (wish.round, wish.topics, wish.claims) = (round, topics, claims);
         });
     }
 

@@ -12,30 +12,38 @@
 
 mod assignor;
 mod call;
+mod commits;
+mod committing;
+mod listener;
 mod machine;
 mod membership;
+mod pattern;
 mod plan;
 mod task;
 
+use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_proto::clock::Mono;
 use tokio::task::{JoinError, JoinSet};
 
+use self::commits::{Commit, Commits, Position, put_over};
+use self::committing::uncommitted;
+use self::listener::Listener;
 use self::membership::Membership;
+use self::pattern::Pattern;
 use super::assigned::Asked;
 use super::assigned::Assigned;
 use super::fetcher::Fetcher;
 use crate::admin::Admin;
-use crate::admin::COMMIT_VERSION_MAX;
 use crate::admin::CommittedOffset;
-use crate::admin::Committer;
 use crate::cluster::Cluster;
-use crate::cluster::Terms;
 use crate::config::ConsumerConfig;
 use crate::error::ClientError;
 
+pub use listener::RebalanceListener;
 pub(super) use membership::Polling;
 
 /// Which member of which generation a consumer is, as others may ask to see it.
@@ -57,30 +65,25 @@ pub(super) struct Group {
     /// On sessions of the group's own.
     calls: Arc<Cluster>,
     membership: Option<Membership>,
-    /// Commits and questions for committed offsets that are under way.
+    /// Where the topics of the membership come from, if not from the user.
+    pattern: Option<Pattern>,
+    patterns_count: u64,
+    listener: Option<Listener>,
+    /// Commits, questions for committed offsets and words of the listener that are under way.
     tasks: JoinSet<Done>,
-    commit_count: u64,
-    /// One commit is under way at most: a later one waits, so that none overtakes it.
-    is_committing: bool,
-    queued: Option<Commit>,
-    /// The commit that has to be over before partitions are given back.
-    last_commit: Option<u64>,
+    commits: Commits,
+    release: Option<Release>,
+    /// What was committed since somebody wants to know.
+    report: Option<Vec<CommittedOffset>>,
     commits_at: Mono,
 }
 
-/// Positions to commit.
+/// What has to be over before partitions are given back.
 #[derive(Debug)]
-pub(super) struct Commit {
-    number: u64,
-    positions: Vec<Position>,
-}
-
-/// The next record of a partition, and the leader epoch of the one before.
-#[derive(Debug)]
-struct Position {
-    asked: Asked,
-    offset: i64,
-    leader_epoch: Option<i32>,
+enum Release {
+    /// The listener's future; with the positions that are committed without its words.
+    Listener(Vec<Position>),
+    Commit(u64),
 }
 
 /// A task has come to its end.
@@ -88,6 +91,8 @@ struct Position {
 pub(super) enum Done {
     Committed(Commit, Result<(), ClientError>),
     Found(Vec<Asked>, Result<Vec<CommittedOffset>, ClientError>),
+    Heard(Vec<CommittedOffset>),
+    Looked(pattern::Found),
 }
 
 impl Group {
@@ -100,18 +105,36 @@ impl Group {
             config: Arc::clone(config),
             calls: Arc::new(cluster.with_own_sessions()),
             membership: None,
+            pattern: None,
+            patterns_count: 0,
+            listener: None,
             tasks: JoinSet::new(),
-            commit_count: 0,
-            is_committing: false,
-            queued: None,
-            last_commit: None,
+            commits: Commits::new(),
+            release: None,
+            report: None,
             commits_at: cluster.clock().now().mono.plus(interval),
         })
     }
 
+    /// Who hears of partitions that come and go.
+    pub(super) fn listen(&mut self, listener: Box<dyn RebalanceListener>) {
+        self.listener = Some(Listener(listener));
+    }
+
     /// Wishes to be a member that reads these topics.
-    pub(super) fn subscribe(&mut self, topics: Vec<String>) -> Result<(), ClientError> {
-        self.config.group()?;
+    pub(super) fn subscribe(&mut self, topics: Vec<String>) {
+        self.pattern = None;
+        self.read(topics);
+    }
+
+    /// Wishes to be a member that reads the topics of a pattern, as soon as they are known.
+    pub(super) fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), ClientError> {
+        self.patterns_count += 1;
+        self.pattern = Some(Pattern::new(pattern, self.patterns_count)?);
+        Ok(())
+    }
+
+    fn read(&mut self, topics: Vec<String>) {
         match &mut self.membership {
             Some(membership) => membership.change(topics),
             None => {
@@ -121,11 +144,39 @@ impl Group {
                 self.membership = Some(Membership::start((parking, calls), config, topics));
             }
         }
-        Ok(())
+    }
+
+    /// Looks for the topics of a pattern if it is time; gives the next time.
+    pub(super) fn look_if_due(&mut self, now: Mono) -> Mono {
+        let Some(pattern) = &mut self.pattern else {
+            return Mono::NEVER;
+        };
+        match pattern.look(now, &self.calls, &self.config) {
+            Ok(look) => {
+                self.tasks.spawn(async move { Done::Looked(look.await) });
+                Mono::NEVER
+            }
+            Err(later) => later,
+        }
+    }
+
+    fn looked(&mut self, found: pattern::Found, now: Mono) {
+        let Some(pattern) = &mut self.pattern else {
+            return;
+        };
+        if !pattern.looked(&found, now, &self.config) {
+            return;
+        }
+        match found.topics {
+            Ok(topics) => self.read(topics),
+            Err(error) => {
+                tracing::warn!(%error, group = &*self.id, "topics are looked for again");
+            }
+        }
     }
 
     pub(super) const fn is_subscribed(&self) -> bool {
-        self.membership.is_some()
+        self.membership.is_some() || self.pattern.is_some()
     }
 
     pub(super) fn subscription(&self) -> &[String] {
@@ -158,44 +209,109 @@ impl Group {
     /// # Errors
     /// Why the consumer cannot be a member.
     pub(super) fn tend(&mut self, fetcher: &mut Fetcher) -> Result<(), ClientError> {
-        let Some(membership) = &mut self.membership else {
-            return Ok(());
-        };
-        let may_give_back = self.last_commit.is_none();
-        match membership.turn(may_give_back) {
-            membership::Turn::Stay => {}
-            membership::Turn::Take(partitions) => self.take_over(partitions, fetcher),
-            membership::Turn::GiveBack => {
-                if self.config.enable_auto_commit {
-                    self.last_commit = self.commit(fetcher);
+        loop {
+            self.send_next();
+            let Some(membership) = &mut self.membership else {
+                return Ok(());
+            };
+            match membership.turn(self.release.is_none()) {
+                membership::Turn::Stay => return Ok(()),
+                membership::Turn::Take(assigned) => self.take_over(assigned, fetcher),
+                membership::Turn::GiveBack => self.give_back(fetcher),
+                membership::Turn::Rejoin => membership.next_round(owned(fetcher)),
+                membership::Turn::Drop(error) => {
+                    membership.next_round(Vec::new());
+                    self.lose(error, fetcher);
                 }
-                fetcher.partitions.clear();
-                // Without a last commit it is given back at once.
-                return self.tend(fetcher);
-            }
-            membership::Turn::Drop(error) => {
-                tracing::warn!(%error, group = &*self.id, "the membership was lost");
-                fetcher.partitions.clear();
-                (self.queued, self.last_commit) = (None, None);
-            }
-            membership::Turn::Fail(error) => {
-                fetcher.partitions.clear();
-                return Err(error);
+                membership::Turn::Fail(error) => {
+                    self.lose(error.clone(), fetcher);
+                    return Err(error);
+                }
             }
         }
-        Ok(())
     }
 
-    fn take_over(&mut self, partitions: Vec<(String, Vec<i32>)>, fetcher: &mut Fetcher) {
-        let mut asked = Vec::new();
-        for (topic, partitions) in partitions {
+    /// Works on these partitions from now on: on those that are new from where the group has got
+    /// to, on those that stay as before, and on no others.
+    fn take_over(&mut self, assigned: Vec<(String, Vec<i32>)>, fetcher: &mut Fetcher) {
+        let mut places: HashSet<(Arc<str>, i32)> = HashSet::new();
+        for (topic, partitions) in assigned {
             let topic: Arc<str> = Arc::from(topic);
-            for partition in partitions {
-                asked.push(fetcher.assign(&topic, partition, None));
+            places.extend(partitions.into_iter().map(|it| (Arc::clone(&topic), it)));
+        }
+        let stays = |it: &Assigned| places.contains(&it.place());
+        if !fetcher.partitions.iter().all(stays) {
+            if let Some(membership) = &mut self.membership {
+                membership.release();
+            }
+            self.release(fetcher, stays);
+        }
+        for assigned in &fetcher.partitions {
+            places.remove(&assigned.place());
+        }
+        let mut places: Vec<_> = places.into_iter().collect();
+        places.sort();
+        if fetcher.partitions.is_empty() {
+            self.commits_at = fetcher.now().plus(self.commit_interval());
+        }
+        let asked = places
+            .iter()
+            .map(|(topic, partition)| fetcher.assign(topic, *partition, None));
+        let asked = asked.collect();
+        self.find(asked);
+        if let Some(Listener(listener)) = &mut self.listener
+            && !places.is_empty()
+        {
+            listener.assigned(&places);
+        }
+    }
+
+    /// Gives back what is not kept through a rebalance.
+    fn give_back(&mut self, fetcher: &mut Fetcher) {
+        let Some(membership) = &self.membership else {
+            return;
+        };
+        let kept: HashSet<_> = fetcher
+            .partitions
+            .iter()
+            .map(Assigned::place)
+            .filter(|(topic, _)| membership.keeps(topic))
+            .collect();
+        self.release(fetcher, |it| kept.contains(&it.place()));
+    }
+
+    /// Reads nothing any more but what stays, and begins to commit how far the work is done.
+    fn release(&mut self, fetcher: &mut Fetcher, stays: impl Fn(&Assigned) -> bool) {
+        let done = match self.config.enable_auto_commit {
+            true => uncommitted(fetcher),
+            false => Vec::new(),
+        };
+        let given = fetcher.partitions.extract_if(.., |it| !stays(it));
+        let given: Vec<_> = given.map(|it| it.place()).collect();
+        match &mut self.listener {
+            Some(Listener(listener)) if !given.is_empty() && self.membership.is_some() => {
+                let heard = listener.revoked(&given);
+                self.tasks.spawn(async move { Done::Heard(heard.await) });
+                self.release = Some(Release::Listener(done));
+            }
+            _ => {
+                let commit = self.commit(done);
+                self.release = commit.filter(|_| !given.is_empty()).map(Release::Commit);
             }
         }
-        self.commits_at = fetcher.now().plus(self.commit_interval());
-        self.find(asked);
+    }
+
+    /// What the consumer had belongs to others.
+    fn lose(&mut self, error: ClientError, fetcher: &mut Fetcher) {
+        tracing::warn!(%error, group = &*self.id, "the membership was lost");
+        let lost: Vec<_> = fetcher.partitions.drain(..).map(|it| it.place()).collect();
+        self.release = None;
+        self.commits.give_up(error);
+        if let Some(Listener(listener)) = &mut self.listener
+            && !lost.is_empty()
+        {
+            listener.lost(&lost);
+        }
     }
 
     /// Asks what the group has committed in these partitions.
@@ -212,23 +328,17 @@ impl Group {
         });
     }
 
-    /// Takes in what a task has found out; the number of a commit, and what became of it.
-    pub(super) fn handle(
-        &mut self,
-        done: Result<Done, JoinError>,
-        fetcher: &mut Fetcher,
-    ) -> Option<(u64, Result<(), ClientError>)> {
+    /// Takes in what a task has found out.
+    pub(super) fn handle(&mut self, done: Result<Done, JoinError>, fetcher: &mut Fetcher) {
         match done {
-            Ok(Done::Committed(commit, result)) => Some(self.committed(commit, result, fetcher)),
+            Ok(Done::Committed(commit, result)) => self.committed(&commit, result, fetcher),
             Ok(Done::Found(asked, Ok(found))) => {
                 resume(&asked, &found, fetcher, &self.config);
-                None
             }
             Ok(Done::Found(asked, Err(error))) if error.is_retriable() => {
                 tracing::warn!(%error, group = &*self.id, "committed offsets are asked for again");
                 let still = asked.into_iter().filter(|it| fetcher.same(it).is_some());
                 self.find(still.collect());
-                None
             }
             Ok(Done::Found(asked, Err(error))) => {
                 for asked in asked {
@@ -236,40 +346,22 @@ impl Group {
                         assigned.stop(error.clone());
                     }
                 }
-                None
             }
-            Err(error) => {
-                tracing::error!(%error, "a task of the group ended");
-                (self.is_committing, self.queued, self.last_commit) = (false, None, None);
-                None
-            }
-        }
-    }
-
-    fn committed(
-        &mut self,
-        commit: Commit,
-        result: Result<(), ClientError>,
-        fetcher: &mut Fetcher,
-    ) -> (u64, Result<(), ClientError>) {
-        match &result {
-            Ok(()) => {
-                for position in commit.positions {
-                    if let Some(assigned) = fetcher.same(&position.asked) {
-                        assigned.set_committed(position.offset);
-                    }
+            Ok(Done::Heard(offsets)) => {
+                // Nobody waits for it if the partitions were lost meanwhile.
+                if let Some(Release::Listener(mut positions)) = self.release.take() {
+                    let told = offsets.into_iter().map(Position::told).collect();
+                    put_over(&mut positions, told);
+                    self.release = self.commit(positions).map(Release::Commit);
                 }
             }
+            Ok(Done::Looked(found)) => self.looked(found, fetcher.now()),
             Err(error) => {
-                tracing::warn!(%error, group = &*self.id, "offsets were not committed");
+                tracing::error!(%error, "a task of the group ended");
+                self.release = None;
+                self.commits.fail(ClientError::Closed);
             }
         }
-        self.is_committing = false;
-        self.last_commit = self.last_commit.filter(|last| *last != commit.number);
-        if let Some(next) = self.queued.take() {
-            self.send(next);
-        }
-        (commit.number, result)
     }
 
     /// Takes in what is there.
@@ -294,92 +386,9 @@ impl Group {
         }
     }
 
-    /// Commits by itself if it is time; gives the next time to look.
-    pub(super) fn commit_if_due(&mut self, fetcher: &Fetcher) -> Mono {
-        if !self.config.enable_auto_commit {
-            return Mono::NEVER;
-        }
-        let now = fetcher.now();
-        if self.commits_at <= now && !self.is_committing {
-            self.commits_at = now.plus(self.commit_interval());
-            self.commit(fetcher);
-        }
-        match self.is_committing {
-            true => Mono::NEVER,
-            false => self.commits_at,
-        }
-    }
-
-    /// Commits what was handed out and is not committed yet, behind what is under way; gives the
-    /// number of the commit.
-    fn commit(&mut self, fetcher: &Fetcher) -> Option<u64> {
-        let position = |it: &Assigned| {
-            Some(Position {
-                asked: it.asked.clone(),
-                offset: it.uncommitted()?,
-                leader_epoch: it.leader_epoch(),
-            })
-        };
-        let positions: Vec<_> = fetcher.partitions.iter().filter_map(position).collect();
-        if positions.is_empty() || self.committer().is_none() {
-            return None;
-        }
-        self.commit_count += 1;
-        let number = self.commit_count;
-        let commit = Commit { number, positions };
-        match self.is_committing {
-            // It has everything that an older one that waits has.
-            true => self.queued = Some(commit),
-            false => self.send(commit),
-        }
-        Some(number)
-    }
-
-    fn committer(&self) -> Option<Committer> {
-        let Some(membership) = &self.membership else {
-            return Some(Committer::outside());
-        };
-        let seat = membership.seat()?;
-        Some(Committer {
-            generation: seat.generation,
-            member_id: seat.member_id.clone(),
-            instance_id: self.config.group_instance_id.clone(),
-        })
-    }
-
-    fn send(&mut self, commit: Commit) {
-        let Some(committer) = self.committer() else {
-            return;
-        };
-        self.is_committing = true;
-        let (admin, group) = (self.admin(), Arc::clone(&self.id));
-        let terms = Terms {
-            each: Duration::from_millis(self.config.request_timeout_ms),
-            ..Terms::new(0..=COMMIT_VERSION_MAX)
-        };
-        self.tasks.spawn(async move {
-            let offsets: Vec<_> = commit.positions.iter().map(to_commit).collect();
-            let result = admin.commit_as(&committer, &group, &offsets, terms).await;
-            Done::Committed(commit, result)
-        });
-    }
-
-    /// Commits what was handed out, and waits for the answer.
-    pub(super) async fn commit_now(&mut self, fetcher: &mut Fetcher) -> Result<(), ClientError> {
-        let Some(number) = self.commit(fetcher) else {
-            return Ok(());
-        };
-        while let Some(done) = self.tasks.join_next().await {
-            match self.handle(done, fetcher) {
-                Some((done, result)) if done == number => return result,
-                _ => {}
-            }
-        }
-        Err(ClientError::Closed)
-    }
-
     /// Leaves the group, and waits until that is done.
     pub(super) async fn leave(&mut self) {
+        self.pattern = None;
         if let Some(membership) = self.membership.take() {
             membership.leave().await;
         }
@@ -388,20 +397,20 @@ impl Group {
     fn admin(&self) -> Admin {
         Admin::new(Arc::clone(&self.calls))
     }
-
-    fn commit_interval(&self) -> Duration {
-        Duration::from_millis(self.config.auto_commit_interval_ms)
-    }
 }
 
-fn to_commit(position: &Position) -> CommittedOffset {
-    CommittedOffset {
-        topic: position.asked.topic.to_string(),
-        partition: position.asked.partition,
-        offset: position.offset,
-        leader_epoch: position.leader_epoch,
-        metadata: String::new(),
+/// What is read, by topic.
+fn owned(fetcher: &Fetcher) -> Vec<(String, Vec<i32>)> {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for assigned in &fetcher.partitions {
+        let topic = topics.entry(&assigned.asked.topic).or_default();
+        topic.push(assigned.asked.partition);
     }
+    let topic = |(topic, mut partitions): (&str, Vec<i32>)| {
+        partitions.sort_unstable();
+        (topic.to_owned(), partitions)
+    };
+    topics.into_iter().map(topic).collect()
 }
 
 /// Starts partitions where the group has got to.

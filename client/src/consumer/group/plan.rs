@@ -15,9 +15,10 @@ use highwater_proto::code::ErrorCode;
 use highwater_proto::consumer_protocol::{Assignment, Subscription};
 use highwater_proto::kafka::messages::metadata::MetadataTopicResponse;
 
-use super::assignor::{self, Counts, Wanting};
+use super::assignor::{self, Counts, Wanting, sticky};
 use super::call::{Candidate, Joined, Plan};
 use crate::cluster::Cluster;
+use crate::config::AssignmentStrategy;
 use crate::config::ConsumerConfig;
 use crate::error::ClientError;
 
@@ -27,12 +28,15 @@ pub(super) async fn plan(
     config: &ConsumerConfig,
     joined: &Joined,
 ) -> Result<Plan, ClientError> {
-    let members: Vec<Wanting> = joined.members.iter().map(wanting).collect();
+    let mut known = config.partition_assignment_strategy.iter().copied();
+    let strategy = known.find(|strategy| strategy.name() == joined.strategy);
+    let members = joined.members.iter().map(|it| wanting(strategy, it));
+    let members: Vec<Wanting> = members.collect();
     let topics: BTreeSet<&str> = members
         .iter()
         .flat_map(|member| member.topics.iter().map(String::as_str))
         .collect();
-    let counts = counts(cluster, topics).await?;
+    let counts = counts(cluster, config, topics).await?;
     if joined.skip_assignment {
         let assignments = Vec::new();
         return Ok(Plan {
@@ -40,8 +44,6 @@ pub(super) async fn plan(
             assignments,
         });
     }
-    let mut known = config.partition_assignment_strategy.iter().copied();
-    let strategy = known.find(|strategy| strategy.name() == joined.strategy);
     let strategy = strategy.ok_or_else(|| {
         let strategy = &joined.strategy;
         ClientError::Unsupported(format!(
@@ -66,8 +68,10 @@ pub(super) async fn plan(
 /// How many partitions these topics have now.
 pub(super) async fn counts(
     cluster: &Cluster,
+    config: &ConsumerConfig,
     topics: BTreeSet<&str>,
 ) -> Result<Counts, ClientError> {
+    let may_create = config.allow_auto_create_topics;
     let names: Vec<&str> = topics.into_iter().collect();
     let mut counts = Counts(names.iter().map(|name| ((*name).to_owned(), 0)).collect());
     // A topic that is created by the question is there at the second one.
@@ -75,7 +79,7 @@ pub(super) async fn counts(
         let clock = cluster.clock();
         let at = clock.now().mono.plus(Duration::from_millis(pause_ms));
         clock.sleep_until(at).await;
-        let response = cluster.metadata(Some(&names), true).await?;
+        let response = cluster.metadata(Some(&names), may_create).await?;
         let mut is_complete = true;
         for topic in &response.topics {
             let (count, is_settled) = count(topic)?;
@@ -109,12 +113,18 @@ fn count(topic: &MetadataTopicResponse) -> Result<(i32, bool), ClientError> {
     }
 }
 
-fn wanting(candidate: &Candidate) -> Wanting {
+fn wanting(strategy: Option<AssignmentStrategy>, candidate: &Candidate) -> Wanting {
     let subscription = Subscription::decode(&candidate.metadata).unwrap_or_else(|error| {
         tracing::warn!(%error, candidate.member_id, "a member's subscription cannot be read");
         Subscription::default()
     });
+    let (owned, generation) = match strategy {
+        Some(strategy) => sticky::owned(strategy, &subscription),
+        None => (Vec::new(), subscription.generation),
+    };
     Wanting {
+        owned,
+        generation,
         member_id: candidate.member_id.clone(),
         instance_id: candidate.instance_id.clone(),
         topics: subscription.topics.into_iter().collect(),

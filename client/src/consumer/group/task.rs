@@ -14,7 +14,7 @@ use highwater_proto::clock::Mono;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::call;
+use super::call::{self, Claims};
 use super::machine::{Action, Input, Machine, Standing};
 use super::plan;
 use crate::cluster::Cluster;
@@ -26,6 +26,8 @@ pub(super) struct Wish {
     /// To be a member once more, with these topics.
     pub(super) round: u64,
     pub(super) topics: Arc<[String]>,
+    /// What it keeps so long.
+    pub(super) claims: Arc<Claims>,
     /// To be none any more.
     pub(super) leave: bool,
     /// When the consumer was polled.
@@ -75,8 +77,11 @@ pub(super) async fn serve(
             if matches!(action, Action::Leave { .. }) {
                 calls.abort_all();
             }
-            let topics = Arc::clone(&wish.borrow().topics);
-            calls.spawn(carry_out(ways.clone(), topics, action));
+            let said = {
+                let wish = wish.borrow();
+                (Arc::clone(&wish.topics), Arc::clone(&wish.claims))
+            };
+            calls.spawn(carry_out(ways.clone(), said, action));
         }
         view.send_if_modified(|view| tell(view, machine.standing()));
         if machine.has_left() {
@@ -121,15 +126,27 @@ fn heard(wish: &mut watch::Receiver<Wish>) -> Input {
     }
 }
 
-async fn carry_out(ways: Ways, topics: Arc<[String]>, action: Action) -> Input {
+async fn carry_out(
+    ways: Ways,
+    (topics, claims): (Arc<[String]>, Arc<Claims>),
+    action: Action,
+) -> Input {
     let Ways {
         parking,
         calls,
         config,
     } = &ways;
     match action {
-        Action::Join { member_id } => {
-            Input::Joined(call::join(parking, config, (&member_id, &topics)).await)
+        Action::Join {
+            member_id,
+            generation,
+        } => {
+            let wants = call::Wants {
+                topics: &topics,
+                claims: &claims,
+                generation,
+            };
+            Input::Joined(call::join(parking, config, &member_id, wants).await)
         }
         Action::Plan(joined) => {
             let planned = plan::plan(calls, config, &joined).await;
@@ -144,7 +161,7 @@ async fn carry_out(ways: Ways, topics: Arc<[String]>, action: Action) -> Input {
         }
         Action::Check(generation, counts) => {
             let topics = counts.0.keys().map(String::as_str).collect();
-            Input::Checked(generation, plan::counts(calls, topics).await)
+            Input::Checked(generation, plan::counts(calls, config, topics).await)
         }
         Action::Leave { member_id } => {
             if let Err(error) = call::leave(calls, config, &member_id).await {

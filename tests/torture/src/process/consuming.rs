@@ -48,7 +48,7 @@ pub(super) async fn consume(scene: Scene, member: Member, mut rng: Rng) -> Vec<O
         done.extend(its);
         match rng.percent(50) {
             // The group learns it at once, or when the session is over.
-            true => drop(consumer.close().await),
+            true => drop(consumer.close(CLOSE_MAX).await),
             false => drop(consumer),
         }
     }
@@ -228,3 +228,6 @@ fn config(member: Member, instance: Option<String>, rng: &mut Rng) -> ConsumerCo
 }
 
 const POLL: Duration = Duration::from_millis(100);
+
+/// As long as Kafka's consumer closes.
+const CLOSE_MAX: Duration = Duration::from_secs(30);

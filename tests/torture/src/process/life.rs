@@ -177,6 +177,7 @@ impl Life {
                 name: topic.name.to_owned(),
                 partitions: Some(topic.partitions.cast_signed()),
                 configs: configs(topic, &mut self.rng).into(),
+                ..Default::default()
             };
             let made = self.runtime.block_on(async {
                 let admin = scene.client("setup").await.admin();

@@ -101,7 +101,7 @@ fn config(role: Role, rng: &mut Rng) -> ProducerConfig {
             Role::One => Acks::Leader,
             _ => Acks::All,
         },
-        enable_idempotence: role == Role::Idempotent,
+        enable_idempotence: Some(role == Role::Idempotent),
         linger_ms: rng.pick(&[0, 1, 5]),
         batch_size: rng.pick(&[200, 2_000, 16_384]),
         max_in_flight: rng.pick(&[1, 5]),

@@ -4,11 +4,14 @@
 //!
 //! Invariants
 //! - Every partition of a topic that some member wants is given to exactly one member that wants
-//!   it; a member gets nothing that it does not want.
-//! - All members of Kafka's clients come to the same result from the same members and counts.
+//!   it, or under `cooperative-sticky` to nobody while another one may work on it; a member gets
+//!   nothing that it does not want.
+//! - `range` and `roundrobin`: all of Kafka's clients come to the same result from the same members
+//!   and counts.
 
 mod range;
 mod round_robin;
+pub(super) mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +50,10 @@ pub(super) struct Wanting {
     pub(super) member_id: String,
     pub(super) instance_id: Option<String>,
     pub(super) topics: BTreeSet<String>,
+    /// What it has, or had before it gave it back.
+    pub(super) owned: Vec<(String, Vec<i32>)>,
+    /// Since which generation; -1 if that is not known.
+    pub(super) generation: i32,
 }
 
 /// A way to deal out partitions.
@@ -60,7 +67,17 @@ pub(super) fn of(strategy: AssignmentStrategy) -> &'static dyn Assignor {
     match strategy {
         AssignmentStrategy::Range => &range::Range,
         AssignmentStrategy::RoundRobin => &round_robin::RoundRobin,
+        AssignmentStrategy::Sticky => &sticky::Sticky,
+        AssignmentStrategy::CooperativeSticky => &sticky::CooperativeSticky,
     }
+}
+
+/// Whether a member with these strategies keeps its partitions through a rebalance: as in Kafka,
+/// if all of them can do that. So a group changes over in two rolling steps: first each member gets
+/// `cooperative-sticky` beside its old strategy, then loses the old one.
+pub(super) fn is_cooperative(strategies: &[AssignmentStrategy]) -> bool {
+    let mut strategies = strategies.iter();
+    strategies.all(|it| *it == AssignmentStrategy::CooperativeSticky)
 }
 
 /// The places of the members in the order in which they are dealt to: static members first, by

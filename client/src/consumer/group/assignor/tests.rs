@@ -9,6 +9,8 @@ fn member(id: &str, instance: Option<&str>, topics: &[&str]) -> Wanting {
         member_id: id.to_owned(),
         instance_id: instance.map(str::to_owned),
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+        owned: Vec::new(),
+        generation: -1,
     }
 }
 

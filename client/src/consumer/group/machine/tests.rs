@@ -35,6 +35,13 @@ fn joined(generation: i32, is_leader: bool) -> Joined {
     }
 }
 
+fn join(member_id: &str, generation: i32) -> Action {
+    Action::Join {
+        member_id: member_id.to_owned(),
+        generation,
+    }
+}
+
 fn counts(count: i32) -> Counts {
     Counts([("t".to_owned(), count)].into())
 }
@@ -64,9 +71,7 @@ fn member(now: Mono, rules: Rules, leads: Option<i32>) -> Machine {
 fn a_member_takes_the_id_it_is_given_joins_syncs_and_beats() {
     let now = ms(5);
     let mut machine = Machine::new(rules());
-    let join = |member_id: &str| Action::Join {
-        member_id: member_id.to_owned(),
-    };
+    let join = |member_id: &str| join(member_id, -1);
     assert_eq!(machine.step(now, now, Input::Wake), []);
     assert_eq!(machine.step(now, now, Input::Wish(1)), [join("")]);
     let given = JoinAnswer::TakeId("me".to_owned());
@@ -124,8 +129,7 @@ fn a_rebalance_waits_for_the_consumer_and_goes_on_beating() {
     assert_eq!(beat(&mut machine, 6_000).len(), 1, "the session goes on");
     machine.step(ms(6_000), ms(6_000), Input::Beaten(1, rebalance()));
     let actions = machine.step(ms(6_001), ms(6_001), Input::Wish(2));
-    let member_id = "me".to_owned();
-    assert_eq!(actions, [Action::Join { member_id }]);
+    assert_eq!(actions, [join("me", 1)]);
     assert!(matches!(machine.standing(), (2, Standing::Joining)));
     // What is still said about the generation before changes nothing.
     let late = Err(error(ErrorCode::UnknownMemberId));
@@ -170,9 +174,8 @@ fn what_a_heartbeat_is_refused_with_decides() {
             "it is not joined unasked"
         );
         assert_eq!(machine.standing(), (1, &Standing::Lost(error(code))));
-        let member_id = id_after.to_owned();
         let actions = machine.step(ms(3_001), ms(3_001), Input::Wish(2));
-        assert_eq!(actions, [Action::Join { member_id }]);
+        assert_eq!(actions, [join(id_after, -1)]);
     }
     let mut machine = member(ms(0), rules(), None);
     machine.step(ms(3_000), ms(0), Input::Wake);
@@ -211,6 +214,39 @@ fn a_refused_join_hurries_once_and_then_waits() {
 }
 
 #[test]
+fn a_member_that_rejoins_and_is_refused_has_lost_what_it_kept() {
+    for (code, id_after) in [
+        (ErrorCode::UnknownMemberId, ""),
+        (ErrorCode::IllegalGeneration, "me"),
+    ] {
+        let mut machine = member(ms(0), rules(), None);
+        assert_eq!(machine.step(ms(1), ms(1), Input::Wish(2)), [join("me", 1)]);
+        let refused = Input::Joined(Err(error(code)));
+        assert_eq!(machine.step(ms(2), ms(2), refused), []);
+        assert_eq!(machine.standing(), (2, &Standing::Lost(error(code))));
+        let actions = machine.step(ms(3), ms(3), Input::Wish(3));
+        assert_eq!(actions, [join(id_after, -1)]);
+        // Refused again, it is not in a hurry any more.
+        machine.step(ms(3), ms(3), Input::Joined(Err(error(code))));
+        assert_eq!(machine.wake_at(ms(3)), ms(103));
+    }
+    let mut machine = member(ms(0), rules(), None);
+    machine.step(ms(1), ms(1), Input::Wish(2));
+    let answer = JoinAnswer::Joined(joined(2, false));
+    machine.step(ms(1), ms(1), Input::Joined(Ok(answer)));
+    let synced = Synced {
+        joined: joined(2, false),
+        counts: None,
+    };
+    let again = Input::Synced(synced, Err(error(ErrorCode::RebalanceInProgress)));
+    assert_eq!(
+        machine.step(ms(2), ms(2), again),
+        [join("me", 2)],
+        "it keeps what it has, and says that it was in the generation"
+    );
+}
+
+#[test]
 fn who_does_not_poll_leaves_and_a_static_member_is_missed() {
     let mut machine = member(ms(0), rules(), None);
     let late = ms(300_000);
@@ -236,11 +272,7 @@ fn who_does_not_poll_leaves_and_a_static_member_is_missed() {
     );
     assert_eq!(machine.step(late, late, Input::Left), []);
     assert!(!machine.has_left(), "it may come back");
-    let member_id = String::new();
-    assert_eq!(
-        machine.step(late, late, Input::Wish(2)),
-        [Action::Join { member_id }]
-    );
+    assert_eq!(machine.step(late, late, Input::Wish(2)), [join("", -1)]);
 
     let is_static = Rules {
         is_static: true,
@@ -249,11 +281,7 @@ fn who_does_not_poll_leaves_and_a_static_member_is_missed() {
     let mut machine = member(ms(0), is_static, None);
     assert_eq!(machine.step(late, ms(0), Input::Wake), []);
     assert!(matches!(machine.standing(), (1, Standing::Lost(_))));
-    let member_id = "me".to_owned();
-    assert_eq!(
-        machine.step(late, late, Input::Wish(2)),
-        [Action::Join { member_id }]
-    );
+    assert_eq!(machine.step(late, late, Input::Wish(2)), [join("me", -1)]);
 }
 
 #[test]
@@ -321,7 +349,7 @@ fn event() -> impl Strategy<Value = Event> {
 fn answer(action: Action, refused: Option<ErrorCode>, generation: &mut i32) -> Input {
     let result = refused.map_or(Ok(()), |code| Err(error(code)));
     match action {
-        Action::Join { member_id } if member_id.is_empty() => {
+        Action::Join { member_id, .. } if member_id.is_empty() => {
             Input::Joined(result.map(|()| JoinAnswer::TakeId("me".to_owned())))
         }
         Action::Join { .. } => {
@@ -360,6 +388,7 @@ proptest! {
         let mut machine = Machine::new(rules());
         let mut under_way: VecDeque<Action> = VecDeque::new();
         let (mut now, mut polled_at, mut wished, mut generation) = (ms(0), ms(0), 0, 0);
+        let mut last_joined = -1;
         // After the random part all goes well.
         let good = std::iter::repeat_n([Event::Wish, Event::Poll], 1)
             .chain(std::iter::repeat_n([Event::Answer(None), Event::Time(1_000)], 20));
@@ -388,8 +417,18 @@ proptest! {
                 }
             };
             let is_wish = matches!(input, Input::Wish(_));
+            if let Input::Joined(Ok(JoinAnswer::Joined(joined))) = &input {
+                last_joined = joined.seat.generation;
+            }
             let actions = machine.step(now, polled_at, input);
+            let (_, standing) = machine.standing();
+            if matches!(standing, Standing::Lost(_) | Standing::Failed(_)) {
+                last_joined = -1;
+            }
             for action in actions {
+                if let Action::Join { generation, .. } = &action {
+                    prop_assert_eq!(*generation, last_joined);
+                }
                 prop_assert!(!(must_wish && is_chain(&action)) || is_wish, "unwished {action:?}");
                 let (_, standing) = machine.standing();
                 let is_member = matches!(standing, Standing::In(..) | Standing::Rebalancing(_));

@@ -98,6 +98,7 @@ impl Template {
                 ]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+                ..Default::default()
             };
             let made = client.admin().create_topic(&topic).await;
             made.map_err(|error| error.to_string())?;

@@ -10,6 +10,7 @@ mod idle;
 mod records;
 mod start;
 mod stop;
+mod suspend;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -25,8 +26,8 @@ use crate::process::Plan;
 pub const PART: Part = Part {
     name: "process",
     unit: "scenarios",
-    asked: [28, 208, 208],
-    ci_seconds: 60,
+    asked: [29, 209, 209],
+    ci_seconds: 75,
     threads: 1,
     covers: THE_WHOLE,
     open,
@@ -57,7 +58,7 @@ struct Scenarios {
 type Scenario = fn(&Scenarios, &Notes) -> Result<(), Finding>;
 
 /// Each once; behind them come stops at random moments.
-const ONCE: [Scenario; 8] = [
+const ONCE: [Scenario; 9] = [
     start::empty,
     start::many_partitions,
     stop::twice,
@@ -66,6 +67,7 @@ const ONCE: [Scenario; 8] = [
     descriptors::more_clients_than_descriptors,
     full::file_system,
     full::exit_after_a_failed_sync,
+    suspend::members_stay,
 ];
 
 impl Work for Scenarios {

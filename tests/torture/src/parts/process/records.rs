@@ -25,6 +25,7 @@ pub(super) async fn create(
         configs: configs
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        ..Default::default()
     };
     let created = client.admin().create_topic(&topic).await;
     created.map_err(failed("a topic cannot be created"))

@@ -82,7 +82,7 @@ async fn fill(bootstrap: String, bytes: u64) -> Result<(), Finding> {
     create(&client, "much", PARTITIONS, &[("durability", "page-cache")]).await?;
     let config = ProducerConfig {
         acks: Acks::Leader,
-        enable_idempotence: false,
+        enable_idempotence: Some(false),
         batch_size: 256 << 10,
         linger_ms: 100,
         buffer_memory: 256 << 20,

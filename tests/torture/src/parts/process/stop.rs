@@ -69,7 +69,7 @@ fn stopped_under_load(
         let stream = async |(topic, _, acks): (&str, &str, Acks)| {
             let config = ProducerConfig {
                 acks,
-                enable_idempotence: acks == Acks::All,
+                enable_idempotence: Some(acks == Acks::All),
                 ..ProducerConfig::default()
             };
             Ok((

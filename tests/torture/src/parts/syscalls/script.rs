@@ -131,6 +131,7 @@ async fn create(
         name: name.to_owned(),
         partitions: Some(if name == "rolls" { 2 } else { 1 }),
         configs: configs.collect(),
+        ..Default::default()
     };
     match again(patience, || admin.create_topic(&topic)).await {
         // A repetition of one that was done.
@@ -348,11 +349,13 @@ async fn read_all(client: &Client) -> Result<(Vec<Step>, Vec<String>), ClientErr
 }
 
 fn producing(patience: Patience, acks: Acks) -> ProducerConfig {
+    let delivery_timeout_ms = u64::try_from(patience.delivery.as_millis()).unwrap_or(u64::MAX);
     ProducerConfig {
         acks,
         linger_ms: 0,
         retry_backoff_ms: 20,
-        delivery_timeout_ms: u64::try_from(patience.delivery.as_millis()).unwrap_or(u64::MAX),
+        request_timeout_ms: delivery_timeout_ms.min(30_000),
+        delivery_timeout_ms,
         ..ProducerConfig::default()
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+mod cooperative;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +135,12 @@ fn members_share_commit_and_take_over() {
         );
         assert_eq!(listed[0].protocol_type, "consumer");
 
-        members.remove(0).close().await.unwrap();
+        members
+            .remove(0)
+            .close(Duration::from_secs(60))
+            .await
+            .result()
+            .unwrap();
         records.extend(settle(&mut members, &[4]).await);
         while records.len() < 200 {
             let got = members[0].poll(Duration::from_secs(60)).await.unwrap();
@@ -145,7 +152,12 @@ fn members_share_commit_and_take_over() {
             (200, 200),
             "each record once"
         );
-        members.remove(0).close().await.unwrap();
+        members
+            .remove(0)
+            .close(Duration::from_secs(60))
+            .await
+            .result()
+            .unwrap();
         let offsets = client.admin().group_offsets("g", None).await.unwrap();
         let is_at_end = |it: &CommittedOffset| it.offset == 50 && it.leader_epoch == Some(0);
         assert!(
@@ -280,7 +292,12 @@ fn offsets_are_seen_changed_and_deleted_from_outside() {
             code(admin.delete_group_offsets("g", &[("t", 0)]).await),
             Some(ErrorCode::GroupSubscribedToTopic)
         );
-        members.remove(0).close().await.unwrap();
+        members
+            .remove(0)
+            .close(Duration::from_secs(60))
+            .await
+            .result()
+            .unwrap();
         admin.delete_group_offsets("g", &[("t", 0)]).await.unwrap();
         assert_eq!(admin.group_offsets("g", None).await.unwrap().len(), 2);
         admin.delete_group("g").await.unwrap();
@@ -348,7 +365,12 @@ fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
         settle(&mut members, &[2, 2]).await;
         let before = members[1].group_metadata().unwrap();
         let partitions = members[1].assignment();
-        members.remove(1).close().await.unwrap();
+        members
+            .remove(1)
+            .close(Duration::from_secs(60))
+            .await
+            .result()
+            .unwrap();
         members.push(client.consumer(named("two")));
         members[1].subscribe(["t"]).unwrap();
         settle(&mut members, &[2, 2]).await;

@@ -55,12 +55,15 @@ struct State {
     logs: HashMap<i32, Log>,
     last_producer_id: i64,
     requests_count: usize,
+    /// Larger batches are refused.
+    batch_bytes_max: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Log {
     values: Vec<String>,
-    producers: HashMap<i64, VecDeque<Window>>,
+    /// By producer id: the newest epoch, and its last batches.
+    producers: HashMap<i64, (i16, VecDeque<Window>)>,
 }
 
 /// A batch of the window in which repetitions are recognised.
@@ -83,6 +86,16 @@ impl Model {
         })
     }
 
+    /// Adds to the script.
+    pub(crate) fn then(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().unwrap().faults.extend(faults);
+    }
+
+    /// Refuses larger batches from now on.
+    pub(crate) fn refuse_above(&self, bytes: usize) {
+        self.state.lock().unwrap().batch_bytes_max = Some(bytes);
+    }
+
     /// The values of a partition in their order.
     pub(crate) fn values(&self, partition: i32) -> Vec<String> {
         let state = self.state.lock().unwrap();
@@ -96,6 +109,16 @@ impl Model {
     /// Produce requests that arrived here.
     pub(crate) fn requests_count(&self) -> usize {
         self.state.lock().unwrap().requests_count
+    }
+
+    /// Epochs of producer ids that batches were stored under.
+    pub(crate) fn epochs_count(&self, partition: i32) -> usize {
+        let state = self.state.lock().unwrap();
+        let log = state.logs.get(&partition);
+        let epochs = log.into_iter().flat_map(|log| log.producers.values());
+        epochs
+            .map(|(epoch, _)| usize::try_from(*epoch).unwrap() + 1)
+            .sum()
     }
 
     /// Producer ids that were given out.
@@ -116,8 +139,10 @@ impl Model {
                     .records
                     .clone()
                     .expect("a batch for each partition");
+                let is_too_large = state.batch_bytes_max.is_some_and(|max| batch.len() > max);
                 let result = match refused {
                     Some(code) => Err(code),
+                    None if is_too_large => Err(ErrorCode::MessageTooLarge),
                     None => state.logs.entry(partition.index).or_default().append(batch),
                 };
                 ProducePartitionResponse {
@@ -173,7 +198,19 @@ impl Log {
         let base_offset = self.values.len() as i64;
         if header.is_idempotent() {
             let (first, last) = (header.base_sequence, header.last_sequence());
-            let window = self.producers.entry(header.producer_id).or_default();
+            let epoch = header.producer_epoch;
+            let fresh = || (epoch, VecDeque::new());
+            let producer = self.producers.entry(header.producer_id);
+            let (newest, window) = producer.or_insert_with(fresh);
+            if epoch < *newest {
+                return Err(ErrorCode::InvalidProducerEpoch);
+            }
+            if epoch > *newest {
+                if first != 0 {
+                    return Err(ErrorCode::OutOfOrderSequenceNumber);
+                }
+                (*newest, *window) = fresh();
+            }
             let is_it = |it: &&Window| it.first == first && it.last == last;
             if let Some(known) = window.iter().find(is_it) {
                 return Ok(known.base_offset);
