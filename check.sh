@@ -2,7 +2,8 @@
 # Checks everything that must hold before a commit; writes nothing but the build folder.
 #
 #   ./check.sh           format, lints, tests, documentation
-#   ./check.sh --slow    the same, then loom models, the crash sweep in full, and a bench smoke run
+#   ./check.sh --slow    the same, then loom models, the crash sweep in full, a conversation that is
+#                        cut at every byte, and a bench smoke run
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -26,6 +27,8 @@ if [[ "${1:-}" == "--slow" ]]; then
   tests/loom
   step "crash sweep, in full"
   HW_CRASH_FULL=1 cargo test --profile crash -p highwater --test crash --locked -- --nocapture
+  step "chaos, every byte"
+  HW_CHAOS_FULL=1 cargo test --locked --test chaos -- --nocapture
   step "benches, smoke"
   cargo bench --locked -- --test
 fi

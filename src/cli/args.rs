@@ -10,7 +10,7 @@ mod topic;
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use highwater_broker::{Address, KafkaListener};
 use highwater_client::{Acks, Codec};
 
@@ -62,6 +62,17 @@ pub(crate) struct ServeArgs {
     /// For trying out: a temporary folder that is removed at the end, on port 9092
     #[arg(long, conflicts_with = "data_dir")]
     pub(crate) dev: bool,
+    /// For tests of other programs, on this machine only: in memory, on free ports, its time moved
+    /// and its requests broken over HTTP
+    #[arg(long, conflicts_with_all = ["data_dir", "dev", "allow_unauthenticated"])]
+    pub(crate) test_mode: bool,
+    /// In test mode, whose time it is: the machine's, or one that starts with it and can be moved
+    /// [default: system]
+    #[arg(long, value_enum, value_name = "CLOCK")]
+    pub(crate) clock: Option<ClockChoice>,
+    /// In test mode: end when the standard input does, so with the program that holds it
+    #[arg(long)]
+    pub(crate) stop_with_stdin: bool,
     /// Where Kafka clients connect: HOST:PORT, with a name and the address that clients are told
     /// if it is another one; may be repeated [default: 127.0.0.1:9092]
     #[arg(long, value_name = "[NAME=]HOST:PORT[,advertise=HOST:PORT]")]
@@ -84,6 +95,15 @@ pub(crate) struct ServeArgs {
     /// Print every setting with where it comes from, as TOML that --config takes, and end
     #[arg(long)]
     pub(crate) print_config: bool,
+}
+
+/// Whose time a broker in test mode lives by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClockChoice {
+    /// The machine's
+    System,
+    /// One that runs like the machine's, and jumps when it is told to
+    Virtual,
 }
 
 /// Which broker: one that runs, or one of this command's own over a data directory.

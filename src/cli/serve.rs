@@ -7,11 +7,14 @@
 //! - The first signal stops it in good order, exit code 0; the second at once, exit code 1.
 //! - With `on.poison=exit` a failed write or sync ends it, exit code 1.
 
+mod control;
+mod test_mode;
+
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
-use highwater_broker::config::OnPoison;
+use highwater_broker::config::{BrokerConfig, OnPoison};
 use highwater_broker::{Address, Broker, Builder};
 use highwater_log::fs::Fs;
 
@@ -29,6 +32,13 @@ pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Fail
     let settings = Settings::load(&args)?;
     if args.print_config {
         return output::text(&settings.to_toml());
+    }
+    if args.test_mode {
+        return test_mode::run(&settings, &args);
+    }
+    if args.clock.is_some() || args.stop_with_stdin {
+        let why = "--clock and --stop-with-stdin are for a broker in --test-mode";
+        return Err(Failure::Usage(why.to_owned()));
     }
     if !settings.allow_unauthenticated {
         let kafka = settings.kafka.iter().map(|listener| &listener.bind);
@@ -53,17 +63,7 @@ pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Fail
 }
 
 fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
-    let mut config = settings.broker.clone();
-    if let Some(limit) = raise_limit().map(connections_max)
-        && limit < config.max_connections
-    {
-        tracing::info!(
-            limit,
-            "max.connections is lowered: this process may not open more files"
-        );
-        config.max_connections = limit;
-    }
-    let builder = Broker::builder().config(config);
+    let builder = Broker::builder().config(within_limits(&settings.broker));
     let builder = match disk {
         Some(disk) => builder.fs(disk, dir),
         None => builder.data_dir(dir),
@@ -75,8 +75,15 @@ fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(
     let handle = broker.handle().clone();
     let stopped = handle.block_on(async {
         let mut signals = Signals::listen()?;
+        let http: Vec<String> = broker
+            .http_addresses()
+            .iter()
+            .map(Address::to_string)
+            .collect();
+        let place = format!("data in {}", dir.display());
+        let ready = ready(&broker.bootstrap_servers(), &http, &place, settings);
         // Nobody may be there to read it.
-        let _ = output::text(&ready(&broker, settings, dir));
+        let _ = output::text(&ready);
         let poisoned = tokio::select! {
             () = signals.next() => None,
             why = poisoned(&broker, settings.broker.on_poison) => Some(why),
@@ -101,40 +108,57 @@ async fn poisoned(broker: &Broker, on_poison: OnPoison) -> String {
     }
 }
 
+/// The settings, with no more connections than this process may have.
+fn within_limits(config: &BrokerConfig) -> BrokerConfig {
+    let mut config = config.clone();
+    if let Some(limit) = raise_limit().map(connections_max)
+        && limit < config.max_connections
+    {
+        tracing::info!(
+            limit,
+            "max.connections is lowered: this process may not open more files"
+        );
+        config.max_connections = limit;
+    }
+    config
+}
+
 /// One line: where to connect, and what surprises people.
-fn ready(broker: &Broker, settings: &Settings, dir: &Path) -> String {
+fn ready(bootstrap: &str, http: &[String], place: &str, settings: &Settings) -> String {
     let entries = settings.broker.entries();
     let surprising: Vec<String> = entries
         .iter()
         .filter(|entry| SURPRISING.contains(&entry.name))
         .map(|entry| format!("{}={}", entry.name, entry.value))
         .collect();
-    let http: String = broker
-        .http_addresses()
+    let http: String = http
         .iter()
         .map(|address| format!("http {address}, "))
         .collect();
     format!(
-        "highwater {} is ready: bootstrap {}, {http}data in {}, {}\n",
+        "highwater {} is ready: bootstrap {bootstrap}, {http}{place}, {}\n",
         env!("CARGO_PKG_VERSION"),
-        broker.bootstrap_servers(),
-        dir.display(),
         surprising.join(", ")
     )
 }
 
 /// Refuses an address at which anyone who reaches this machine `may` do something.
 fn stays_on_this_machine(bind: &Address, may: &str) -> Result<(), Failure> {
-    let found = (bind.host.as_str(), bind.port).to_socket_addrs();
-    let mut found =
-        found.map_err(|error| Failure::Failed(format!("cannot listen on {bind}: {error}")))?;
-    if found.all(|address| address.ip().to_canonical().is_loopback()) {
+    if is_of_this_machine(bind)? {
         return Ok(());
     }
     Err(Failure::Usage(format!(
         "listening on {bind} would let anyone who reaches this machine {may}, for clients are not \
          authenticated; bind to 127.0.0.1, or accept it with --allow-unauthenticated"
     )))
+}
+
+/// Whether nobody reaches this address from elsewhere.
+fn is_of_this_machine(bind: &Address) -> Result<bool, Failure> {
+    let found = (bind.host.as_str(), bind.port).to_socket_addrs();
+    let mut found =
+        found.map_err(|error| Failure::Failed(format!("cannot listen on {bind}: {error}")))?;
+    Ok(found.all(|address| address.ip().to_canonical().is_loopback()))
 }
 
 /// Defaults that people meet.

@@ -8,4 +8,5 @@ mod records;
 mod refusals;
 mod serve;
 mod settings;
+mod test_mode;
 mod topics;

@@ -291,7 +291,7 @@ fn without_a_broker_both_say_so() {
         assert!(
             ended
                 .failure(1)
-                .starts_with("cannot connect to 127.0.0.1:1: "),
+                .starts_with("nothing listens at 127.0.0.1:1: "),
             "{}",
             ended.stderr
         );

@@ -26,6 +26,8 @@ pub(super) struct Layer {
 pub(super) enum Source {
     /// What `--dev` stands for.
     Dev,
+    /// What `--test-mode` stands for.
+    TestMode,
     /// A file of settings.
     File(PathBuf),
     /// A variable.
@@ -48,6 +50,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dev => f.write_str("--dev"),
+            Self::TestMode => f.write_str("--test-mode"),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Environment => f.write_str("environment"),
             Self::Flag => f.write_str("command line"),
@@ -63,6 +66,18 @@ impl Layer {
         Self {
             source: Source::Dev,
             values: values.into_iter().collect(),
+        }
+    }
+
+    /// What `--test-mode` stands for, beside the memory: free ports for clients and for the control
+    /// of the test, and groups do not wait for more members.
+    pub(super) fn test_mode() -> Self {
+        let free_port = || Value::String("127.0.0.1:0".to_owned());
+        let Self { mut values, .. } = Self::dev();
+        values.extend([KAFKA, HTTP].map(|name| (name.to_owned(), free_port())));
+        Self {
+            source: Source::TestMode,
+            values,
         }
     }
 

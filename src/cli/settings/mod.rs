@@ -54,6 +54,9 @@ impl Settings {
         if args.dev {
             all.push(Layer::dev());
         }
+        if args.test_mode {
+            all.push(Layer::test_mode());
+        }
         if let Some(path) = args
             .config
             .clone()
