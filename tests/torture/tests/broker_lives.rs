@@ -24,3 +24,14 @@ fn a_death_that_leaves_the_mark_of_a_clean_stop_is_a_clean_stop() {
         panic!("{broken}");
     }
 }
+
+/// A disk that fails, or dies, while the check reads what a start has left: the check took what may
+/// have been lost there for known (3175), or for not lost (5216).
+#[test]
+fn what_could_not_be_read_behind_a_start_may_be_lost() {
+    for seed in [3175, 5216] {
+        if let Err(broken) = life(seed) {
+            panic!("SEED={seed}: {broken}");
+        }
+    }
+}

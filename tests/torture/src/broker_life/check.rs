@@ -35,7 +35,9 @@ pub(super) async fn after_start(life: &Life, last: Option<Ended>, rng: &mut Rng)
     for (name, place) in places {
         let Some(scanned) = scan(life, &name, place.1).await else {
             // Where it ends is not known, so that what may be lost counts as lost.
-            life.model().partition(place).is_unread(last.survived);
+            let mut model = life.model();
+            let lost = model.partition(place).is_unread(last.survived);
+            model.lost.extend(lost);
             continue;
         };
         partition(life, &name, place, &scanned, last);

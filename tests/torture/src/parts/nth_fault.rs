@@ -14,7 +14,8 @@ use crate::place::Place;
 pub const PART: Part = Part {
     name: "nth-fault",
     unit: "failed calls",
-    asked: [11_000, 38_000, 38_000],
+    // All of them. A start that finds nothing to write makes fewer calls than one that writes.
+    asked: [9_000, 35_000, 35_000],
     ci_seconds: 15,
     threads: 2,
     covers: &["proto/src", "log-core/src", "tests/kit/src"],

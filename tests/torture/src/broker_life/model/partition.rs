@@ -116,12 +116,13 @@ impl Partition {
     }
 
     /// After a start the disk failed a read of it: what may be lost is not known any more.
-    pub(in crate::broker_life) fn is_unread(&mut self, survived: Survived) {
+    pub(in crate::broker_life) fn is_unread(&mut self, survived: Survived) -> Vec<Value> {
         let floor = self.floor(survived);
-        self.known.split_off(&floor);
+        let lost = self.known.split_off(&floor);
         self.timestamps.split_off(&floor);
         self.syncing.clear();
         self.written = floor;
+        lost.into_values().collect()
     }
 
     /// The log ends at `end` after a start: what was beyond is lost.

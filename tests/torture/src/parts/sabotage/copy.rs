@@ -150,7 +150,7 @@ fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
 }
 
 /// The workspace; its manifests and sources name benches and tests, which must be there.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 11] = [
     "proto",
     "log-core",
     "broker",
@@ -160,6 +160,7 @@ const FOLDERS: [&str; 10] = [
     "tests/cli",
     "tests/crash",
     "tests/kit",
+    "tests/testing",
     "tests/torture",
 ];
 const HUNTER: &str = "highwater-hunt";
