@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use highwater::client::ClientConfig;
@@ -25,7 +26,7 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let proxy = Proxy::bind().await.unwrap();
+        let proxy = Proxy::bind(Arc::new(SystemClock::new())).await.unwrap();
         let broker = Broker::in_memory().unwrap();
         // The broker tells clients to come through the proxy; only the proxy knows the way behind.
         let listener = free_port();

@@ -169,9 +169,7 @@ fn forbidden_in(path: &str, line: &str) -> Option<&'static str> {
     if line.contains("thread::sleep(") && !may_pause {
         return Some("wait for the event, not for the clock");
     }
-    // A proxy that delays a conversation lets real time pass: that is what it is for.
-    let may_wait = path.ends_with("src/clock.rs") || path == "tests/kit/src/chaos/pump.rs";
-    if line.contains("tokio::time") && !may_wait {
+    if line.contains("tokio::time") && !path.ends_with("src/clock.rs") {
         return Some("tokio::time outside clock.rs: take the time from `Clock`");
     }
     if (line.contains("unsafe {") || line.contains("unsafe impl")) && !may_be_unsafe(path) {

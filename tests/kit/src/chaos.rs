@@ -14,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use highwater_proto::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
@@ -55,18 +56,20 @@ pub struct Mishap {
 
 /// A proxy in front of a broker, on 127.0.0.1.
 ///
-/// ```
+/// ```no_run
+/// use std::sync::Arc;
 /// use highwater_kit::chaos::{Mishap, Proxy, Trick, Way};
+/// use highwater_proto::clock::Clock;
 ///
-/// # tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
-/// let proxy = Proxy::bind().await?;
+/// # async fn run(clock: Arc<dyn Clock>) -> std::io::Result<()> {
+/// let proxy = Proxy::bind(clock).await?;
 /// // The broker advertises the address of the proxy, and is then known to it.
 /// let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 /// let cut = Mishap { connection: 0, way: Way::ToClient, byte: 17, trick: Trick::Cut };
 /// proxy.begin(broker.local_addr()?, vec![cut]);
 /// assert!(proxy.address().ip().is_loopback());
-/// # Ok::<(), std::io::Error>(()) })?;
-/// # Ok::<(), std::io::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Proxy {
@@ -75,8 +78,10 @@ pub struct Proxy {
     accepting: AbortHandle,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// What a delay is measured by.
+    clock: Arc<dyn Clock>,
     talk: Mutex<Talk>,
 }
 
@@ -98,10 +103,13 @@ impl Proxy {
     ///
     /// # Errors
     /// If there is no free port.
-    pub async fn bind() -> io::Result<Self> {
+    pub async fn bind(clock: Arc<dyn Clock>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            clock,
+            talk: Mutex::default(),
+        });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
         Ok(Self {
             address,

@@ -62,7 +62,10 @@ impl Wire {
                 match mishap.map(|mishap| mishap.trick) {
                     None => {}
                     Some(Trick::Cut) => return Err(io::ErrorKind::ConnectionAborted.into()),
-                    Some(Trick::Delay(time)) => tokio::time::sleep(time).await,
+                    Some(Trick::Delay(time)) => {
+                        let clock = &self.shared.clock;
+                        clock.sleep_until(clock.now().mono.plus(time)).await;
+                    }
                     Some(Trick::Split) => is_split = true,
                     Some(Trick::Swallow) => {
                         swallow.send_replace(true);
