@@ -141,6 +141,7 @@ impl DataDir {
             &id.partition.to_string(),
         )?;
         let start = RecoveryStart {
+            id,
             point: None,
             clean: false,
         };
@@ -162,6 +163,7 @@ impl DataDir {
     ) -> Result<(Log, Recovered), LogError> {
         let open = |clean| {
             let start = RecoveryStart {
+                id,
                 point: self.points.get(&id).cloned(),
                 clean,
             };

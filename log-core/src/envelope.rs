@@ -41,6 +41,9 @@ pub enum EnvelopeError {
         /// The newest version that is understood.
         known: u32,
     },
+    /// Whole, and written for another log.
+    #[error("it belongs to another log")]
+    Foreign,
     /// The checksum agrees, but the body is not what its version says.
     #[error("its body is malformed")]
     Body,

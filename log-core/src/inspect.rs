@@ -26,6 +26,7 @@ use highwater_proto::clock::Now;
 
 pub use self::dump::{Dump, Stretch, dump};
 use self::log::LogCheck;
+use self::repair::log_of;
 pub use self::repair::{Loss, Repair};
 use crate::data_dir::{Peek, VERSION};
 use crate::error::LogError;
@@ -192,6 +193,7 @@ fn verify_data_dir(fs: &Arc<dyn Fs>, root: &Path, teller: &mut Teller<'_>) -> Re
     let mut ends = BTreeMap::new();
     for id in &peek.logs {
         let mut check = LogCheck {
+            id: Some(*id),
             fs,
             dir: &peek.log_dir(*id),
             point: peek.points.get(id),
@@ -215,6 +217,7 @@ fn verify_log_dir(fs: &Arc<dyn Fs>, dir: &Path, teller: &mut Teller<'_>) -> Resu
         None => None,
     };
     let mut check = LogCheck {
+        id: log_of(dir),
         fs,
         dir,
         point: point.as_ref(),

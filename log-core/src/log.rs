@@ -35,7 +35,7 @@ pub use crate::reader::{LogReader, SegmentInfo, Slice, TimeHit};
 use crate::recovery::recover;
 pub use crate::recovery::{Quarantined, Recovered, RecoveryStart};
 use crate::segment::{ActiveWriter, SegmentFile, Tally};
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, LogId, Offset};
 use crate::view::{CurrentView, Marks, View};
 
 /// A log, as its writer holds it.
@@ -48,7 +48,7 @@ use crate::view::{CurrentView, Marks, View};
 /// use highwater_log::fs::mem::MemFs;
 /// use highwater_log::log::Log;
 /// use highwater_log::reader::{Minimum, UpTo};
-/// use highwater_log::types::{LeaderEpoch, Offset};
+/// use highwater_log::types::{LeaderEpoch, LogId, Offset};
 /// use highwater_proto::batch::{ProduceLimits, validate_produced};
 /// use highwater_proto::batch_builder::BatchBuilder;
 /// use highwater_proto::clock::Now;
@@ -59,8 +59,8 @@ use crate::view::{CurrentView, Marks, View};
 /// let batch = validate_produced(&builder.build()?, &ProduceLimits::default())?;
 ///
 /// let (fs, dir) = (Arc::new(MemFs::new()), PathBuf::from("/log"));
-/// let now = Now::default();
-/// let mut log = Log::create(fs, dir, LogConfig::default(), LeaderEpoch(0), now)?;
+/// let (id, now) = (LogId { topic: [1; 16], partition: 0 }, Now::default());
+/// let mut log = Log::create(fs, dir, id, LogConfig::default(), LeaderEpoch(0), now)?;
 /// let appended = log.append(&[batch], now).remove(0)?;
 /// assert_eq!(appended.base_offset, Offset(0));
 ///
@@ -73,6 +73,7 @@ use crate::view::{CurrentView, Marks, View};
 /// ```
 #[derive(Debug)]
 pub struct Log {
+    id: LogId,
     fs: Arc<dyn Fs>,
     dir: Arc<Path>,
     config: LogConfig,
@@ -113,6 +114,7 @@ impl Log {
     pub fn create(
         fs: Arc<dyn Fs>,
         dir: PathBuf,
+        id: LogId,
         config: LogConfig,
         epoch: LeaderEpoch,
         now: Now,
@@ -134,6 +136,7 @@ impl Log {
             });
         }
         let start = RecoveryStart {
+            id,
             point: None,
             clean: false,
         };
@@ -180,6 +183,7 @@ impl Log {
         });
         shared.configure(&config);
         let mut log = Self {
+            id: from.id,
             fs,
             dir,
             config,

@@ -38,11 +38,13 @@ use crate::epochs::Epochs;
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};
 use crate::segment::{ActiveWriter, BadRange, Sealed, SegmentFile};
-use crate::types::{LeaderEpoch, Offset, Position};
+use crate::types::{LeaderEpoch, LogId, Offset, Position};
 
 /// What is known about a log when its directory is opened.
 #[derive(Clone, Debug)]
 pub struct RecoveryStart {
+    /// Which log it is: what another one has written is not believed.
+    pub id: LogId,
     /// The log's recovery point, if one was written.
     pub point: Option<RecoveryPoint>,
     /// Whether the last process stopped cleanly.
@@ -221,7 +223,7 @@ impl Recovery<'_> {
         let path = self.dir.join(CHECKPOINT_FILE);
         // It was synced before it got its name.
         let decoded = match read_whole(&**self.fs, &path, OpenMode::Read, CHECKPOINT_BYTES_MAX)? {
-            Some(bytes) => LogCheckpoint::decode(bytes),
+            Some(bytes) => LogCheckpoint::decode(bytes, Some(self.from.id)),
             None => Err(EnvelopeError::Short {
                 have: 0,
                 need: crate::envelope::ENVELOPE_BYTES,

@@ -59,8 +59,7 @@ fn encode(points: &[(LogId, RecoveryPoint)]) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u32(u32::try_from(points.len()).expect("a data directory has fewer than 2^32 logs"));
     for (log, point) in points {
-        out.put_slice(&log.topic);
-        out.put_u32(log.partition);
+        log.encode(&mut out);
         point.encode(&mut out);
     }
     for (number, (_, point)) in (0..).zip(points) {
@@ -76,12 +75,7 @@ fn decode(mut bytes: Bytes) -> Option<BTreeMap<LogId, RecoveryPoint>> {
     let count = bytes.try_get_u32().ok()?;
     let (mut points, mut order) = (BTreeMap::new(), Vec::new());
     for _ in 0..count {
-        let mut topic = [0; 16];
-        bytes.try_copy_to_slice(&mut topic).ok()?;
-        let log = LogId {
-            topic,
-            partition: bytes.try_get_u32().ok()?,
-        };
+        let log = LogId::decode(&mut bytes)?;
         points.insert(log, RecoveryPoint::decode(&mut bytes)?);
         order.push(log);
     }

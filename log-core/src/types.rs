@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
 /// The number of a record in its log, counted from 0. Never a byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub i64);
@@ -70,6 +72,20 @@ impl LogId {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+
+    /// Puts the id behind what `out` holds: the topic's bytes, then the partition.
+    pub(crate) fn encode(self, out: &mut BytesMut) {
+        out.put_slice(&self.topic);
+        out.put_u32(self.partition);
+    }
+
+    /// Takes an id off the front of `bytes`; `None` if there are too few.
+    pub(crate) fn decode(bytes: &mut Bytes) -> Option<Self> {
+        let mut topic = [0; 16];
+        bytes.try_copy_to_slice(&mut topic).ok()?;
+        let partition = bytes.try_get_u32().ok()?;
+        Some(Self { topic, partition })
     }
 }
 

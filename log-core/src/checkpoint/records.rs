@@ -11,7 +11,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::envelope::{self, EnvelopeError};
-use crate::types::{LeaderEpoch, Offset, Position};
+use crate::types::{LeaderEpoch, LogId, Offset, Position};
 
 /// What is known for good about a log: replaced whole at each roll, retention and close.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,10 +106,11 @@ pub struct MovedProducers {
 }
 
 impl LogCheckpoint {
-    /// The file's bytes.
+    /// The bytes of the file of the log `owner`.
     #[must_use]
-    pub fn encode(&self) -> Bytes {
+    pub fn encode(&self, owner: LogId) -> Bytes {
         let mut body = BytesMut::new();
+        owner.encode(&mut body);
         body.put_i64(self.written_ms);
         body.put_i64(self.active_since_ms);
         body.put_i64(self.active_last_append_ms);
@@ -125,11 +126,6 @@ impl LogCheckpoint {
             body.put_i64(sealed.last_append_ms);
             body.put_u32(sealed.sum);
         }
-        // A library that knows no holes must not open the log: it would answer errors for them.
-        let version = match self.damage.iter().any(|damage| damage.is_hole) {
-            true => VERSION,
-            false => VERSION_WITHOUT_HOLES,
-        };
         put_count(&mut body, self.damage.len());
         for damage in &self.damage {
             body.put_i64(damage.segment.0);
@@ -137,16 +133,23 @@ impl LogCheckpoint {
             body.put_u64(damage.position_end.0);
             body.put_i64(damage.first.0);
             body.put_i64(damage.end.0);
-            if version > VERSION_WITHOUT_HOLES {
-                body.put_u8(u8::from(damage.is_hole));
-            }
+            body.put_u8(u8::from(damage.is_hole));
         }
-        envelope::wrap(CHECKPOINT_MAGIC, version, &body)
+        envelope::wrap(CHECKPOINT_MAGIC, VERSION, &body)
     }
 
-    /// Reads a file's bytes.
-    pub fn decode(mut bytes: Bytes) -> Result<Self, EnvelopeError> {
-        let (version, body) = envelope::unwrap(&mut bytes, CHECKPOINT_MAGIC, VERSION)?;
+    /// Reads the bytes of the file of the log `owner`, or of any log.
+    ///
+    /// # Errors
+    /// What is wrong with them; [`EnvelopeError::Foreign`] if they are whole and another log's.
+    pub fn decode(mut bytes: Bytes, owner: Option<LogId>) -> Result<Self, EnvelopeError> {
+        let (version, mut body) = envelope::unwrap(&mut bytes, CHECKPOINT_MAGIC, VERSION)?;
+        if version >= VERSION_WITH_OWNER {
+            let found = LogId::decode(&mut body).ok_or(EnvelopeError::Body)?;
+            if owner.is_some_and(|owner| owner != found) {
+                return Err(EnvelopeError::Foreign);
+            }
+        }
         Self::decode_body(body, version)
             .filter(Self::is_ordered)
             .ok_or(EnvelopeError::Body)
@@ -178,10 +181,7 @@ impl LogCheckpoint {
                 position_end: Position(body.try_get_u64().ok()?),
                 first: Offset(body.try_get_i64().ok()?),
                 end: Offset(body.try_get_i64().ok()?),
-                is_hole: match version {
-                    VERSION_WITHOUT_HOLES => false,
-                    _ => take_flag(&mut body)?,
-                },
+                is_hole: version >= VERSION_WITH_HOLES && take_flag(&mut body)?,
             });
         }
         body.is_empty().then_some(Self {
@@ -306,8 +306,9 @@ fn take_epochs(bytes: &mut Bytes) -> Option<Vec<(LeaderEpoch, Offset)>> {
 }
 
 const CHECKPOINT_MAGIC: &[u8; 8] = b"HWCHECK\0";
-const VERSION: u32 = 2;
-const VERSION_WITHOUT_HOLES: u32 = 1;
+const VERSION: u32 = VERSION_WITH_OWNER;
+const VERSION_WITH_HOLES: u32 = 2;
+const VERSION_WITH_OWNER: u32 = 3;
 /// The longest stop over which the wall clock is believed: 30 days.
 const STOP_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1000;
 const EPOCH_BYTES: usize = 12;
@@ -319,6 +320,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const OWNER: LogId = LogId {
+        topic: [3; 16],
+        partition: 7,
+    };
 
     fn sealed_infos() -> impl Strategy<Value = Vec<SealedInfo>> {
         prop::collection::vec((1..50_i64, any::<u64>(), any::<i64>(), any::<u32>()), 0..6).prop_map(
@@ -390,7 +396,11 @@ mod tests {
                 sealed,
                 damage: damage.collect(),
             };
-            prop_assert_eq!(LogCheckpoint::decode(checkpoint.encode()), Ok(checkpoint));
+            let bytes = checkpoint.encode(OWNER);
+            let other = LogId { partition: 8, ..OWNER };
+            let foreign = LogCheckpoint::decode(bytes.clone(), Some(other));
+            prop_assert_eq!(foreign, Err(EnvelopeError::Foreign));
+            prop_assert_eq!(LogCheckpoint::decode(bytes, Some(OWNER)), Ok(checkpoint));
         }
 
         #[test]
@@ -411,9 +421,9 @@ mod tests {
 
         #[test]
         fn any_body_gives_an_answer(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            for version in [VERSION_WITHOUT_HOLES, VERSION] {
+            for version in 1..=VERSION {
                 let whole = envelope::wrap(CHECKPOINT_MAGIC, version, &body);
-                let _answer = LogCheckpoint::decode(whole);
+                let _answer = LogCheckpoint::decode(whole, None);
             }
         }
     }
@@ -444,27 +454,6 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_without_holes_is_one_that_older_libraries_read() {
-        let damage = Damage {
-            segment: Offset(0),
-            position: Position(1),
-            position_end: Position(2),
-            first: Offset(3),
-            end: Offset(4),
-            is_hole: false,
-        };
-        for (is_hole, version) in [(false, 1), (true, 2)] {
-            let checkpoint = LogCheckpoint {
-                damage: vec![Damage { is_hole, ..damage }],
-                ..LogCheckpoint::default()
-            };
-            let mut bytes = checkpoint.encode();
-            let unwrapped = envelope::unwrap(&mut bytes, CHECKPOINT_MAGIC, VERSION);
-            assert_eq!(unwrapped.unwrap().0, version);
-        }
-    }
-
-    #[test]
     fn overlapping_segments_are_malformed() {
         let info = SealedInfo {
             base: Offset(0),
@@ -485,7 +474,7 @@ mod tests {
             ..LogCheckpoint::default()
         };
         assert_eq!(
-            LogCheckpoint::decode(wrong.encode()),
+            LogCheckpoint::decode(wrong.encode(OWNER), None),
             Err(EnvelopeError::Body)
         );
     }

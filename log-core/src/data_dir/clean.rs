@@ -16,8 +16,7 @@ pub(super) fn encode(ends: &BTreeMap<LogId, Offset>) -> Bytes {
     let mut body = BytesMut::with_capacity(4 + ends.len() * LOG_BYTES);
     body.put_u32(u32::try_from(ends.len()).expect("a data directory has fewer than 2^32 logs"));
     for (log, end) in ends {
-        body.put_slice(&log.topic);
-        body.put_u32(log.partition);
+        log.encode(&mut body);
         body.put_i64(end.0);
     }
     envelope::wrap(MAGIC, VERSION, &body)
@@ -25,22 +24,17 @@ pub(super) fn encode(ends: &BTreeMap<LogId, Offset>) -> Bytes {
 
 pub(super) fn decode(mut bytes: Bytes) -> Result<BTreeMap<LogId, Offset>, EnvelopeError> {
     let (_, mut body) = envelope::unwrap(&mut bytes, MAGIC, VERSION)?;
-    let count = body.try_get_u32().map_err(|_| EnvelopeError::Body)? as usize;
-    if body.len() != count.saturating_mul(LOG_BYTES) {
-        return Err(EnvelopeError::Body);
+    decode_body(&mut body).ok_or(EnvelopeError::Body)
+}
+
+fn decode_body(body: &mut Bytes) -> Option<BTreeMap<LogId, Offset>> {
+    let count = body.try_get_u32().ok()? as usize;
+    let mut ends = BTreeMap::new();
+    for _ in 0..count {
+        let log = LogId::decode(body)?;
+        ends.insert(log, Offset(body.try_get_i64().ok()?));
     }
-    let log = |body: &mut Bytes| {
-        let mut topic = [0; 16];
-        body.copy_to_slice(&mut topic);
-        (
-            LogId {
-                topic,
-                partition: body.get_u32(),
-            },
-            Offset(body.get_i64()),
-        )
-    };
-    Ok((0..count).map(|_| log(&mut body)).collect())
+    body.is_empty().then_some(ends)
 }
 
 const MAGIC: &[u8; 8] = b"HWCLEAN\0";

@@ -26,10 +26,12 @@ use crate::segment::{
     BadRange, Check, Extent, Found, Scan, SegmentFile, Survey, Tally, file_of, find_valid,
     sealed_info,
 };
-use crate::types::{LeaderEpoch, Offset, Position};
+use crate::types::{LeaderEpoch, LogId, Offset, Position};
 
 /// One log, and what its data directory says about it.
 pub(super) struct LogCheck<'a, 'b> {
+    /// Which one, if its directory says so.
+    pub(super) id: Option<LogId>,
     pub(super) fs: &'a Arc<dyn Fs>,
     pub(super) dir: &'a Path,
     pub(super) point: Option<&'a RecoveryPoint>,
@@ -89,7 +91,7 @@ impl LogCheck<'_, '_> {
     fn checkpoint(&mut self, has_segments: bool) -> Result<LogCheckpoint, LogError> {
         let path = self.dir.join(CHECKPOINT_FILE);
         let bytes = read_whole(&**self.fs, &path, OpenMode::Read, CHECKPOINT_BYTES_MAX)?;
-        let why = match bytes.map(LogCheckpoint::decode) {
+        let why = match bytes.map(|bytes| LogCheckpoint::decode(bytes, self.id)) {
             Some(Ok(checkpoint)) => return Ok(checkpoint),
             Some(Err(error @ EnvelopeError::TooNew { .. })) => {
                 return Err(LogError::TooNew {
@@ -109,7 +111,7 @@ impl LogCheck<'_, '_> {
     fn check_producers(&mut self) -> Result<(), LogError> {
         let path = self.dir.join(PRODUCERS_FILE);
         let bytes = read_whole(&**self.fs, &path, OpenMode::Read, SNAPSHOT_BYTES_MAX)?;
-        if let Some(Err(error)) = bytes.map(|bytes| Producers::decode(bytes, 0)) {
+        if let Some(Err(error)) = bytes.map(|bytes| Producers::decode(bytes, self.id, 0)) {
             self.find_state(PRODUCERS_FILE, error.to_string());
         }
         Ok(())

@@ -261,7 +261,7 @@ fn loss_of(root: &Path, id: LogId, lost: Quarantined) -> Loss {
 }
 
 /// The log whose directory, or file in it, that is.
-fn log_of(path: &Path) -> Option<LogId> {
+pub(super) fn log_of(path: &Path) -> Option<LogId> {
     let names: Vec<_> = path.iter().filter_map(|name| name.to_str()).collect();
     let at = names.iter().rposition(|name| *name == LOGS)?;
     log_named(names.get(at + 1)?, names.get(at + 2)?)

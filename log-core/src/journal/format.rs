@@ -120,12 +120,7 @@ pub(super) fn group_entries(group: &Bytes) -> Option<Vec<(LogId, Bytes)>> {
     let count = rest.try_get_u32().ok()?;
     let mut entries = Vec::new();
     for _ in 0..count {
-        let mut topic = [0; 16];
-        rest.try_copy_to_slice(&mut topic).ok()?;
-        let log = LogId {
-            topic,
-            partition: rest.try_get_u32().ok()?,
-        };
+        let log = LogId::decode(&mut rest)?;
         let batch_bytes = rest.try_get_u32().ok()? as usize;
         if batch_bytes > rest.len() {
             return None;

@@ -29,6 +29,10 @@ use crate::fs::mem::MemFs;
 use crate::reader::{Minimum, UpTo};
 
 const DIR: &str = "/logs/t/0";
+const ID: LogId = LogId {
+    topic: [7; 16],
+    partition: 0,
+};
 
 /// A batch as the log must hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +111,7 @@ impl Rig {
         let log = Log::create(
             disk,
             PathBuf::from(DIR),
+            ID,
             config.clone(),
             LeaderEpoch(0),
             now,
@@ -176,7 +181,11 @@ impl Rig {
 
     /// Opens the directory again.
     fn reopen(&mut self, point: Option<RecoveryPoint>, clean: bool) -> Recovered {
-        let start = RecoveryStart { point, clean };
+        let start = RecoveryStart {
+            id: ID,
+            point,
+            clean,
+        };
         let disk = Arc::new(self.fs.clone());
         let dir = PathBuf::from(DIR);
         let (log, report) = Log::open(disk, dir, self.config.clone(), start, self.now).unwrap();

@@ -281,10 +281,13 @@ impl Log {
             sealed: view.sealed.iter().map(noted).collect(),
             damage,
         }
-        .encode();
+        .encode(self.id);
         // A snapshot of batches that a power cut can take would outlive them.
         let is_synced = self.writer.tally().end <= self.marks.synced() || self.writer.is_empty();
-        let snapshot = is_synced.then(|| self.producers.encode(self.writer.tally().end, now_ms));
+        let snapshot = is_synced.then(|| {
+            let end = self.writer.tally().end;
+            self.producers.encode(self.id, end, now_ms)
+        });
         self.replace_files(&bytes, snapshot.as_deref())?;
         self.epochs_saved = view.epochs.entries().len();
         if is_synced {

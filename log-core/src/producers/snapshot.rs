@@ -10,13 +10,14 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{ProducerState, Producers, SeenBatch, WINDOW_BATCHES};
 use crate::envelope::{self, EnvelopeError};
-use crate::types::Offset;
+use crate::types::{LogId, Offset};
 
 impl Producers {
-    /// A snapshot of all batches below `offset`.
+    /// A snapshot of all batches of the log `owner` below `offset`.
     #[must_use]
-    pub fn encode(&self, offset: Offset, now_ms: i64) -> Bytes {
-        let mut body = BytesMut::with_capacity(12 + self.states.len() * STATE_BYTES);
+    pub fn encode(&self, owner: LogId, offset: Offset, now_ms: i64) -> Bytes {
+        let mut body = BytesMut::with_capacity(HEAD_BYTES + self.states.len() * STATE_BYTES);
+        owner.encode(&mut body);
         body.put_i64(offset.0);
         body.put_u32(u32::try_from(self.states.len()).expect("the count of producers is bounded"));
         // In order, so that equal states give equal files.
@@ -32,9 +33,23 @@ impl Producers {
         envelope::wrap(MAGIC, VERSION, &body)
     }
 
-    /// Reads a snapshot: the offset below which it knows every batch, and the states.
-    pub fn decode(mut bytes: Bytes, now_ms: i64) -> Result<(Offset, Self), EnvelopeError> {
-        let (_, body) = envelope::unwrap(&mut bytes, MAGIC, VERSION)?;
+    /// Reads a snapshot of the log `owner`, or of any log: the offset below which it knows every batch, and the
+    /// states.
+    ///
+    /// # Errors
+    /// What is wrong with it; [`EnvelopeError::Foreign`] if it is whole and another log's.
+    pub fn decode(
+        mut bytes: Bytes,
+        owner: Option<LogId>,
+        now_ms: i64,
+    ) -> Result<(Offset, Self), EnvelopeError> {
+        let (version, mut body) = envelope::unwrap(&mut bytes, MAGIC, VERSION)?;
+        if version >= VERSION_WITH_OWNER {
+            let found = LogId::decode(&mut body).ok_or(EnvelopeError::Body)?;
+            if owner.is_some_and(|owner| owner != found) {
+                return Err(EnvelopeError::Foreign);
+            }
+        }
         Self::decode_body(body, now_ms).ok_or(EnvelopeError::Body)
     }
 
@@ -93,5 +108,8 @@ impl SeenBatch {
 }
 
 const MAGIC: &[u8; 8] = b"HWPRODS\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = VERSION_WITH_OWNER;
+const VERSION_WITH_OWNER: u32 = 2;
+/// The owner, the offset and the count.
+const HEAD_BYTES: usize = 32;
 const STATE_BYTES: usize = 19 + WINDOW_BATCHES * 16;

@@ -5,6 +5,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::envelope::EnvelopeError;
+use crate::types::LogId;
+
+const OWNER: LogId = LogId {
+    topic: [3; 16],
+    partition: 7,
+};
 
 pub(super) fn header(
     id: i64,
@@ -197,14 +204,19 @@ proptest! {
                 base += i64::from(records);
             }
         }
-        let bytes = producers.encode(Offset(base), 50);
-        let (offset, back) = Producers::decode(bytes, 1_000_000).unwrap();
+        let bytes = producers.encode(OWNER, Offset(base), 50);
+        let other = LogId { partition: 8, ..OWNER };
+        let foreign = Producers::decode(bytes.clone(), Some(other), 0);
+        prop_assert_eq!(foreign, Err(EnvelopeError::Foreign));
+        let (offset, back) = Producers::decode(bytes, Some(OWNER), 1_000_000).unwrap();
         prop_assert_eq!((offset, &back), (Offset(base), &producers));
     }
 
     #[test]
     fn any_snapshot_gives_an_answer(body in prop::collection::vec(any::<u8>(), 0..300)) {
-        let bytes = crate::envelope::wrap(b"HWPRODS\0", 1, &body);
-        let _answer = Producers::decode(bytes, 0);
+        for version in [1, 2] {
+            let bytes = crate::envelope::wrap(b"HWPRODS\0", version, &body);
+            let _answer = Producers::decode(bytes, None, 0);
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Recovery<'_> {
         let path = self.dir.join(PRODUCERS_FILE);
         // It was synced before it got its name.
         let bytes = read_whole(&**self.fs, &path, OpenMode::Read, SNAPSHOT_BYTES_MAX)?;
-        let decoded = bytes.map(|bytes| Producers::decode(bytes, self.now_ms));
+        let decoded = bytes.map(|bytes| Producers::decode(bytes, Some(self.from.id), self.now_ms));
         match decoded {
             Some(Ok((offset, producers))) if offset <= end => {
                 (replay.producers, replay.from) = (producers, offset);

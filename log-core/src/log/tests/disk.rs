@@ -7,6 +7,7 @@ use crate::fs::os::OsFs;
 
 fn open(dir: &Path, point: RecoveryPoint, clean: bool) -> (Log, Recovered) {
     let start = RecoveryStart {
+        id: ID,
         point: Some(point),
         clean,
     };
@@ -42,6 +43,7 @@ fn a_log_on_the_real_disk_is_the_same_after_every_kind_of_start() {
     let mut log = Log::create(
         Arc::new(OsFs::new()),
         dir.clone(),
+        ID,
         small(),
         LeaderEpoch(0),
         now,

@@ -191,6 +191,7 @@ fn each_operation_may_fail_and_nothing_acknowledged_is_lost() {
                 plan: Arc::new(plan),
             };
             let start = RecoveryStart {
+                id: ID,
                 point: None,
                 clean: false,
             };
@@ -254,6 +255,7 @@ fn failing(ahead: u64) -> (Rig, Log) {
             plan: Arc::new(plan),
         };
         let start = RecoveryStart {
+            id: ID,
             point: Some(rig.log.recovery_point()),
             clean: false,
         };
@@ -397,6 +399,7 @@ fn an_unclean_start_of_an_unchanged_log_writes_nothing() {
             plan: Arc::clone(&plan),
         });
         let start = RecoveryStart {
+            id: ID,
             point: Some(point),
             clean: false,
         };

@@ -3,6 +3,8 @@
 //! Floor 6 of log-core: tests.
 
 use super::*;
+use crate::checkpoint::LogCheckpoint;
+use crate::recovery::CHECKPOINT_FILE;
 
 /// Three batches below the recovery point and `above` more.
 fn torn_rig(above: usize) -> (Rig, RecoveryPoint) {
@@ -287,10 +289,31 @@ fn a_log_of_a_newer_version_is_refused() {
     let newer = crate::envelope::wrap(b"HWCHECK\0", 9, b"");
     rig.edit("checkpoint", |bytes| *bytes = newer.to_vec());
     let start = RecoveryStart {
+        id: ID,
         point: None,
         clean: false,
     };
     let disk = Arc::new(rig.fs.clone());
     let error = Log::open(disk, PathBuf::from(DIR), small(), start, rig.now).unwrap_err();
     assert!(matches!(error, LogError::TooNew { .. }), "{error}");
+}
+
+/// A disk that writes a whole checkpoint to the place of another log's: its start, once believed,
+/// removed the segments of this one.
+#[test]
+fn a_checkpoint_of_another_log_is_not_believed() {
+    let mut rig = Rig::new(small());
+    rig.append_simple(40, 100);
+    let point = rig.sync();
+    assert!(rig.log.reader().segments().len() > 3);
+    let foreign = LogCheckpoint {
+        start: Offset(rig.kept[30].base),
+        ..LogCheckpoint::default()
+    };
+    let owner = LogId { partition: 1, ..ID };
+    rig.edit(CHECKPOINT_FILE, |bytes| {
+        *bytes = foreign.encode(owner).to_vec();
+    });
+    rig.reopen(Some(point), false);
+    rig.check();
 }
