@@ -37,7 +37,7 @@ impl Shard {
         self.expect_open()?;
         if let Some(slot) = self.slot(id) {
             drop(names);
-            self.configure(&slot, config)?;
+            self.telling(&slot, || self.configure(&slot, config))?;
             return Ok(slot.reader.clone());
         }
         let created = self.with_reserve(|| {
@@ -83,7 +83,8 @@ impl Shard {
     /// Changes the policies of a log.
     pub fn set_config(&self, id: LogId, config: LogConfig) -> Result<(), LogError> {
         self.expect_open()?;
-        self.configure(&*self.slot(id).ok_or(LogError::Closed)?, config)
+        let slot = self.slot(id).ok_or(LogError::Closed)?;
+        self.telling(&slot, || self.configure(&slot, config))
     }
 
     /// Lets appends to this log go on below `min.free.bytes`: for the small logs that a full disk
@@ -142,6 +143,16 @@ impl Shard {
         Ok(())
     }
 
+    /// Makes a change, and tells the log's readers if that has moved their mark.
+    pub(super) fn telling<T>(&self, slot: &Slot, change: impl FnOnce() -> T) -> T {
+        let durable = slot.reader.durable();
+        let changed = change();
+        if slot.reader.durable() > durable {
+            self.announce(&[slot.id]);
+        }
+        changed
+    }
+
     fn each_log<T>(
         &self,
         mut change: impl FnMut(&mut Log) -> Result<T, LogError>,
@@ -149,8 +160,9 @@ impl Shard {
         let mut changed = Vec::new();
         let mut failed = None;
         for slot in self.all_slots() {
-            let result =
-                self.with_reserve(|| lock(&slot.log).as_mut().map(&mut change).transpose());
+            let result = self.telling(&slot, || {
+                self.with_reserve(|| lock(&slot.log).as_mut().map(&mut change).transpose())
+            });
             match self.poisoning(result) {
                 Ok(None) => {}
                 Ok(Some(value)) => changed.push((slot.id, value)),

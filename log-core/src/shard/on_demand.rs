@@ -41,16 +41,13 @@ impl Shard {
     pub fn roll(&self, id: LogId, now: Now) -> Result<Offset, LogError> {
         self.expect_open()?;
         let slot = self.slot(id).ok_or(LogError::Closed)?;
-        let rolled = self.with_reserve(|| {
+        let roll = || {
             let mut log = lock(&slot.log);
             log.as_mut().ok_or(LogError::Closed)?.roll(now)?;
             // Under the log's lock: nothing stands behind the new segment's first offset yet.
             Ok(slot.reader.end())
-        });
-        let base = self.poisoning(rolled)?;
-        // A roll syncs what it seals.
-        self.announce(&[id]);
-        Ok(base)
+        };
+        self.poisoning(self.telling(&slot, || self.with_reserve(roll)))
     }
 }
 

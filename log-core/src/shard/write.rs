@@ -142,14 +142,19 @@ impl Shard {
             batches.push(append.batch);
             owed.push((append.ack, append.done));
         }
+        let durable = slot.reader.durable();
         let results = self.append_to(slot, log, &batches, now);
+        // A roll syncs what it seals: readers of an `fsync` log may go on, too, whatever becomes
+        // of the batch behind it.
+        if slot.reader.durable() > durable {
+            outcome.advanced.push(slot.id);
+        }
         debug_assert_eq!(results.len(), owed.len(), "one result for each batch");
         let owed = owed.into_iter().zip(results);
         match log.config().durability {
             Durability::PageCache => {
                 let bytes = outcome.answer_all(owed);
                 if bytes > 0 {
-                    outcome.advanced.push(slot.id);
                     self.note_dirty(slot.id, log.config(), bytes, now.mono);
                 }
             }

@@ -209,6 +209,43 @@ fn the_logs_that_moved_are_announced_once_a_cycle() {
     assert_eq!(*lock(&told), [vec![P], vec![A, B]]);
 }
 
+/// A roll syncs what it seals. Where the sync that everybody waited for failed then, a parked fetch
+/// slept beside records that it could read (seed 15193 of the broker's).
+#[test]
+fn whatever_moves_the_mark_of_readers_tells_them() {
+    // One batch fills it.
+    const SEGMENT_BYTES: u64 = 100;
+    let rig = Rig::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let teller = Arc::clone(&told);
+    rig.shard
+        .on_advance(move |logs| lock(&teller).extend(logs.to_vec()));
+    let take = || std::mem::take(&mut *lock(&told));
+    let change = |log, segment_bytes, durability| {
+        let config = LogConfig {
+            segment_bytes,
+            durability,
+            ..config_of(log)
+        };
+        rig.shard.set_config(log, config).unwrap();
+    };
+    rig.enqueue(1, A, AckAt::Written);
+    rig.shard.write_once();
+    assert_eq!((rig.marks(A), take()), ([0, 0, 1], vec![]));
+    change(A, SEGMENT_BYTES, Durability::Fsync);
+    rig.enqueue(2, A, AckAt::Written);
+    rig.shard.write_once();
+    assert_eq!((rig.marks(A), take()), ([1, 1, 2], vec![A]), "a roll");
+    rig.enqueue(3, B, AckAt::Written);
+    rig.shard.write_once();
+    change(B, 1 << 20, Durability::PageCache);
+    assert_eq!((rig.marks(B), take()), ([0, 1, 1], vec![B]), "a change");
+    rig.enqueue(4, C, AckAt::Written);
+    rig.shard.write_once();
+    rig.shard.roll(C, rig.now).unwrap();
+    assert_eq!((rig.marks(C), take()), ([1, 1, 1], vec![C]), "asked for");
+}
+
 #[test]
 fn an_unknown_log_is_answered_closed() {
     let rig = Rig::new();
