@@ -92,7 +92,7 @@ fn main() -> Result<(), Failure> {
         linger_ms: 5,
     };
     peers[0].produce(&topic, &settings, count)?;
-    bench.compare("consume, defaults", &peers, 0, |peer, _| {
+    bench.compare("consume", &peers, 0, |peer, _| {
         peer.consume(&topic, count)
     })
 }

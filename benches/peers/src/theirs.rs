@@ -67,6 +67,9 @@ impl Peer for Theirs {
             .set("group.id", "peers")
             .set("enable.auto.commit", "false")
             .set("check.crcs", "true")
+            // By default it rests for a second whenever 100,000 records wait for their reader.
+            .set("queued.min.messages", "1000000")
+            .set("fetch.queue.backoff.ms", "1")
             .create()?;
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(topic, 0, Offset::Beginning)?;

@@ -16,7 +16,7 @@ pub const PART: Part = Part {
     name: "exhaustive",
     unit: "images",
     asked: [100_000, 1_000_000, 10_000_000],
-    ci_seconds: 35,
+    ci_seconds: 60,
     threads: 2,
     covers: &["proto/src", "log-core/src", "tests/kit/src"],
     open,
