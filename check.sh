@@ -3,7 +3,7 @@
 #
 #   ./check.sh           format, lints, tests, documentation
 #   ./check.sh --slow    the same, then loom models, the crash sweep in full, a conversation that is
-#                        cut at every byte, and a bench smoke run
+#                        cut at every byte, the build for other platforms, and a bench smoke run
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -29,6 +29,14 @@ if [[ "${1:-}" == "--slow" ]]; then
   HW_CRASH_FULL=1 cargo test --profile crash -p highwater --test crash --locked -- --nocapture
   step "chaos, every byte"
   HW_CHAOS_FULL=1 cargo test --locked --test chaos -- --nocapture
+  step "other platforms"
+  for target in aarch64-unknown-linux-gnu aarch64-apple-darwin x86_64-pc-windows-msvc; do
+    if [[ -d $(rustc --print target-libdir --target "$target") ]]; then
+      cargo check -p highwater --locked --target "$target"
+    else
+      echo "SKIPPED: $target is not installed (rustup target add $target)" >&2
+    fi
+  done
   step "benches, smoke"
   cargo bench --locked -- --test
 fi

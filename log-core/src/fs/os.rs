@@ -243,6 +243,10 @@ mod sys {
         Ok(())
     }
 
+    pub(super) fn set_blocks_aside(_: &File, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub(super) fn drop_cached_pages(_file: &File) -> io::Result<()> {
         Ok(())
     }

@@ -65,9 +65,12 @@ impl World {
         let small = self.shape.small;
         let (batch, now) = (self.client.batch(second, small), self.client.now);
         self.send(&[(first, small), (second, small)], AckAt::Durable)?;
+        let end = self.reader(second).end();
         self.shard().write_once();
         let meanwhile = Arc::new(Mutex::new(None));
-        if self.has_room_in_segment(second, &batch) {
+        // What was refused may have met a segment that is too old, and so would the next one.
+        let is_written = self.reader(second).end() > end;
+        if is_written && self.has_room_in_segment(second, &batch) {
             let now_ms = self.client.mono_ms();
             let number = self.client.log(second).send(&batch, now_ms);
             let append = Append {
