@@ -135,14 +135,15 @@ impl Recovery<'_> {
                 max_timestamp: point.max_timestamp,
             },
         };
-        let bytes = self.log_bytes(base)?;
-        let is_clean = self.from.clean && bytes == below.position;
+        let is_clean = self.from.clean && self.log_bytes(base)? == below.position;
         let mode = if is_clean {
             OpenMode::Append
         } else {
             OpenMode::Recover
         };
         let file = self.fs.open(&path, mode).map_err(io)?;
+        // Only now: where the page cache has lied, it is as long as the disk has it.
+        let bytes = file.len().map_err(io)?;
         let vanished = point
             .filter(|point| point.segment > base)
             .map(|point| point.offset);
