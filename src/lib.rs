@@ -55,13 +55,19 @@ pub mod testing;
 
 pub use embed::EmbeddedClient;
 pub use highwater_broker::{Broker, Builder, KafkaListener};
+#[cfg(any(feature = "json", feature = "protobuf"))]
+pub use highwater_client::EventType;
 pub use highwater_client::{
-    Acks, Admin, AssignmentStrategy, BrokerDescription, Client, ClientConfig, ClientError,
-    CloseReport, Closed, ClusterDescription, Codec, CommittedOffset, ConfigChange, ConfigEntry,
-    ConfigSource, Consumer, ConsumerConfig, ConsumerRecord, Delivery, ErrorCode, GroupDescription,
-    GroupListing, GroupMember, GroupMetadata, Header, ListedOffset, NewTopic, OffsetReset,
-    OffsetSpec, Outcome, PartitionDescription, Partitioner, Producer, ProducerConfig, Properties,
-    RebalanceListener, Record, RecordMetadata, Records, StartAt, TopicDescription, TraceContext,
+    Acks, Admin, AssignmentStrategy, Attempt, Backoff, BrokerDescription, Classify, Client,
+    ClientConfig, ClientError, CloseReport, Closed, ClusterDescription, Codec, CommittedOffset,
+    ConfigChange, ConfigEntry, ConfigSource, Consumer, ConsumerConfig, ConsumerRecord, DeadLetter,
+    DeadLetters, Delivery, Envelope, ErrorCode, Event, EventId, EventTime, FailureClass,
+    GroupDescription, GroupListing, GroupMember, GroupMetadata, Halted, Handler, HandlerError,
+    HandlerSummary, Handling, Header, LetterFilter, LetterTopic, Letters, ListedOffset, NewTopic,
+    OffsetReset, OffsetSpec, OrFail, Order, Outcome, PartitionDescription, Partitioner, Producer,
+    ProducerConfig, Properties, RebalanceListener, Record, RecordMetadata, Records, Redrive,
+    RedriveEntry, RedriveSummary, Redriven, StartAt, StoredLetter, TopicDescription, TraceContext,
+    handler_fn,
 };
 
 /// The broker's own crate: its settings, its clocks, every operation in domain words.

@@ -30,10 +30,13 @@ mod cluster;
 pub mod config;
 pub mod consumer;
 pub mod dial;
+pub mod envelope;
 pub mod error;
+pub mod failure;
 pub mod link;
 pub mod producer;
 pub mod record;
+pub mod retry;
 pub mod trace;
 #[cfg(any(feature = "json", feature = "protobuf"))]
 mod typed;
@@ -54,13 +57,22 @@ pub use config::{
 };
 pub use consumer::{Closed, Consumer, GroupMetadata, RebalanceListener, Records, StartAt};
 pub use dial::{Dial, InProcess};
+#[cfg(any(feature = "json", feature = "protobuf"))]
+pub use envelope::EventType;
+pub use envelope::{Envelope, Event, EventId, EventTime};
 pub use error::{ClientError, Outcome};
+pub use failure::{Classify, FailureClass, HandlerError, OrFail};
 pub use highwater_proto::code::ErrorCode;
 pub use highwater_proto::compress::Codec;
 pub use highwater_proto::exchange::BoxFuture;
 pub use link::Tcp;
 pub use producer::{CloseReport, Delivery, Partitioner, Producer};
 pub use record::{ConsumerRecord, Header, Record, RecordMetadata};
+pub use retry::{
+    Attempt, Backoff, DeadLetter, DeadLetters, Halted, Handler, HandlerSummary, Handling,
+    LetterFilter, LetterTopic, Letters, Order, Redrive, RedriveEntry, RedriveSummary, Redriven,
+    StoredLetter, handler_fn,
+};
 pub use trace::TraceContext;
 
 use cluster::Cluster;
@@ -188,6 +200,17 @@ impl Client {
     #[must_use]
     pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
         Consumer::new(&self.cluster, config)
+    }
+
+    /// Handles the records of topics as a member of a group, with retries and dead letters.
+    pub fn handler(&self, group: impl Into<String>) -> Handling {
+        Handling::new(&self.cluster, group.into())
+    }
+
+    /// A topic of dead letters, such as `order-events-dlt`: to look at, and to send back.
+    #[must_use]
+    pub fn dead_letters(&self, topic: impl Into<String>) -> LetterTopic {
+        LetterTopic::new(&self.cluster, topic.into())
     }
 
     /// Topics, their settings and their offsets.

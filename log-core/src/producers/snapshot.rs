@@ -33,8 +33,8 @@ impl Producers {
         envelope::wrap(MAGIC, VERSION, &body)
     }
 
-    /// Reads a snapshot of the log `owner`, or of any log: the offset below which it knows every batch, and the
-    /// states.
+    /// Reads a snapshot of the log `owner`, or of any log: the offset below which it knows every
+    /// batch, and the states.
     ///
     /// # Errors
     /// What is wrong with it; [`EnvelopeError::Foreign`] if it is whole and another log's.

@@ -1,0 +1,80 @@
+//! What a user writes: a handler of single records.
+//!
+//! Floor 6 of client.
+
+use std::sync::Arc;
+
+use crate::failure::HandlerError;
+use crate::record::ConsumerRecord;
+
+/// One call of a handler: a record, and the how-manieth try it is.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The record.
+    pub record: Arc<ConsumerRecord>,
+    /// 1 at the first call. What failed in an outage does not count, and it starts again at 1
+    /// when the partition goes to another member.
+    pub number: u32,
+}
+
+/// Handles the records of a group one by one; run by [`Handling::run`](super::Handling::run).
+///
+/// The answer decides: `Ok` is finished, an error is tried again, dropped or kept as its
+/// [class](crate::FailureClass) says. A panic counts as a failed attempt; what state it leaves
+/// behind in the handler is the handler's own business. A record may be handled more than once:
+/// after a crash, and when its partition goes to another member.
+///
+/// ```
+/// use highwater_client::{Attempt, Handler, HandlerError};
+///
+/// struct Payments;
+///
+/// impl Handler for Payments {
+///     async fn handle(&self, attempt: Attempt) -> Result<(), HandlerError> {
+///         let value = attempt.record.value.as_deref().unwrap_or_default();
+///         let cents: u64 = std::str::from_utf8(value)?.parse().map_err(HandlerError::dead)?;
+///         println!("{cents} cents, attempt {}", attempt.number);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// Handles a record. The future is dropped where it waits if its partition is lost, or at the
+    /// end of the time for what is under way.
+    fn handle(&self, attempt: Attempt) -> impl Future<Output = Result<(), HandlerError>> + Send;
+}
+
+/// A handler out of a closure.
+///
+/// ```
+/// use highwater_client::{Attempt, handler_fn};
+///
+/// let handler = handler_fn(|attempt: Attempt| async move {
+///     println!("{:?}", attempt.record.value);
+///     Ok(())
+/// });
+/// # let _ = handler;
+/// ```
+pub const fn handler_fn<F, R>(handle: F) -> HandlerFn<F>
+where
+    F: Fn(Attempt) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<(), HandlerError>> + Send,
+{
+    HandlerFn { handle }
+}
+
+/// A closure as a handler; made by [`handler_fn`].
+#[derive(Clone, Copy, Debug)]
+pub struct HandlerFn<F> {
+    handle: F,
+}
+
+impl<F, R> Handler for HandlerFn<F>
+where
+    F: Fn(Attempt) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<(), HandlerError>> + Send,
+{
+    fn handle(&self, attempt: Attempt) -> impl Future<Output = Result<(), HandlerError>> + Send {
+        (self.handle)(attempt)
+    }
+}
