@@ -37,6 +37,10 @@ if [[ "${1:-}" == "--slow" ]]; then
       echo "SKIPPED: $target is not installed (rustup target add $target)" >&2
     fi
   done
+  step "the lock files of the other workspaces"
+  for folder in benches/peers tests/fuzz; do
+    (cd "$folder" && cargo metadata --locked --format-version 1 > /dev/null)
+  done
   step "benches, smoke"
   cargo bench --locked -- --test
 fi
