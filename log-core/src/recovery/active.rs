@@ -191,7 +191,7 @@ impl Recovery<'_> {
         let noted = self.noted_damage(base);
         // Without a checkpoint the epochs stand in the batch headers only.
         let (mut indexes, saved) = match self.has_checkpoint {
-            true => self.load_indexes(base, below.position)?,
+            true => self.load_indexes(base, below)?,
             false => (Indexes::default(), None),
         };
         let holds_all =
@@ -231,12 +231,12 @@ impl Recovery<'_> {
         Ok(tail)
     }
 
-    /// What the index files hold below `position`, and all of it if they hold nothing but whole
-    /// frames of entries.
+    /// What the index files hold below the recovery point, and all of it if they hold nothing but
+    /// whole frames of entries. Times that the log has not reached are another segment's.
     fn load_indexes(
         &self,
         base: Offset,
-        position: u64,
+        below: &Tally,
     ) -> Result<(Indexes, Option<Loaded>), LogError> {
         let offsets = self
             .index_bytes(IndexKind::Offset, base)?
@@ -252,8 +252,13 @@ impl Recovery<'_> {
             bytes,
         });
         let offsets = OffsetIndex::decode(offsets.entries);
-        let indexes = Indexes::below(offsets, TimeIndex::decode(times.entries), position);
-        Ok((indexes, saved))
+        let times = TimeIndex::decode(times.entries);
+        let indexes = Indexes::below(offsets, times, below.position);
+        let last = indexes.times.entries().last();
+        match last.is_none_or(|last| last.timestamp <= below.max_timestamp) {
+            true => Ok((indexes, saved)),
+            false => Ok((Indexes::default(), None)),
+        }
     }
 
     /// Completes the indexes up to the recovery point by the headers behind the last entry. Says

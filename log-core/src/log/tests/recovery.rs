@@ -4,7 +4,12 @@
 
 use super::*;
 use crate::checkpoint::LogCheckpoint;
+use crate::index_file;
+use crate::index_file::IndexKind;
+use crate::index_file::frame;
 use crate::recovery::CHECKPOINT_FILE;
+use crate::time_index::TimeEntry;
+use crate::time_index::TimeIndex;
 
 /// Three batches below the recovery point and `above` more.
 fn torn_rig(above: usize) -> (Rig, RecoveryPoint) {
@@ -316,4 +321,34 @@ fn a_checkpoint_of_another_log_is_not_believed() {
     });
     rig.reopen(Some(point), false);
     rig.check();
+}
+
+/// The next entry would have had to go behind them, and that was an assertion.
+#[test]
+fn times_that_the_log_has_not_reached_are_not_believed() {
+    for clean in [true, false] {
+        let mut rig = Rig::new(LogConfig {
+            segment_bytes: 1 << 20,
+            ..small()
+        });
+        rig.append_simple(40, 100);
+        rig.log.close(rig.now).unwrap();
+        let point = rig.log.recovery_point();
+        rig.edit("00000000000000000000.timeindex", |bytes| {
+            let saved = index_file::parse(IndexKind::Time, Bytes::from(bytes.clone()));
+            let mut later = TimeIndex::default();
+            for entry in TimeIndex::decode(saved.entries).entries() {
+                let timestamp = entry.timestamp + 1_000_000;
+                later.push(TimeEntry {
+                    timestamp,
+                    ..*entry
+                });
+            }
+            assert!(later.entries().len() > 1);
+            *bytes = frame(IndexKind::Time, &later.encode_from(0)).to_vec();
+        });
+        rig.reopen(Some(point), clean);
+        rig.append_simple(40, 100);
+        rig.check();
+    }
 }
