@@ -5,7 +5,8 @@
 //! Invariants
 //! - A batch passes only if its checksum agrees and it stands where offset and position say.
 //! - What no batch's own checksum covers is covered by the running sum between two boundaries; if
-//!   that alone disagrees, nothing between them can be told from what was written.
+//!   that disagrees, or damage keeps it from being made, nothing between them can be told from what
+//!   was written.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use highwater_proto::batch::{BatchHeader, HEADER_BYTES, check_crc};
 
-use super::{head_of, sum_after};
+use super::head_of;
+use super::witness::{Part, bears_out};
 use crate::offset_index::IndexEntry;
 use crate::types::Offset;
 
@@ -60,8 +62,8 @@ pub(crate) fn assess(
     }
     let length = usize::try_from(to.position - from.position).unwrap_or(usize::MAX);
     let bytes = &bytes[..bytes.len().min(length)];
-    let mut bad = Vec::new();
-    let (mut at, mut expected, mut sum) = (0, from.offset, from.sum);
+    let (mut bad, mut parts) = (Vec::new(), Vec::new());
+    let (mut at, mut expected) = (0, from.offset);
     while at < length {
         let position = from.position + at as u64;
         let skipped = noted
@@ -73,33 +75,38 @@ pub(crate) fn assess(
             continue;
         }
         if let Some(header) = batch_at(&bytes[at.min(bytes.len())..], expected) {
-            sum = head_of(&bytes[at..]).map_or(sum, |head| sum_after(sum, head));
+            parts.extend(head_of(&bytes[at..]).map(Part::Right));
             at += header.total_bytes();
             expected = Offset(header.last_offset()).plus(1);
             continue;
         }
         let (next, offset) =
             behind_damage(bytes, at + 1, expected..to.offset).unwrap_or((length, to.offset));
-        bad.push(BadRange {
-            position: from.position + at as u64,
-            position_end: from.position + next as u64,
-            first: expected,
-            end: offset,
-            is_hole: false,
-        });
+        parts.extend(
+            bytes
+                .get(at..next)
+                .map(|bytes| Part::Damaged(bytes, expected)),
+        );
+        bad.push(bad_range(from, at..next, expected..offset));
         (at, expected) = (next, offset);
     }
-    let agrees = expected == to.offset && sum == to.sum;
-    if bad.is_empty() && !agrees {
-        bad.push(BadRange {
-            position: from.position,
-            position_end: to.position,
-            first: from.offset,
-            end: to.offset,
-            is_hole: false,
-        });
+    // Where the file ends too early, its last heads are known to nobody.
+    let agrees = bytes.len() < length || bears_out(&parts, from.sum, to.sum);
+    match agrees && expected == to.offset {
+        true => bad,
+        false => vec![bad_range(from, 0..length, from.offset..to.offset)],
     }
-    bad
+}
+
+/// Bytes behind a boundary that are not what was written.
+pub(super) fn bad_range(from: Boundary, bytes: Range<usize>, offsets: Range<Offset>) -> BadRange {
+    BadRange {
+        position: from.position + bytes.start as u64,
+        position_end: from.position + bytes.end as u64,
+        first: offsets.start,
+        end: offsets.end,
+        is_hole: false,
+    }
 }
 
 /// The header of a whole, right batch that begins with `expected`.

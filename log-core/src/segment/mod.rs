@@ -14,6 +14,7 @@ mod scan;
 mod sealed;
 mod survey;
 mod window;
+mod witness;
 
 use std::path::{Path, PathBuf};
 

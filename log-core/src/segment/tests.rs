@@ -10,6 +10,7 @@ use highwater_proto::batch_builder::BatchBuilder;
 use highwater_proto::compress::Codec;
 use proptest::prelude::*;
 
+use super::check::bad_range;
 use super::*;
 use crate::epochs::Epochs;
 use crate::fs::mem::MemFs;
@@ -59,6 +60,16 @@ fn boundaries(batches: &[Vec<u8>]) -> (Boundary, Boundary) {
             sum: tally.sum,
         },
     )
+}
+
+/// A right batch with the same offset and length, and another record.
+fn of_another_log(batch: &[u8]) -> Vec<u8> {
+    let mut batch = batch.to_vec();
+    let value = batch.len() - 2;
+    batch[value] ^= 1;
+    let crc = highwater_proto::batch::crc_of(&batch).to_be_bytes();
+    batch[SUMMED_BYTES - 4..SUMMED_BYTES].copy_from_slice(&crc);
+    batch
 }
 
 fn file_of_bytes(bytes: &[u8]) -> Arc<dyn File> {
@@ -117,6 +128,45 @@ proptest! {
         prop_assert_eq!(survey.bad, [hit]);
         let without = Boundary { sum: survey.tally.sum, ..to };
         prop_assert_eq!(assess(&bytes, from, without, &[hit]), [], "what is noted is skipped");
+    }
+
+    #[test]
+    fn a_foreign_batch_is_not_served_beside_other_damage(
+        sizes in prop::collection::vec(1..60_usize, 2..6), foreign in any::<prop::sample::Index>(),
+        damaged in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(),
+        harm in prop_oneof![Just(None), (0..8_u8).prop_map(Some)],
+    ) {
+        let batches = batches(&sizes);
+        let (from, to) = boundaries(&batches);
+        let (foreign, damaged) = (foreign.index(sizes.len()), damaged.index(sizes.len()));
+        prop_assume!(foreign != damaged);
+        let mut held = batches.clone();
+        held[foreign] = of_another_log(&batches[foreign]);
+        match harm {
+            Some(bit) => held[damaged][at.index(batches[damaged].len())] ^= 1 << bit,
+            None => held[damaged].fill(0),
+        }
+        let all = bad_range(from, 0..batches.concat().len(), from.offset..to.offset);
+        prop_assert_eq!(assess(&held.concat(), from, to, &[]), [all]);
+    }
+
+    #[test]
+    fn zeros_in_a_body_cost_its_batch_only(
+        sizes in prop::collection::vec(1..60_usize, 1..6), damaged in any::<prop::sample::Index>(),
+        from_byte in any::<prop::sample::Index>(),
+    ) {
+        let batches = batches(&sizes);
+        let (from, to) = boundaries(&batches);
+        let damaged = damaged.index(sizes.len());
+        let mut held = batches.clone();
+        let body = &mut held[damaged][SUMMED_BYTES..];
+        let zeros = from_byte.index(body.len());
+        body[zeros..].fill(0);
+        prop_assume!(held != batches);
+        let begin = batches[..damaged].concat().len();
+        let first = Offset(10 + i64::try_from(damaged).unwrap());
+        let hit = bad_range(from, begin..begin + batches[damaged].len(), first..first.plus(1));
+        prop_assert_eq!(assess(&held.concat(), from, to, &[]), [hit]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::sabotage::Sabotage;
 use crate::sim_fs::{Crash, SimFs};
 use crate::sweep::{Finding, broken};
 use crate::watch::Watch;
+use crate::workload::Step;
 use crate::world::{Stop, World};
 
 /// Lives the lives of one seed.
@@ -175,6 +176,15 @@ impl Life {
     fn step(&mut self, event: Event) -> Result<(), Stop> {
         let world = &mut self.world;
         match event {
+            // Behind a failed sync the next process may see what the disk has, and the disk lied.
+            Event::Do(Step::Kill | Step::Restart)
+                if self.lies && world.survived_death() == Survived::PowerCut =>
+            {
+                self.die(End {
+                    class: Class::Killed,
+                    ..LAST
+                })
+            }
             Event::Do(step) => world.step(step),
             Event::Write(target, count) => world.write(target.id(), count),
             Event::Sync => world.sync(),

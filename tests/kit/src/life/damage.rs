@@ -27,6 +27,8 @@ impl Life {
         if self.lies || self.world.disk.is_dead() || self.world.poisoned().is_some() {
             return self.last().map(|()| self.is_over = true);
         }
+        // What a disk that failed kept from being read: retention may have moved on meanwhile.
+        self.world.observe()?;
         if rot.stops {
             self.world.close()?;
         }

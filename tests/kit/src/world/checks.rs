@@ -1,4 +1,7 @@
 //! What a reader of the shard finds, compared with the model.
+//!
+//! Invariants
+//! - What a half removed log holds is nobody's business: it is not looked at.
 
 use std::path::Path;
 
@@ -15,14 +18,14 @@ use crate::search;
 
 impl World {
     /// Consumers read everything that they may.
-    pub(super) fn observe(&mut self) -> Result<(), Stop> {
+    pub(crate) fn observe(&mut self) -> Result<(), Stop> {
         self.client.rewind();
         self.observe_new()
     }
 
     /// Consumers read on from where they are.
     pub(super) fn observe_new(&mut self) -> Result<(), Stop> {
-        for id in self.client.ids() {
+        for id in self.client.open_ids() {
             let Some(reader) = self.shard().reader(id) else {
                 continue;
             };
@@ -77,7 +80,6 @@ impl World {
             };
             match log.removal {
                 Removal::No => {}
-                // What a half removed log holds is nobody's business.
                 Removal::Asked => continue,
                 Removal::Done => {
                     let text = format!("{id} was removed and came back");
@@ -98,7 +100,7 @@ impl World {
     /// # Errors
     /// The first difference.
     pub fn verify_search(&self) -> Result<(), Stop> {
-        for id in self.client.ids() {
+        for id in self.client.open_ids() {
             if let Some(reader) = self.shard().reader(id) {
                 let contents = self.contents(&reader)?;
                 self.allow(search::check(&reader, &contents))??;
@@ -201,11 +203,8 @@ impl World {
     /// # Errors
     /// A read that fails.
     pub fn snapshot(&self) -> Result<Vec<(LogId, Contents)>, Stop> {
-        let open = self
-            .client
-            .ids()
-            .into_iter()
-            .filter_map(|id| Some((id, self.shard().reader(id)?)));
+        let ids = self.client.open_ids().into_iter();
+        let open = ids.filter_map(|id| Some((id, self.shard().reader(id)?)));
         open.map(|(id, reader)| Ok((id, self.contents(&reader)?)))
             .collect()
     }
