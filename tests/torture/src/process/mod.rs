@@ -54,10 +54,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A broker over this directory, which is made if it is missing, with the defaults of `serve`.
+    /// A broker over this directory, which is made if it is missing, with the defaults of `serve`;
+    /// but a machine whose disk is nearly full is no reason for it to refuse records.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
-        Self {
+        let plan = Self {
             binary: binary.into(),
             data_dir: data_dir.into(),
             flags: Vec::new(),
@@ -65,7 +66,8 @@ impl Plan {
             wrapper: Vec::new(),
             port: 0,
             start_max: START_MAX,
-        }
+        };
+        plan.set("min.free.bytes", MIN_FREE_BYTES)
     }
 
     /// With one setting, as `--set NAME=VALUE`.
@@ -407,6 +409,9 @@ pub const VOLATILE_SEED: &str = "VOLATILE_SEED";
 
 /// What the system says of a port that somebody else has.
 const PORT_TAKEN: &str = "in use";
+
+/// Enough for the little that a broker still writes when the disk is full.
+const MIN_FREE_BYTES: u64 = 8 << 20;
 
 const START_MAX: Duration = Duration::from_secs(30);
 

@@ -28,7 +28,7 @@ pub(super) fn file_system(place: &Scenarios, notes: &Notes) -> Result<(), Findin
     let words = ["unshare", "-rm", "sh", "-c", mounted];
     let words = words.iter().map(|word| (*word).into());
     let words: Vec<_> = words.chain([mount.clone().into_os_string()]).collect();
-    let mut plan = plan.under(words).set("min.free.bytes", 8 << 20);
+    let mut plan = plan.under(words);
     plan.data_dir = mount.join("data");
     let server = plan.start()?;
     let took = block_on(fill_and_empty(&server, &mount))?;
