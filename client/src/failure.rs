@@ -31,6 +31,9 @@ pub enum FailureClass {
     Systemic,
     /// The handler panicked: as [`Self::Retry`].
     Panic,
+    /// Neither try it again nor pass it by: its partition stops at it, whatever is said of dead
+    /// letters, until it goes to another member or the handler is started again.
+    Stop,
 }
 
 impl FailureClass {
@@ -39,7 +42,7 @@ impl FailureClass {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Retry | Self::RetryAfter(_) | Self::Systemic => "retry",
-            Self::Dead | Self::Skip => "dead",
+            Self::Dead | Self::Skip | Self::Stop => "dead",
             Self::Invalid => "invalid",
             Self::Panic => "panic",
         }
@@ -112,6 +115,11 @@ impl HandlerError {
         Self::new(FailureClass::Systemic, error)
     }
 
+    /// Stop its partition at it: going on would do harm, and so would a dead letter.
+    pub fn stop<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
+        Self::new(FailureClass::Stop, error)
+    }
+
     /// What is to be done.
     #[must_use]
     pub const fn class(&self) -> FailureClass {
@@ -124,18 +132,22 @@ impl HandlerError {
         self.kind
     }
 
+    pub(crate) fn with_class(self, class: FailureClass) -> Self {
+        Self { class, ..self }
+    }
+
+    /// The error or the nearest of its causes that is of a type.
+    pub(crate) fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        causes(&*self.error).find_map(|error| error.downcast_ref())
+    }
+
     /// The error and its causes, one a line: what Java would call its stack trace.
     #[must_use]
     pub fn chain(&self) -> String {
         let mut chain = format!("{}: {}", self.kind, self.error);
-        let mut cause = self.error.source();
-        for _ in 0..CAUSES_MAX {
-            let Some(error) = cause else {
-                break;
-            };
+        for cause in causes(&*self.error).skip(1) {
             // Writing into a text cannot fail.
-            let _ = write!(chain, "\nCaused by: {error}");
-            cause = error.source();
+            let _ = write!(chain, "\nCaused by: {cause}");
         }
         chain
     }
@@ -159,17 +171,16 @@ impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
 
 /// Whether an error, or one of its causes, says that a record cannot be read.
 fn is_undecodable(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    for _ in 0..CAUSES_MAX {
-        let Some(error) = cause else {
-            break;
-        };
-        if let Some(ClientError::Undecodable { .. }) = error.downcast_ref() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).any(|it| matches!(it.downcast_ref(), Some(ClientError::Undecodable { .. })))
+}
+
+/// An error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let source = |error: &&'a (dyn Error + 'static)| {
+        let error: &'a (dyn Error + 'static) = *error;
+        error.source()
+    };
+    std::iter::successors(Some(error), source).take(CAUSES_MAX)
 }
 
 /// An error that knows what is to be done; used by [`OrFail::classified`].
@@ -268,7 +279,7 @@ impl<T, E: Error + Send + Sync + 'static> OrFail<T, E> for Result<T, E> {
 }
 
 /// A chain of causes that goes in a circle has an end, too.
-const CAUSES_MAX: usize = 32;
+const CAUSES_MAX: usize = 33;
 
 #[cfg(test)]
 mod tests {

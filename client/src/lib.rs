@@ -33,11 +33,16 @@ pub mod dial;
 pub mod envelope;
 pub mod error;
 pub mod failure;
+pub mod handler;
+pub mod inbox;
 pub mod link;
+pub mod outbox;
 pub mod producer;
 pub mod record;
 pub mod retry;
+pub mod sql;
 pub mod trace;
+mod transactional;
 #[cfg(any(feature = "json", feature = "protobuf"))]
 mod typed;
 
@@ -62,18 +67,23 @@ pub use envelope::EventType;
 pub use envelope::{Envelope, Event, EventId, EventTime};
 pub use error::{ClientError, Outcome};
 pub use failure::{Classify, FailureClass, HandlerError, OrFail};
+pub use handler::{Attempt, Handler, handler_fn};
 pub use highwater_proto::code::ErrorCode;
 pub use highwater_proto::compress::Codec;
 pub use highwater_proto::exchange::BoxFuture;
 pub use link::Tcp;
+pub use outbox::{
+    Capturing, Histogram, Outbox, OutboxError, OutboxMetrics, Outgoing, ParkedKey, Relay,
+    RelayMetrics, RelaySummary, Router,
+};
 pub use producer::{CloseReport, Delivery, Partitioner, Producer};
 pub use record::{ConsumerRecord, Header, Record, RecordMetadata};
 pub use retry::{
-    Attempt, Backoff, DeadLetter, DeadLetters, Halted, Handler, HandlerSummary, Handling,
-    LetterFilter, LetterTopic, Letters, Order, Redrive, RedriveEntry, RedriveSummary, Redriven,
-    StoredLetter, handler_fn,
+    Backoff, DeadLetter, DeadLetters, Halted, HandlerSummary, Handling, LetterFilter, LetterTopic,
+    Letters, Order, Redrive, RedriveEntry, RedriveSummary, Redriven, StoredLetter,
 };
 pub use trace::TraceContext;
+pub use transactional::Transactional;
 
 use cluster::Cluster;
 
@@ -205,6 +215,11 @@ impl Client {
     /// Handles the records of topics as a member of a group, with retries and dead letters.
     pub fn handler(&self, group: impl Into<String>) -> Handling {
         Handling::new(&self.cluster, group.into())
+    }
+
+    /// Publishes the rows of an [`Outbox`] in a database.
+    pub fn relay<D: sql::Database>(&self, database: D) -> Relay<D> {
+        Relay::new(&self.cluster, database)
     }
 
     /// A topic of dead letters, such as `order-events-dlt`: to look at, and to send back.

@@ -169,12 +169,12 @@ impl Floors {
                 .parse()
                 .expect("a floor is `F` and a number");
             for module in modules.split(", ") {
-                floor.insert((krate.clone(), module.trim_matches('`').to_owned()), number);
+                floor.insert((krate.clone(), bare(module)), number);
             }
         }
         let edges = rows(&text, "edges")
             .into_iter()
-            .map(|[k, from, to]| (k, from, to))
+            .map(|[k, from, to]| (k, bare(&from), bare(&to)))
             .collect();
         assert!(floor.len() > 20, "ARCHITECTURE.md's floors were not found");
         Self { floor, edges }
@@ -194,6 +194,11 @@ impl Floors {
                 .contains(&(krate.to_owned(), from.to_owned(), to.to_owned())),
         }
     }
+}
+
+/// A module's name as the tables have it: in backquotes.
+fn bare(module: &str) -> String {
+    module.trim_matches('`').to_owned()
 }
 
 /// The rows of three cells between two markers, without the two header lines.

@@ -200,6 +200,29 @@ impl Envelope {
         self.id_of(record).map_err(|why| undecodable(record, why))
     }
 
+    /// The source, if the record says one, and the id, if it has one: what tells events apart. As
+    /// [`Self::id`], but a record without an id is no error.
+    pub(crate) fn identity(
+        &self,
+        record: &ConsumerRecord,
+    ) -> Result<(Option<String>, Option<EventId>), ClientError> {
+        if structured_type(record).is_some() {
+            let event = self.read(record)?;
+            return Ok((Some(event.source), Some(event.id)));
+        }
+        let read = || {
+            let source = last(record, CE_SOURCE).map(|value| text(CE_SOURCE, value));
+            let source = source.transpose()?.filter(|source| !source.is_empty());
+            match &source {
+                Some(source) if !rules::is_text(source) => Err(format!(
+                    "its header {CE_SOURCE} has a character that CloudEvents forbids: {source:?}"
+                )),
+                _ => Ok((source, self.find_id(record)?)),
+            }
+        };
+        read().map_err(|why| undecodable(record, why))
+    }
+
     /// What depends on what is asked for.
     fn check(&self, event: &Event) -> Result<(), String> {
         let is_taken = |alias: &&String| alias.starts_with(PREFIX) || *alias == CONTENT_TYPE;
@@ -241,20 +264,25 @@ impl Envelope {
     }
 
     fn id_of(&self, record: &ConsumerRecord) -> Result<EventId, String> {
-        let headers = || std::iter::once(CE_ID).chain(self.id_headers.iter().map(String::as_str));
-        let found = headers().find_map(|header| Some((header, last(record, header)?)));
-        match found {
-            Some((header, value)) => {
-                EventId::read(value).map_err(|why| format!("its header {header} {why}"))
-            }
-            None => {
-                let headers: Vec<&str> = headers().collect();
-                let headers = headers.join(", ");
-                Err(format!(
-                    "it has no id: none of the headers {headers} is there"
-                ))
-            }
-        }
+        let found = self.find_id(record)?;
+        found.ok_or_else(|| {
+            let headers: Vec<&str> = self.headers_of_id().collect();
+            let headers = headers.join(", ");
+            format!("it has no id: none of the headers {headers} is there")
+        })
+    }
+
+    fn find_id(&self, record: &ConsumerRecord) -> Result<Option<EventId>, String> {
+        let mut headers = self.headers_of_id();
+        let found = headers.find_map(|header| Some((header, last(record, header)?)));
+        let read = found.map(|(header, value)| {
+            EventId::read(value).map_err(|why| format!("its header {header} {why}"))
+        });
+        read.transpose()
+    }
+
+    fn headers_of_id(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(CE_ID).chain(self.id_headers.iter().map(String::as_str))
     }
 }
 
@@ -362,6 +390,9 @@ const PREFIX: &str = "ce_";
 
 /// The header that has the id.
 const CE_ID: &str = "ce_id";
+
+/// The header that has the source.
+const CE_SOURCE: &str = "ce_source";
 
 /// The header of the data's media type, which has no prefix.
 const CONTENT_TYPE: &str = "content-type";

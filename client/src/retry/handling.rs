@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::dead_letters::{DeadLetters, Recorder};
-use super::handler::Handler;
 use super::machine::{Exhausted, Order, Rules};
 use super::runner::Runner;
 use crate::admin::CommittedOffset;
 use crate::cluster::Cluster;
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::error::ClientError;
+use crate::handler::{Handler, Positions};
 
 /// Handles the records of topics as a member of a group, with retries and dead letters; made by
 /// [`Client::handler`](crate::Client::handler).
@@ -81,7 +81,8 @@ pub struct HandlerSummary {
     pub panics: u64,
     /// Records that were fetched and not finished at the end: the group gets them again.
     pub abandoned: u64,
-    /// Partitions that stopped at a record, with [`DeadLetters::stop`].
+    /// Partitions that stopped at a record, with [`DeadLetters::stop`] or by
+    /// [`HandlerError::stop`](crate::HandlerError::stop).
     pub halted: Vec<Halted>,
     /// How far each partition was committed at the end.
     pub committed: Vec<CommittedOffset>,
@@ -90,6 +91,14 @@ pub struct HandlerSummary {
 }
 
 impl HandlerSummary {
+    /// It has not begun.
+    pub(crate) fn failed(error: ClientError) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::default()
+        }
+    }
+
     /// What ended the run, as a result.
     ///
     /// # Errors
@@ -190,12 +199,44 @@ impl Handling {
         self
     }
 
-    /// Settings of the consumer. `group.id` and `enable.auto.commit` are set by the handling;
-    /// `auto.commit.interval.ms` is the time between two commits.
-    pub fn consumer(mut self, config: ConsumerConfig) -> Self {
-        let group_id = self.consumer.group_id;
-        self.consumer = ConsumerConfig { group_id, ..config };
+    /// Where a partition begins of which the group has committed nothing: at its oldest record, if
+    /// it is not said.
+    pub fn auto_offset_reset(mut self, reset: OffsetReset) -> Self {
+        self.consumer.auto_offset_reset = reset;
         self
+    }
+
+    /// Settings of the consumer. `group.id`, `enable.auto.commit` and `auto.offset.reset` are set
+    /// by the handling; `auto.commit.interval.ms` is the time between two commits.
+    pub fn consumer(mut self, config: ConsumerConfig) -> Self {
+        self.consumer = ConsumerConfig {
+            group_id: self.consumer.group_id,
+            // A new consumer's default is the end of the log; a handler that began there would pass
+            // over what nobody has handled.
+            auto_offset_reset: self.consumer.auto_offset_reset,
+            ..config
+        };
+        self
+    }
+
+    pub(crate) const fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    pub(crate) fn group(&self) -> &str {
+        self.consumer.group_id.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn topic_names(&self) -> &[String] {
+        &self.topics
+    }
+
+    pub(crate) const fn ordered_by(&self) -> Order {
+        self.rules.order
+    }
+
+    pub(crate) const fn offset_reset(&self) -> OffsetReset {
+        self.consumer.auto_offset_reset
     }
 
     /// Handles records until `shutdown` is over: then nothing new is begun, delays are dropped,
@@ -211,18 +252,32 @@ impl Handling {
         handler: impl Handler,
         shutdown: impl Future<Output = ()>,
     ) -> HandlerSummary {
+        self.run_keeping(None, handler, shutdown).await
+    }
+
+    /// As [`Self::run`], with positions that are kept outside of the broker, too.
+    pub(crate) async fn run_keeping(
+        self,
+        positions: Option<Arc<dyn Positions>>,
+        handler: impl Handler,
+        shutdown: impl Future<Output = ()>,
+    ) -> HandlerSummary {
         let config = self.consumer.enable_auto_commit(false);
         let interval = Duration::from_millis(config.auto_commit_interval_ms);
         let started = Recorder::new(&self.cluster, self.letters).and_then(|recorder| {
-            let runner = Runner::new(&self.cluster, config, self.rules, recorder, handler);
+            let runner = Runner::new(
+                &self.cluster,
+                config,
+                self.rules,
+                recorder,
+                positions,
+                handler,
+            );
             runner.subscribed(self.topics)
         });
         match started {
             Ok(runner) => runner.run(shutdown, interval, self.drain).await,
-            Err(error) => HandlerSummary {
-                error: Some(error),
-                ..HandlerSummary::default()
-            },
+            Err(error) => HandlerSummary::failed(error),
         }
     }
 }

@@ -1,28 +1,23 @@
-//! A topic of dead letters: listed, shown, and sent back to where they came from.
+//! A topic of dead letters: which there are, and what is in them.
 //!
 //! Floor 6 of client.
 //!
 //! Invariants
-//! - A reading ends where the topic ended when it began: what comes meanwhile is not looked at, so
-//!   that a letter that fails again is not sent back in the same run.
-//! - Letters of one partition are sent back in the order of their offsets, each stored before the
-//!   next one is sent; the first that cannot be stored ends the run.
-//! - Nothing is deleted, and no group's offsets are touched.
+//! - A reading ends where the topic ended when it began: what comes meanwhile is not looked at.
+//! - Nothing is created or deleted, and no group's offsets are touched.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use highwater_proto::clock::Mono;
 
-use super::letter::{DeadLetter, REDRIVES};
+use super::letter::DeadLetter;
 use crate::admin::Admin;
 use crate::cluster::Cluster;
-use crate::config::{ConsumerConfig, ProducerConfig};
+use crate::config::ConsumerConfig;
 use crate::consumer::{Consumer, StartAt};
 use crate::error::ClientError;
-use crate::producer::Producer;
-use crate::record::{ConsumerRecord, Header, Record, RecordMetadata};
+use crate::record::ConsumerRecord;
 
 /// Which dead letters are meant: those that meet every condition.
 ///
@@ -37,9 +32,12 @@ use crate::record::{ConsumerRecord, Header, Record, RecordMetadata};
 pub struct LetterFilter {
     key: Option<Bytes>,
     class: Option<String>,
+    error: Option<String>,
+    group: Option<String>,
     since: Option<i64>,
     until: Option<i64>,
     place: Option<(i32, i64)>,
+    behind: Option<(i32, i64)>,
 }
 
 impl LetterFilter {
@@ -61,6 +59,18 @@ impl LetterFilter {
         self
     }
 
+    /// Those of an error's type, as [`DeadLetter::error`] has it.
+    pub fn error(mut self, error: impl Into<String>) -> Self {
+        self.error = Some(error.into());
+        self
+    }
+
+    /// Those that this group could not handle.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
     /// Those that were stored then or later, in milliseconds since 1970.
     pub const fn since(mut self, ms: i64) -> Self {
         self.since = Some(ms);
@@ -79,15 +89,25 @@ impl LetterFilter {
         self
     }
 
-    fn takes(&self, record: &ConsumerRecord, letter: &DeadLetter) -> bool {
+    /// Those that come after the one at this place, by partition and offset: to go on where a run
+    /// ended.
+    pub const fn behind(mut self, partition: i32, offset: i64) -> Self {
+        self.behind = Some((partition, offset));
+        self
+    }
+
+    pub(super) fn takes(&self, record: &ConsumerRecord, letter: &DeadLetter) -> bool {
         let place = (record.partition, record.offset);
         self.key
             .as_ref()
             .is_none_or(|key| letter.key.as_ref() == Some(key))
             && (self.class.is_none() || letter.class == self.class)
+            && (self.group.is_none() || letter.group == self.group)
+            && self.error.as_ref().is_none_or(|it| letter.error == *it)
             && self.since.is_none_or(|since| record.timestamp >= since)
             && self.until.is_none_or(|until| record.timestamp < until)
             && self.place.is_none_or(|it| it == place)
+            && self.behind.is_none_or(|it| place > it)
     }
 }
 
@@ -116,59 +136,6 @@ pub struct Letters {
     pub has_more: bool,
 }
 
-/// What became of a dead letter that was to be sent back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Redriven {
-    /// It was stored in its topic, here.
-    Sent(RecordMetadata),
-    /// It would have been sent; this was a dry run.
-    WouldBeSent,
-    /// It was left where it is, and why.
-    Refused(String),
-}
-
-/// A letter that was to be sent back: an entry of the audit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedriveEntry {
-    /// The partition of the topic of dead letters.
-    pub partition: i32,
-    /// The offset there.
-    pub offset: i64,
-    /// The topic that it came from.
-    pub source: String,
-    /// Its partition there.
-    pub source_partition: i32,
-    /// Its offset there, when it failed.
-    pub source_offset: i64,
-    /// What became of it.
-    pub outcome: Redriven,
-}
-
-/// What a redrive did with each letter, in its order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "whether the run came to its end is for the caller to judge"]
-pub struct RedriveSummary {
-    /// The letters that the filter took.
-    pub audit: Vec<RedriveEntry>,
-    /// How many records were passed over because they are no dead letters that can be read;
-    /// [`LetterTopic::list`] says which.
-    pub unreadable: u64,
-    /// Whether there are more letters than one run takes.
-    pub has_more: bool,
-    /// What ended the run early: the letter behind the last one of the audit was not sent, or it
-    /// is not known whether it was.
-    pub error: Option<ClientError>,
-}
-
-impl RedriveSummary {
-    /// How many were sent.
-    #[must_use]
-    pub fn sent(&self) -> usize {
-        let is_sent = |it: &&RedriveEntry| matches!(it.outcome, Redriven::Sent(_));
-        self.audit.iter().filter(is_sent).count()
-    }
-}
-
 /// A topic of dead letters; made by [`Client::dead_letters`](crate::Client::dead_letters).
 ///
 /// ```no_run
@@ -186,7 +153,7 @@ impl RedriveSummary {
 /// ```
 #[derive(Clone, Debug)]
 pub struct LetterTopic {
-    cluster: Arc<Cluster>,
+    pub(super) cluster: Arc<Cluster>,
     topic: String,
 }
 
@@ -242,142 +209,6 @@ impl LetterTopic {
             _ => Ok(None),
         }
     }
-
-    /// Sends letters back to the topics and partitions that they came from, where every group that
-    /// reads them gets them again.
-    pub fn redrive(&self, filter: LetterFilter) -> Redrive {
-        Redrive {
-            topic: self.clone(),
-            filter,
-            is_dry: false,
-            redrives_max: 3,
-            count_max: 10_000,
-            pause: Duration::ZERO,
-        }
-    }
-}
-
-/// Sends dead letters back; made by [`LetterTopic::redrive`].
-///
-/// The letters stay in their topic: a second run with the same filter sends them again. The audit
-/// says what was sent; [`LetterFilter::since`] and [`LetterFilter::at`] take the rest.
-#[derive(Clone, Debug)]
-#[must_use = "nothing is sent before `run`"]
-pub struct Redrive {
-    topic: LetterTopic,
-    filter: LetterFilter,
-    is_dry: bool,
-    redrives_max: u32,
-    count_max: usize,
-    pause: Duration,
-}
-
-impl Redrive {
-    /// Sends nothing, and says what would be sent.
-    pub const fn dry_run(mut self) -> Self {
-        self.is_dry = true;
-        self
-    }
-
-    /// How often a record may be sent back; one that has been so often is refused. 3 if it is not
-    /// said.
-    pub const fn max_redrives(mut self, count: u32) -> Self {
-        self.redrives_max = count;
-        self
-    }
-
-    /// How many letters one run takes; 10,000 if it is not said.
-    pub const fn max_letters(mut self, count: usize) -> Self {
-        self.count_max = count;
-        self
-    }
-
-    /// How many letters are sent in a second at most; 0 is taken for 1.
-    pub fn per_second(mut self, count: u32) -> Self {
-        self.pause = Duration::from_secs(1) / count.max(1);
-        self
-    }
-
-    /// Does it. The answer says what became of each letter, also if an error ended it.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub async fn run(self) -> RedriveSummary {
-        let mut summary = RedriveSummary::default();
-        summary.error = self.send_all(&mut summary).await.err();
-        summary
-    }
-
-    async fn send_all(&self, summary: &mut RedriveSummary) -> Result<(), ClientError> {
-        let cluster = &self.topic.cluster;
-        let config = ProducerConfig::new()
-            .linger_ms(0)
-            .max_request_size(LETTER_BYTES_MAX);
-        let producer = Producer::new(Arc::clone(cluster), config, None)?;
-        let mut reading = Reading::start(&self.topic).await?;
-        let mut next_at = Mono(0);
-        while let Some(record) = reading.next().await? {
-            let Ok(letter) = DeadLetter::read(&record) else {
-                summary.unreadable += 1;
-                continue;
-            };
-            if !self.filter.takes(&record, &letter) {
-                continue;
-            }
-            if summary.audit.len() == self.count_max {
-                summary.has_more = true;
-                break;
-            }
-            let outcome = match (self.refusal(&letter), self.is_dry) {
-                (Some(why), _) => Redriven::Refused(why),
-                (None, true) => Redriven::WouldBeSent,
-                (None, false) => {
-                    cluster.clock().sleep_until(next_at).await;
-                    next_at = cluster.clock().now().mono.plus(self.pause);
-                    let delivery = producer.send(returned(&letter)).await?;
-                    Redriven::Sent(delivery.await?)
-                }
-            };
-            summary.audit.push(RedriveEntry {
-                partition: record.partition,
-                offset: record.offset,
-                source: letter.topic,
-                source_partition: letter.partition,
-                source_offset: letter.offset,
-                outcome,
-            });
-        }
-        Ok(())
-    }
-
-    fn refusal(&self, letter: &DeadLetter) -> Option<String> {
-        if letter.is_left_out {
-            return Some(format!(
-                "the record was too large for a dead letter: it is at {}-{}@{} only",
-                letter.topic, letter.partition, letter.offset
-            ));
-        }
-        (letter.redrives >= self.redrives_max).then(|| {
-            format!(
-                "it has been sent back {} times: look after its cause, or raise max_redrives",
-                letter.redrives
-            )
-        })
-    }
-}
-
-/// The record as it was, with a count of how often it was sent back.
-fn returned(letter: &DeadLetter) -> Record {
-    let mut record = Record::to(&letter.topic).partition(letter.partition);
-    record.key.clone_from(&letter.key);
-    record.value.clone_from(&letter.value);
-    record.headers.clone_from(&letter.headers);
-    let count = letter.redrives.saturating_add(1).to_string();
-    record.headers.push(Header {
-        key: REDRIVES.to_owned(),
-        value: Some(Bytes::from(count)),
-    });
-    record
 }
 
 fn stored(record: &ConsumerRecord, letter: DeadLetter) -> StoredLetter {
@@ -390,7 +221,7 @@ fn stored(record: &ConsumerRecord, letter: DeadLetter) -> StoredLetter {
 }
 
 /// A way through a topic, partition by partition, up to where it ends now.
-struct Reading {
+pub(super) struct Reading {
     consumer: Consumer,
     topic: String,
     /// Partitions that are left, the next one last: where they start and end.
@@ -401,7 +232,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn start(letters: &LetterTopic) -> Result<Self, ClientError> {
+    pub(super) async fn start(letters: &LetterTopic) -> Result<Self, ClientError> {
         let consumer = consumer(letters).await?;
         let starts = consumer.beginning_offsets(&letters.topic).await?;
         let ends = consumer.end_offsets(&letters.topic).await?;
@@ -437,7 +268,7 @@ impl Reading {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<ConsumerRecord>, ClientError> {
+    pub(super) async fn next(&mut self) -> Result<Option<ConsumerRecord>, ClientError> {
         loop {
             let Some((partition, end)) = self.current else {
                 let Some((partition, start, end)) = self.left.pop() else {
@@ -493,6 +324,3 @@ async fn consumer(letters: &LetterTopic) -> Result<Consumer, ClientError> {
 
 /// How long a broker may take to give what it has.
 const POLL_MAX: Duration = Duration::from_secs(30);
-
-/// The largest letter that is sent back.
-const LETTER_BYTES_MAX: usize = 32 << 20;

@@ -238,7 +238,8 @@ impl Machine {
                 self.finish(id, effects);
             }
             Err(FailureClass::Skip) => self.finish(id, effects),
-            Err(_) if is_final => self.exhaust(id, effects),
+            Err(FailureClass::Stop) => self.exhaust(id, Exhausted::Halt, effects),
+            Err(_) if is_final => self.exhaust(id, self.rules.exhausted, effects),
             Err(class) => {
                 let failure = Failure {
                     queue,
@@ -287,7 +288,7 @@ impl Machine {
         match pause.map(|pause| pause.max(asked)) {
             Some(Duration::ZERO) => self.make_ready(id.place.clone(), id.offset),
             Some(pause) => self.delay(id.clone(), now.plus(pause), State::Delayed),
-            None => self.exhaust(id.clone(), effects),
+            None => self.exhaust(id.clone(), self.rules.exhausted, effects),
         }
         self.release(&id.place, effects);
     }
@@ -300,8 +301,8 @@ impl Machine {
     }
 
     /// A record is not tried again.
-    fn exhaust(&mut self, id: Id, effects: &mut Vec<Effect>) {
-        let (is_stopping, exhausted) = (self.is_stopping, self.rules.exhausted);
+    fn exhaust(&mut self, id: Id, exhausted: Exhausted, effects: &mut Vec<Effect>) {
+        let is_stopping = self.is_stopping;
         let Some(lane) = self.lane(&id) else {
             return;
         };

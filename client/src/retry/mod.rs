@@ -9,21 +9,18 @@
 
 mod backoff;
 mod dead_letters;
-mod handler;
 mod handling;
 mod letter;
 mod letter_topic;
 mod machine;
 mod notices;
+mod redrive;
 mod runner;
 
 pub use backoff::Backoff;
 pub use dead_letters::DeadLetters;
-pub use handler::{Attempt, Handler, HandlerFn, handler_fn};
 pub use handling::{Halted, HandlerSummary, Handling};
 pub use letter::DeadLetter;
-pub use letter_topic::{
-    LetterFilter, LetterTopic, Letters, Redrive, RedriveEntry, RedriveSummary, Redriven,
-    StoredLetter,
-};
+pub use letter_topic::{LetterFilter, LetterTopic, Letters, StoredLetter};
 pub use machine::Order;
+pub use redrive::{Redrive, RedriveEntry, RedriveSummary, Redriven};

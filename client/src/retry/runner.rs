@@ -9,6 +9,7 @@
 //! - A record that waits for its next attempt is a copy: it holds no fetched batch.
 
 mod held;
+mod kept;
 mod work;
 
 use std::collections::HashMap;
@@ -19,9 +20,9 @@ use highwater_proto::clock::Mono;
 use tokio::sync::oneshot;
 
 use self::held::{Held, size_of};
+use self::kept::{Done, Kept};
 use self::work::{Ended, Work};
 use super::dead_letters::Recorder;
-use super::handler::{Attempt, Handler};
 use super::handling::{Halted, HandlerSummary};
 use super::machine::{Effect, Id, Input, Machine, Place, Rules, Stored};
 use super::notices::{Listener, Notice, Notices};
@@ -31,6 +32,7 @@ use crate::config::ConsumerConfig;
 use crate::consumer::Consumer;
 use crate::error::ClientError;
 use crate::failure::{FailureClass, HandlerError};
+use crate::handler::{Attempt, Handler, Positions};
 use crate::record::ConsumerRecord;
 
 pub(super) struct Runner<H> {
@@ -44,6 +46,7 @@ pub(super) struct Runner<H> {
     /// Unfinished records.
     held: HashMap<Place, HashMap<i64, Held>>,
     work: Work,
+    kept: Kept,
     releases: Vec<Release>,
     committed: HashMap<Place, i64>,
     summary: HandlerSummary,
@@ -63,6 +66,7 @@ impl<H: Handler> Runner<H> {
         config: ConsumerConfig,
         rules: Rules,
         recorder: Recorder,
+        positions: Option<Arc<dyn Positions>>,
         handler: H,
     ) -> Self {
         Self {
@@ -75,6 +79,7 @@ impl<H: Handler> Runner<H> {
             handler: Arc::new(handler),
             held: HashMap::new(),
             work: Work::default(),
+            kept: Kept::new(cluster, positions),
             releases: Vec::new(),
             committed: HashMap::new(),
             summary: HandlerSummary::default(),
@@ -114,12 +119,22 @@ impl<H: Handler> Runner<H> {
                 Some(Turned::Polled(Ok(records))) => {
                     records.into_iter().for_each(|record| self.arrived(record));
                 }
+                // Where there are positions of its own, every partition is sent to one.
+                Some(Turned::Polled(Err(ClientError::NoOffset { .. }))) if self.kept.is_on() => {}
+                Some(Turned::Polled(Err(error))) if self.kept.asks_again(&error) => self.reopen(),
                 Some(Turned::Polled(Err(error))) => {
                     tracing::error!(%error, group = self.group, "the handler ends");
                     self.summary.error = Some(error);
                     return self.end(drain).await;
                 }
                 Some(Turned::Ended(ended)) => self.ended(ended),
+                Some(Turned::Kept(done)) => {
+                    if let Err(error) = self.kept_ended(done).await {
+                        tracing::error!(%error, group = self.group, "the handler ends");
+                        self.summary.error = Some(error);
+                        return self.end(drain).await;
+                    }
+                }
                 Some(Turned::Noticed) => {}
                 None => return self.end(drain).await,
             }
@@ -134,6 +149,7 @@ impl<H: Handler> Runner<H> {
             biased;
             ended = self.work.ended() => Turned::Ended(ended),
             () = self.notices.added() => Turned::Noticed,
+            done = self.kept.ended() => Turned::Kept(done),
             polled = self.consumer.poll(timeout) => Turned::Polled(polled),
         }
     }
@@ -147,7 +163,7 @@ impl<H: Handler> Runner<H> {
                         // One that is given back still, in a generation that was lost meanwhile.
                         self.step(Input::Dropped(place.clone()));
                         self.let_go(&place);
-                        self.step(Input::Assigned(place));
+                        self.assigned(place);
                     }
                 }
                 Notice::Revoked(places, answer) => {
@@ -158,6 +174,7 @@ impl<H: Handler> Runner<H> {
                         deadline: self.now().plus(drain),
                     });
                     for place in places {
+                        self.kept.forget(&place);
                         self.step(Input::Revoked(place));
                     }
                 }
@@ -169,6 +186,7 @@ impl<H: Handler> Runner<H> {
                 }
             }
         }
+        self.kept.open(self.consumer.group_metadata());
     }
 
     fn arrived(&mut self, record: ConsumerRecord) {
@@ -355,8 +373,8 @@ impl<H: Handler> Runner<H> {
             .extend(offset.map(|offset| place.committed(offset)));
         if release.places.is_empty() {
             let release = self.releases.swap_remove(at);
-            // If nobody listens any more, the partitions are lost.
-            let _ = release.answer.send(release.offsets);
+            self.kept
+                .answer(release.offsets, release.answer, CLOSE_WAIT);
         }
     }
 
@@ -364,18 +382,17 @@ impl<H: Handler> Runner<H> {
     fn let_go(&mut self, place: &Place) {
         self.work.abort(place);
         self.held.remove(place);
+        self.kept.forget(place);
         self.committed.remove(place);
     }
 
     /// Commits what is done. What takes long goes on without being waited for; what failed is tried
     /// again with the next commit.
     async fn commit(&mut self) -> Result<(), ClientError> {
-        let committable = self.machine.committable();
-        let is_fresh = |(place, offset): &(&Place, i64)| self.committed.get(*place) != Some(offset);
-        let fresh = committable.filter(is_fresh);
-        let fresh: Vec<_> = fresh
-            .map(|(place, offset)| (place.clone(), offset))
-            .collect();
+        let finished = self.finished();
+        let is_fresh = |(place, offset): &(Place, i64)| self.committed.get(place) != Some(offset);
+        let settled = self.kept.settle(finished).into_iter();
+        let fresh: Vec<_> = settled.filter(is_fresh).collect();
         if fresh.is_empty() {
             return Ok(());
         }
@@ -390,6 +407,14 @@ impl<H: Handler> Runner<H> {
         Ok(())
     }
 
+    /// Up to where everything is finished.
+    fn finished(&self) -> Vec<(Place, i64)> {
+        let finished = self.machine.committable();
+        finished
+            .map(|(place, offset)| (place.clone(), offset))
+            .collect()
+    }
+
     /// Waits for what is under way, commits, and leaves the group.
     async fn end(mut self, drain: Duration) -> HandlerSummary {
         let deadline = self.now().plus(drain);
@@ -398,7 +423,12 @@ impl<H: Handler> Runner<H> {
             match self.turn(deadline).await {
                 Turned::Ended(ended) => self.ended(ended),
                 // Nothing new is begun: the next member gets these.
-                Turned::Polled(Ok(_)) | Turned::Noticed => {}
+                Turned::Polled(Ok(_)) | Turned::Noticed | Turned::Kept(Done::Opened { .. }) => {}
+                Turned::Kept(done) => {
+                    // Without an opening there is nothing to fail.
+                    let _ = self.kept_ended(done).await;
+                }
+                Turned::Polled(Err(ClientError::NoOffset { .. })) if self.kept.is_on() => {}
                 Turned::Polled(Err(error)) => {
                     self.summary.error.get_or_insert(error);
                     break;
@@ -416,6 +446,8 @@ impl<H: Handler> Runner<H> {
         for place in places {
             self.step(Input::Dropped(place));
         }
+        let finished = self.finished();
+        self.kept.settle_now(&finished, CLOSE_WAIT).await;
         let committed = self.commit().await;
         self.notices.close();
         let closed = self.consumer.close(CLOSE_WAIT).await;
@@ -440,6 +472,8 @@ impl<H: Handler> Runner<H> {
 enum Turned {
     Polled(Result<Vec<ConsumerRecord>, ClientError>),
     Ended(Ended),
+    /// Of positions that are kept outside of the broker.
+    Kept(Done),
     /// The group has said something.
     Noticed,
 }

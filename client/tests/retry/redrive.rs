@@ -1,5 +1,6 @@
 //! Topics of dead letters: looked at, and sent back.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use highwater_client::{
@@ -169,6 +170,50 @@ fn a_redrive_sends_records_as_they_were_and_refuses_what_goes_in_circles() {
             letters.redrive(newest).max_redrives(2).run().await.sent(),
             1
         );
+    });
+}
+
+#[test]
+fn a_redrive_tells_each_letter_and_goes_on_behind_it() {
+    both(|client| async move {
+        bury(&client, &["a", "b", "a"]).await;
+        let letters = client.dead_letters("t-dlt");
+        let mut told = Vec::new();
+        let of_g = || LetterFilter::all().group("g");
+        let first = letters.redrive(of_g()).run_each(|entry| {
+            told.push((entry.partition, entry.offset));
+            ControlFlow::Break(())
+        });
+        let first = first.await;
+        assert_eq!((first.sent(), &first.error), (1, &None));
+        assert_eq!(told, [(first.audit[0].partition, first.audit[0].offset)]);
+        let (partition, offset) = told[0];
+        let rest = letters
+            .redrive(of_g().behind(partition, offset))
+            .run()
+            .await;
+        assert_eq!((rest.sent(), rest.error), (2, None), "each once");
+        assert_eq!(letters.redrive(of_g().group("h")).run().await.audit, []);
+        let error = letters.show(partition, offset).await.unwrap().unwrap();
+        let of_error = LetterFilter::all().error(error.letter.error);
+        assert_eq!(letters.list(&of_error, 9).await.unwrap().letters.len(), 3);
+    });
+}
+
+#[test]
+fn a_redrive_brings_no_topic_back() {
+    both(|client| async move {
+        bury(&client, &["a"]).await;
+        client.admin().delete_topic("t").await.unwrap();
+        let done = client
+            .dead_letters("t-dlt")
+            .redrive(LetterFilter::all())
+            .run()
+            .await;
+        let why = Redriven::Refused("there is no topic t any more".to_owned());
+        assert_eq!((&done.audit[0].outcome, done.error), (&why, None));
+        let gone = client.admin().describe_topic("t").await.unwrap_err();
+        assert_eq!(gone.code(), Some(ErrorCode::UnknownTopicOrPartition));
     });
 }
 

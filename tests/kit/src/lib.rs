@@ -17,6 +17,8 @@ pub mod life;
 pub mod mishaps;
 pub mod model;
 pub mod oracle;
+#[cfg(unix)]
+pub mod postgres;
 pub mod rng;
 pub mod sabotage;
 mod search;

@@ -236,6 +236,21 @@ fn a_stop_at_a_record_keeps_back_what_is_ready() {
 }
 
 #[test]
+fn a_handler_that_says_so_stops_the_partition_whatever_is_said_of_dead_letters() {
+    let mut run = Run::new(rules());
+    run.arrive(0, key("a"));
+    run.arrive(1, key("b"));
+    run.end(0, Err(FailureClass::Stop));
+    run.end(1, Ok(()));
+    let halted = |effect: &Effect| matches!(effect, Effect::Halted(id) if id.offset == 0);
+    assert!(run.others.iter().any(halted), "{:?}", run.others);
+    run.arrive(2, key("c"));
+    run.pass(100 * SECOND);
+    assert_eq!((run.called(), run.recordings.len()), (vec![], 0));
+    assert_eq!(run.committable(), Some(0));
+}
+
+#[test]
 fn in_an_outage_one_record_probes_and_the_dead_letters_stay_empty() {
     for class in [FailureClass::Systemic, FailureClass::Retry] {
         let mut run = Run::new(rules());

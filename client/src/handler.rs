@@ -1,9 +1,12 @@
-//! What a user writes: a handler of single records.
+//! What a user writes: a handler of single records. And who may keep how far its group got.
 //!
-//! Floor 6 of client.
+//! Floor 1 of client.
 
 use std::sync::Arc;
 
+use highwater_proto::exchange::BoxFuture;
+
+use crate::error::ClientError;
 use crate::failure::HandlerError;
 use crate::record::ConsumerRecord;
 
@@ -17,7 +20,7 @@ pub struct Attempt {
     pub number: u32,
 }
 
-/// Handles the records of a group one by one; run by [`Handling::run`](super::Handling::run).
+/// Handles the records of a group one by one; run by [`Handling::run`](crate::Handling::run).
 ///
 /// The answer decides: `Ok` is finished, an error is tried again, dropped or kept as its
 /// [class](crate::FailureClass) says. A panic counts as a failed attempt; what state it leaves
@@ -77,4 +80,26 @@ where
     fn handle(&self, attempt: Attempt) -> impl Future<Output = Result<(), HandlerError>> + Send {
         (self.handle)(attempt)
     }
+}
+
+/// Who keeps how far a group got, where that is not the broker alone.
+pub(crate) trait Positions: Send + Sync + 'static {
+    /// A member takes partitions over in a generation: gives the offset from which each is read, in
+    /// the order of the question. What passes is waited for.
+    ///
+    /// An error ends the member.
+    fn open(
+        &self,
+        generation: i32,
+        partitions: Vec<(Arc<str>, i32)>,
+    ) -> BoxFuture<'static, Result<Vec<i64>, ClientError>>;
+
+    /// Everything below these offsets is finished.
+    fn advance(
+        &self,
+        offsets: Vec<(Arc<str>, i32, i64)>,
+    ) -> BoxFuture<'static, Result<(), ClientError>>;
+
+    /// Looks after what is kept, for as long as it is polled.
+    fn tend(&self) -> BoxFuture<'static, ()>;
 }

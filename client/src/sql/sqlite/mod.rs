@@ -1,0 +1,224 @@
+//! SQLite as a database of outbox and inbox, by rusqlite.
+//!
+//! Floor 1 of client.
+//!
+//! Invariants
+//! - What is committed is on the disk: WAL with `synchronous = FULL`.
+//! - Within this process writing transactions take turns, in the order in which they asked; only
+//!   other processes are waited for by trying again.
+//! - A connection is in one place: the pool, a transaction, or the thread that works with it.
+
+mod statement;
+mod tx;
+mod watcher;
+
+use std::fmt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, watch};
+
+use self::tx::Held;
+use self::watcher::Watcher;
+use super::commits::Commits;
+use super::error::SqlError;
+use super::pool::Pool;
+use super::{Database, Dialect, Isolation};
+
+pub use self::tx::SqliteTx;
+
+/// A SQLite database: a file, or one in memory for tests. Clones share their connections.
+///
+/// ```
+/// use highwater_client::sql::{Database, Isolation, OwnedTx, SqlStatement, SqlTx, Sqlite};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), highwater_client::sql::SqlError> {
+/// let database = Sqlite::in_memory().await?; // or Sqlite::open("orders.db")
+///
+/// let mut tx = database.begin(Isolation::Write).await?;
+/// tx.execute(SqlStatement::new("create table orders (id integer primary key, state text)"))
+///     .await?;
+/// let insert = SqlStatement::new("insert into orders (state) values ($1)").bind("paid");
+/// assert_eq!(tx.execute(insert).await?, 1);
+/// tx.with(|connection| connection.execute("update orders set state = 'sent'", []))
+///     .await?;
+/// tx.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sqlite {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    place: Place,
+    pool: Arc<Pool<Connection>>,
+    writers: Arc<Semaphore>,
+    commits: watch::Sender<u64>,
+    watcher: Watcher,
+}
+
+enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+impl Sqlite {
+    /// Opens a file, or makes it. Its journal becomes a write-ahead log (WAL).
+    ///
+    /// Foreign keys are checked, commits are synced, and a transaction waits 5 s for the one of
+    /// another process. Open a file once and clone what you get: the clones take turns and hear of
+    /// each other's commits.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be opened, `Refused` if it is no database of SQLite or
+    /// stands where no WAL can be, such as on a network share.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlError> {
+        Self::at(Place::File(path.as_ref().to_owned()), CONNECTIONS_MAX).await
+    }
+
+    /// A new, empty database in memory, which ends with the last clone. It has one connection:
+    /// transactions take turns, the reading ones too.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no memory.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn in_memory() -> Result<Self, SqlError> {
+        Self::at(Place::Memory, 1).await
+    }
+
+    /// Tells [`Database::commits`] of a commit that was not made through this database: on a
+    /// connection of your own.
+    pub fn committed(&self) {
+        self.shared.tell();
+    }
+
+    async fn at(place: Place, connections_max: usize) -> Result<Self, SqlError> {
+        let shared = Arc::new(Shared {
+            place,
+            pool: Arc::new(Pool::new(connections_max)),
+            writers: Arc::new(Semaphore::new(1)),
+            commits: watch::Sender::new(0),
+            watcher: Watcher::default(),
+        });
+        let slot = shared.pool.slot().await?;
+        let opener = Arc::clone(&shared);
+        let connection = blocking(move || opener.connect()).await??;
+        slot.give_back(connection);
+        Ok(Self { shared })
+    }
+}
+
+impl Database for Sqlite {
+    type Tx = SqliteTx;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn begin(&self, isolation: Isolation) -> Result<SqliteTx, SqlError> {
+        let shared = Arc::clone(&self.shared);
+        // First the turn to write: connections are left to those who read.
+        let turn = match isolation {
+            Isolation::Write => Some(shared.pool.turn(&shared.writers).await?),
+            Isolation::Snapshot => None,
+        };
+        let slot = shared.pool.slot().await?;
+        let held = blocking(move || {
+            let connection = match (slot.idle(), &shared.place) {
+                (Some(connection), _) => connection,
+                (None, Place::File(_)) => shared.connect()?,
+                (None, Place::Memory) => {
+                    return Err(SqlError::Unavailable("its memory is gone".to_owned()));
+                }
+            };
+            Held::begin(connection, slot, shared, turn)
+        })
+        .await??;
+        Ok(SqliteTx::new(held))
+    }
+
+    async fn version(&self) -> Result<Option<i64>, SqlError> {
+        let shared = Arc::clone(&self.shared);
+        if let Place::Memory = shared.place {
+            let commits = *shared.commits.borrow();
+            return Ok(i64::try_from(commits).ok());
+        }
+        let version = match shared.watcher.version() {
+            Some(version) => version,
+            None => blocking(move || shared.watcher.watch(shared.connect()?)).await?,
+        };
+        version.map(Some)
+    }
+
+    fn commits(&self) -> Commits {
+        Commits::told_by(&self.shared.commits)
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.shared.place {
+            Place::File(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Place::Memory => f.write_str("Sqlite(in memory)"),
+        }
+    }
+}
+
+impl Shared {
+    fn tell(&self) {
+        self.commits.send_modify(|count| *count += 1);
+    }
+
+    /// Opens a connection. Blocks.
+    fn connect(&self) -> Result<Connection, SqlError> {
+        let connection = match &self.place {
+            Place::File(path) => Connection::open(path)?,
+            Place::Memory => Connection::open_in_memory()?,
+        };
+        connection.busy_timeout(BUSY_MAX)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        let journal: String =
+            connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
+        if let Place::File(path) = &self.place
+            && journal != "wal"
+        {
+            return Err(SqlError::Refused(format!(
+                "{} cannot have a write-ahead log, only a journal of the kind `{journal}`: a \
+                 database on a network share has none",
+                path.display()
+            )));
+        }
+        connection.execute_batch("pragma synchronous = full; pragma foreign_keys = on")?;
+        Ok(connection)
+    }
+}
+
+/// Runs what blocks on a thread for it.
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, SqlError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done),
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(SqlError::Unavailable("the runtime shuts down".to_owned())),
+        },
+    }
+}
+
+/// One writes, the others read.
+const CONNECTIONS_MAX: usize = 8;
+/// Statements that a connection keeps prepared.
+const STATEMENTS_MAX: usize = 128;
+const BUSY_MAX: Duration = Duration::from_secs(5);
