@@ -43,7 +43,9 @@
 //!
 //! The feature `cli`, on by default, is for the `highwater` binary only: a program that embeds
 //! the library takes `default-features = false`, and what it then builds is pure Rust. The feature
-//! `testing` has the broker inside a test, `json` and `protobuf` have typed values.
+//! `testing` has the broker inside a test, `json` and `protobuf` have typed values; `rusqlite` (or,
+//! with SQLite's own source, `sqlite-bundled`) and `tokio-postgres` have the databases of outbox
+//! and inbox.
 
 /// The command line. Not part of the library's interface: only binaries use it.
 #[cfg(feature = "cli")]
@@ -58,16 +60,17 @@ pub use highwater_broker::{Broker, Builder, KafkaListener};
 #[cfg(any(feature = "json", feature = "protobuf"))]
 pub use highwater_client::EventType;
 pub use highwater_client::{
-    Acks, Admin, AssignmentStrategy, Attempt, Backoff, BrokerDescription, Classify, Client,
-    ClientConfig, ClientError, CloseReport, Closed, ClusterDescription, Codec, CommittedOffset,
-    ConfigChange, ConfigEntry, ConfigSource, Consumer, ConsumerConfig, ConsumerRecord, DeadLetter,
-    DeadLetters, Delivery, Envelope, ErrorCode, Event, EventId, EventTime, FailureClass,
-    GroupDescription, GroupListing, GroupMember, GroupMetadata, Halted, Handler, HandlerError,
-    HandlerSummary, Handling, Header, LetterFilter, LetterTopic, Letters, ListedOffset, NewTopic,
-    OffsetReset, OffsetSpec, OrFail, Order, Outcome, PartitionDescription, Partitioner, Producer,
+    Acks, Admin, AssignmentStrategy, Attempt, Backoff, BrokerDescription, Capturing, Classify,
+    Client, ClientConfig, ClientError, CloseReport, Closed, ClusterDescription, Codec,
+    CommittedOffset, ConfigChange, ConfigEntry, ConfigSource, Consumer, ConsumerConfig,
+    ConsumerRecord, DeadLetter, DeadLetters, Delivery, Envelope, ErrorCode, Event, EventId,
+    EventTime, FailureClass, GroupDescription, GroupListing, GroupMember, GroupMetadata, Halted,
+    Handler, HandlerError, HandlerSummary, Handling, Header, Histogram, LetterFilter, LetterTopic,
+    Letters, ListedOffset, NewTopic, OffsetReset, OffsetSpec, OrFail, Order, Outbox, OutboxError,
+    OutboxMetrics, Outcome, Outgoing, ParkedKey, PartitionDescription, Partitioner, Producer,
     ProducerConfig, Properties, RebalanceListener, Record, RecordMetadata, Records, Redrive,
-    RedriveEntry, RedriveSummary, Redriven, StartAt, StoredLetter, TopicDescription, TraceContext,
-    handler_fn,
+    RedriveEntry, RedriveSummary, Redriven, Relay, RelayMetrics, RelaySummary, Router, StartAt,
+    StoredLetter, TopicDescription, TraceContext, Transactional, handler_fn, inbox, sql,
 };
 
 /// The broker's own crate: its settings, its clocks, every operation in domain words.

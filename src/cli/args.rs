@@ -5,7 +5,10 @@
 //! Invariants
 //! - A flag that sets what Kafka has a name for is that name with dashes.
 
+mod demo;
+mod dlq;
 mod group;
+mod outbox;
 mod topic;
 
 use std::path::PathBuf;
@@ -15,7 +18,10 @@ use highwater_broker::{Address, KafkaListener};
 use highwater_client::{Acks, Codec};
 
 use crate::cli::moment::From;
+pub(crate) use demo::{DemoArgs, DemoCommand, FlightsArgs, StoryArgs};
+pub(crate) use dlq::{DlqArgs, DlqCommand, LetterPlace, RedriveArgs};
 pub(crate) use group::{GroupArgs, GroupCommand, ResetArgs};
+pub(crate) use outbox::{Capture, Mode, OutboxArgs};
 pub(crate) use topic::{TopicArgs, TopicCommand};
 
 /// An event log that you embed, with the Kafka wire.
@@ -46,9 +52,14 @@ pub(crate) enum Command {
     Produce(ProduceArgs),
     /// Print records
     Consume(ConsumeArgs),
+    /// List and show dead letters, or send them back to where they came from
+    Dlq(DlqArgs),
+    /// Publish the rows of an outbox table, from a database to a broker
+    Outbox(OutboxArgs),
     /// Look into a data directory without a broker; nothing is changed
     Log(LogArgs),
-    /// See it work: real flights through an embedded broker, in seconds
+    /// See it work, in seconds: orders, their events, and payments that happen once, whatever
+    /// goes wrong between
     Demo(DemoArgs),
 }
 
@@ -227,31 +238,6 @@ pub(crate) enum LogCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct DemoArgs {
-    /// Your own JSON lines (may be .gz) instead of the flights
-    #[arg(long, value_name = "FILE", requires = "key_field")]
-    pub(crate) input: Option<PathBuf>,
-    /// The field that is the key
-    #[arg(long, value_name = "FIELD", requires = "input")]
-    pub(crate) key_field: Option<String>,
-    /// How many partitions
-    #[arg(long, value_name = "N", default_value_t = 12)]
-    pub(crate) partitions: i32,
-    /// How many consumers read side by side
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) consumers: i32,
-    /// none, gzip, snappy, lz4 or zstd
-    #[arg(long, value_name = "CODEC", default_value = "lz4")]
-    pub(crate) compression: Codec,
-    /// Keep the data in this new folder instead of a temporary one
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// One JSON object instead of the tables
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `NAME=VALUE`.

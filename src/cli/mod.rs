@@ -11,6 +11,7 @@ mod args;
 mod consume;
 mod demo;
 mod descriptors;
+mod dlq;
 mod failure;
 mod files;
 mod group;
@@ -20,6 +21,7 @@ mod log;
 mod logging;
 mod moment;
 mod numbers;
+mod outbox;
 mod output;
 mod printed;
 mod produce;
@@ -100,7 +102,7 @@ fn sentence(rendered: &str) -> String {
 fn execute(args: Args, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
     logging::start(
         args.log_level.as_deref(),
-        matches!(args.command, Command::Serve(_)),
+        matches!(args.command, Command::Serve(_) | Command::Outbox(_)),
     )?;
     match args.command {
         Command::Serve(args) => serve::run(args, disk),
@@ -108,8 +110,10 @@ fn execute(args: Args, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
         Command::Group(args) => group::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
+        Command::Dlq(args) => dlq::run(args),
+        Command::Outbox(args) => outbox::run(&args),
         Command::Log(args) => log::run(args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
     }
 }
 

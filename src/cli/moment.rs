@@ -28,13 +28,11 @@ impl FromStr for From {
         let found = match text {
             "earliest" => Some(Self::Earliest),
             "latest" => Some(Self::Latest),
-            _ => match (text.strip_prefix('@'), text.strip_prefix('-')) {
-                (Some(ms), _) => whole(ms).map(Self::Timestamp),
-                (_, Some(count)) => whole(count).map(Self::Last),
-                _ => whole(text).map(Self::Offset).or_else(|| {
-                    let time = text.parse::<EventTime>().ok();
-                    time.map(|time| Self::Timestamp(time.ms()))
-                }),
+            _ => match text.strip_prefix('-') {
+                Some(count) => whole(count).map(Self::Last),
+                None => whole(text)
+                    .map(Self::Offset)
+                    .or_else(|| ms(text).map(Self::Timestamp)),
             },
         };
         found.ok_or_else(|| {
@@ -42,6 +40,18 @@ impl FromStr for From {
                 "{text:?} is not earliest, latest, an offset, -N, @MILLIS or a time of RFC 3339"
             )
         })
+    }
+}
+
+/// A point of time, in milliseconds since 1970: `@MILLIS` or a time of RFC 3339.
+pub(crate) fn time(text: &str) -> Result<i64, String> {
+    ms(text).ok_or_else(|| format!("{text:?} is not @MILLIS or a time of RFC 3339"))
+}
+
+fn ms(text: &str) -> Option<i64> {
+    match text.strip_prefix('@') {
+        Some(ms) => whole(ms),
+        None => text.parse::<EventTime>().ok().map(|time| time.ms()),
     }
 }
 
@@ -102,6 +112,15 @@ mod tests {
             "99999999999999999999",
         ] {
             assert!(text.parse::<From>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_no_place() {
+        assert_eq!(time("@17"), Ok(17));
+        assert_eq!(time("1970-01-01T00:00:01Z"), Ok(1_000));
+        for text in ["earliest", "17", "-5", "@", "yesterday"] {
+            assert!(time(text).is_err(), "{text}");
         }
     }
 }

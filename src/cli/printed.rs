@@ -21,19 +21,25 @@ pub(crate) struct Printed<'a> {
     headers: Vec<PrintedHeader<'a>>,
 }
 
+/// A header as JSON.
 #[derive(Debug, Serialize)]
-struct PrintedHeader<'a> {
-    key: &'a str,
-    value: Data<'a>,
+pub(crate) struct PrintedHeader<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) value: Data<'a>,
+}
+
+impl<'a> From<&'a Header> for PrintedHeader<'a> {
+    fn from(header: &'a Header) -> Self {
+        Self {
+            key: &header.key,
+            value: Data::of(header.value.as_ref()),
+        }
+    }
 }
 
 impl<'a> Printed<'a> {
     /// Everything that it has.
     pub(crate) fn of(record: &'a ConsumerRecord) -> Self {
-        let header = |header: &'a Header| PrintedHeader {
-            key: &header.key,
-            value: Data::of(header.value.as_ref()),
-        };
         Self {
             topic: &record.topic,
             partition: record.partition,
@@ -41,7 +47,7 @@ impl<'a> Printed<'a> {
             timestamp: record.timestamp,
             key: Data::of(record.key.as_ref()),
             value: Data::of(record.value.as_ref()),
-            headers: record.headers.iter().map(header).collect(),
+            headers: record.headers.iter().map(PrintedHeader::from).collect(),
         }
     }
 }

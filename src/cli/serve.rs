@@ -143,7 +143,7 @@ fn ready(bootstrap: &str, http: &[String], place: &str, settings: &Settings) -> 
 }
 
 /// Refuses an address at which anyone who reaches this machine `may` do something.
-fn stays_on_this_machine(bind: &Address, may: &str) -> Result<(), Failure> {
+pub(crate) fn stays_on_this_machine(bind: &Address, may: &str) -> Result<(), Failure> {
     if is_of_this_machine(bind)? {
         return Ok(());
     }

@@ -58,6 +58,27 @@ impl fmt::Display for Table {
     }
 }
 
+/// A text that somebody else wrote, as a cell: one line of so many characters at most, and nothing
+/// in it that moves the cursor.
+pub(crate) fn cell(text: &str, chars_max: usize) -> String {
+    let chars = text.chars().flat_map(visible);
+    let mut chars: Vec<char> = chars.take(chars_max + 1).collect();
+    if chars.len() > chars_max {
+        chars.truncate(chars_max.saturating_sub(2));
+        chars.extend(['.', '.']);
+    }
+    chars.into_iter().collect()
+}
+
+/// A character that can be seen, or how it is written.
+pub(crate) fn visible(char: char) -> impl Iterator<Item = char> {
+    let (shown, written) = match char.is_control() {
+        true => (None, Some(char.escape_default())),
+        false => (Some(char), None),
+    };
+    shown.into_iter().chain(written.into_iter().flatten())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +92,14 @@ mod tests {
             table.to_string(),
             "TOPIC     N  x\na        12\nflights   3  yes\n"
         );
+    }
+
+    #[test]
+    fn a_cell_is_one_line_and_moves_no_cursor() {
+        assert_eq!(cell("plain", 5), "plain");
+        assert_eq!(cell("plainer", 5), "pla..");
+        assert_eq!(cell("a\nb\u{1b}[2J\u{9b}", 40), "a\\nb\\u{1b}[2J\\u{9b}");
+        assert_eq!(cell("\u{e9}\u{e9}\u{e9}\u{e9}", 3), "\u{e9}..");
+        assert_eq!(cell("", 3), "");
     }
 }

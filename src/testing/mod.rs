@@ -27,6 +27,11 @@
 //! # }
 //! ```
 //!
+//! # Crashes
+//!
+//! [`crash_everywhere`] crashes a handler at each of its commit points in turn, and compares what
+//! its database has in the end.
+//!
 //! # Time
 //!
 //! The clock of a test broker starts at a fixed date, [`START_MS`], runs as fast as the machine's,
@@ -38,6 +43,7 @@
 
 mod broker;
 mod builder;
+mod crash;
 mod embedded;
 mod error;
 mod expect;
@@ -47,6 +53,10 @@ mod tail;
 
 pub use broker::TestBroker;
 pub use builder::{START_MS, TestBrokerBuilder};
+pub use crash::{
+    CrashDifference, CrashError, CrashReport, CrashRun, CrashTest, Crashing, CrashingTx, OnInner,
+    crash_everywhere, on_inner,
+};
 pub use error::TestError;
 pub use expect::{Expectation, NotSeen};
 pub use highwater_broker::faults::{ApiKey, ErrorCode, Fault, Faults, ScriptedFault};

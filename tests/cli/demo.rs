@@ -1,4 +1,4 @@
-//! `demo`: every number that it prints is checked against the input.
+//! `demo`: every number that it prints is checked against the input, or against what is left.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -6,6 +6,60 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 
 use crate::kit::{command, finish, folder, run, word};
+
+#[test]
+fn every_change_of_the_story_has_one_effect_whatever_goes_wrong() {
+    let root = folder();
+    let args = ["demo", "--orders", "60", "--seed", "3", "--json"];
+    let ended = finish(command(&args).env("TMPDIR", root.path()), b"");
+    let report = &ended.json()[0];
+    assert_eq!(report["verified"], true, "{report}");
+    assert_eq!(report["differences"], serde_json::json!([]));
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!(count("effects"), count("changes"), "{report}");
+    for name in [
+        "rolled_back",
+        "sent_again",
+        "dead_letters",
+        "failed_calls",
+        "slow_calls",
+    ] {
+        assert!(count(name) > 0, "{name} did not happen: {report}");
+    }
+    assert_eq!(count("sent_back"), count("dead_letters"));
+    let repeated = count("repeated_by_the_relay") + count("sent_again");
+    assert!(count("left_out") >= repeated, "{report}");
+    assert_eq!(
+        count("records"),
+        count("changes") + repeated + count("sent_back")
+    );
+    assert_eq!((count("relay_crashes"), count("service_crashes")), (2, 2));
+    assert_eq!(
+        std::fs::read_dir(root.path()).unwrap().count(),
+        0,
+        "the folder is removed"
+    );
+}
+
+#[test]
+fn what_the_story_leaves_can_be_looked_at() {
+    let dir = folder();
+    let data = dir.path().join("data");
+    let args = ["demo", "--orders", "20", "--data-dir", word(&data)];
+    let text = run(&args).text();
+    assert!(text.starts_with("20 orders by the seed 1, in "), "{text}");
+    assert!(text.contains("\nverified  each of the "), "{text}");
+    let broker = data.join("broker");
+    let topic = ["topic", "describe", "order-events", "--json"];
+    let topic = &run(&[&topic[..], &["--data-dir", word(&broker)]].concat()).json()[0];
+    assert_eq!(topic["partitions"].as_array().map(Vec::len), Some(12));
+    let twice = run(&args);
+    assert!(
+        twice.failure(1).contains("the topic exists already"),
+        "{}",
+        twice.stderr
+    );
+}
 
 #[test]
 fn the_flights_are_all_there() {
@@ -29,7 +83,10 @@ fn the_flights_are_all_there() {
     let value_bytes: usize = text.lines().map(str::len).sum();
 
     let root = folder();
-    let ended = finish(command(&["demo", "--json"]).env("TMPDIR", root.path()), b"");
+    let ended = finish(
+        command(&["demo", "flights", "--json"]).env("TMPDIR", root.path()),
+        b"",
+    );
     let report = &ended.json()[0];
     assert_eq!(report["verified"], true, "{report}");
     assert_eq!(report["records"], keys.len());
@@ -73,6 +130,7 @@ fn own_records_are_kept_on_demand_and_can_be_read_again() {
     std::fs::write(&input, format!("{lines}no json\n")).unwrap();
     let args = [
         "demo",
+        "flights",
         "--input",
         word(&input),
         "--key-field",
@@ -113,6 +171,13 @@ fn an_input_without_records_is_told() {
     let input = dir.path().join("empty.jsonl");
     #[expect(clippy::disallowed_methods, reason = "an input of the test")]
     std::fs::write(&input, b"\n").unwrap();
-    let ended = run(&["demo", "--input", word(&input), "--key-field", "k"]);
+    let ended = run(&[
+        "demo",
+        "flights",
+        "--input",
+        word(&input),
+        "--key-field",
+        "k",
+    ]);
     assert_eq!(ended.failure(1), "the input holds no record");
 }

@@ -5,7 +5,8 @@
 //! - Nothing waits for the clock: a test waits for a line, or for the end of a process; only a
 //!   process that hangs is killed after a minute, so that the test fails.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -46,7 +47,10 @@ impl Ended {
 /// The binary, without what the surroundings of the test might tell it.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
-    command.args(args).env_remove("RUST_LOG");
+    command
+        .args(args)
+        .env_remove("RUST_LOG")
+        .env_remove("DATABASE_URL");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HIGHWATER_") {
             command.env_remove(name);
@@ -159,10 +163,13 @@ impl Running {
     pub(crate) fn end(mut self) -> Ended {
         drop(self.child.stdin.take());
         let mut stdout = Vec::new();
-        std::io::Read::read_to_end(&mut self.lines, &mut stdout).expect("the output is read");
+        self.lines
+            .read_to_end(&mut stdout)
+            .expect("the output is read");
         let mut stderr = String::new();
         let mut pipe = self.child.stderr.take().expect("it is piped");
-        std::io::Read::read_to_string(&mut pipe, &mut stderr).expect("complaints are UTF-8");
+        pipe.read_to_string(&mut stderr)
+            .expect("complaints are UTF-8");
         let code = self.child.wait().expect("the process ends").code();
         Ended {
             code,
@@ -231,6 +238,18 @@ impl Served {
         self.process.signal("TERM");
         self.process.end()
     }
+}
+
+/// What is answered over HTTP, head and all.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it is listened on");
+    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let sent = stream.write_all(head.as_bytes());
+    sent.expect("the request is taken");
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    read.expect("it is answered");
+    answer
 }
 
 /// A folder for one test.

@@ -1,9 +1,11 @@
 //! The real `highwater` binary: every command, every exit code, every sentence of bad input.
 
 mod demo;
+mod dlq;
 mod groups;
 mod kit;
 mod log;
+mod outbox;
 mod records;
 mod refusals;
 mod serve;

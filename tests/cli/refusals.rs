@@ -169,15 +169,15 @@ fn words_that_make_no_sense_are_told() {
             "the argument '--bootstrap",
         ),
         (
-            &["demo", "--input", "x.jsonl"],
+            &["demo", "flights", "--input", "x.jsonl"],
             "the following required arguments were not provided",
         ),
         (
-            &["demo", "--partitions", "0"],
+            &["demo", "flights", "--partitions", "0"],
             "at least one partition and one consumer are needed",
         ),
         (
-            &["demo", "--input", "x.xz", "--key-field", "k"],
+            &["demo", "flights", "--input", "x.xz", "--key-field", "k"],
             "x.xz: xz is not read here",
         ),
     ];

@@ -1,10 +1,8 @@
 //! `serve`: how it begins, and how it ends.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 
-use crate::kit::{Running, Served, command, folder};
+use crate::kit::{Running, Served, command, folder, get};
 
 #[test]
 fn it_says_where_to_connect_and_keeps_what_it_was_given() {
@@ -60,17 +58,9 @@ fn health_and_metrics_are_served_where_that_was_asked_for() {
     let address = broker.ready.split("http ").nth(1);
     let address = address.and_then(|rest| rest.split(", ").next()).unwrap();
     assert_eq!(broker.run_with_input(&["produce", "t"], b"x\n").text(), "");
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let ready = get("/health/ready");
+    let ready = get(address, "/health/ready");
     assert!(ready.starts_with("HTTP/1.1 200 OK\r\n") && ready.ends_with("\r\n\r\nready\n"));
-    let metrics = get("/metrics");
+    let metrics = get(address, "/metrics");
     assert!(
         metrics.contains("\nhighwater_produced_records_total 1\n"),
         "{metrics}"

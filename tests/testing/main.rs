@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+#[cfg(feature = "sqlite-bundled")]
+mod crash;
 mod expect;
 mod faults;
 mod many;

@@ -1,6 +1,6 @@
 //! The sending half of the demo.
 //!
-//! Floor 5 of cli.
+//! Floor 6 of cli.
 //!
 //! Invariants
 //! - A latency ends when the answer is there, whatever other partitions do meanwhile: each

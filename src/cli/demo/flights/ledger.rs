@@ -1,6 +1,6 @@
 //! What was sent and what was read, kept so that every difference shows.
 //!
-//! Floor 5 of cli.
+//! Floor 6 of cli.
 //!
 //! Invariants
 //! - Two ledgers agree only if each key has the same values in the same order in one partition,

@@ -1,6 +1,6 @@
 //! What the demo left on the disk, by partition.
 //!
-//! Floor 5 of cli.
+//! Floor 6 of cli.
 
 use std::path::Path;
 

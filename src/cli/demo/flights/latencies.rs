@@ -1,6 +1,6 @@
 //! How long things took: counts in classes that are 3 % wide, so that memory does not grow.
 //!
-//! Floor 5 of cli.
+//! Floor 6 of cli.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The reading half of the demo: several consumers side by side.
 //!
-//! Floor 5 of cli.
+//! Floor 6 of cli.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What happened in the demo: as tables, and as JSON.
 //!
-//! Floor 5 of cli.
+//! Floor 6 of cli.
 
 use std::fmt::Write;
 use std::time::Duration;
