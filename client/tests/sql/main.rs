@@ -1,6 +1,6 @@
 //! The drivers of SQLite and PostgreSQL: what both do alike, and what each does in its own way.
 //!
-//! Without a PostgreSQL its half is skipped, loudly; with `REQUIRE_CLIENTS=1` that is a failure.
+//! Without a PostgreSQL its half is skipped, loudly; with `REQUIRE_POSTGRES=1` that is a failure.
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 

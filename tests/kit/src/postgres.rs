@@ -36,7 +36,7 @@ impl Postgres {
     /// Starts a cluster that does not sync; `None` where no PostgreSQL is installed, said aloud.
     ///
     /// # Panics
-    /// If it does not start; and if there is none although `REQUIRE_CLIENTS=1` asks for it.
+    /// If it does not start; and if there is none although `REQUIRE_POSTGRES=1` asks for it.
     #[must_use]
     pub fn start() -> Option<Self> {
         Self::start_with("fsync = off")
@@ -50,10 +50,10 @@ impl Postgres {
     #[must_use]
     pub fn start_with(settings: &str) -> Option<Self> {
         let Some(programs) = programs() else {
-            let is_required = std::env::var("REQUIRE_CLIENTS").is_ok_and(|it| it == "1");
+            let is_required = std::env::var("REQUIRE_POSTGRES").is_ok_and(|it| it == "1");
             assert!(
                 !is_required,
-                "REQUIRE_CLIENTS=1, but there is no PostgreSQL"
+                "REQUIRE_POSTGRES=1, but there is no PostgreSQL"
             );
             eprintln!("SKIPPED: no PostgreSQL is installed (Debian: apt install postgresql)");
             return None;
