@@ -102,12 +102,12 @@ impl Rest {
             };
             let before = counts();
             let is_parked = before.iter().all(|count| count % 2 == 1);
-            let is_empty = metrics.global_queue_depth() == 0;
-            let is_same = counts() == before;
-            if !is_same || !is_parked {
+            // A worker that was woken, and has not got a processor yet to say so, looks parked.
+            let stays = (0..LOOKS).all(|_| {
                 std::thread::yield_now();
-            }
-            is_parked && is_empty && is_same
+                metrics.global_queue_depth() == 0 && counts() == before
+            });
+            is_parked && stays
         };
         self.runtime.spawn_blocking(look).await.unwrap_or(false)
     }
@@ -126,6 +126,10 @@ impl Rest {
         ))
     }
 }
+
+/// So often a runtime of several threads is looked at, and each time the processor is offered to
+/// whoever waits for it, before it counts as parked.
+const LOOKS: usize = 64;
 
 /// How long a runtime may need to come to rest.
 const REST_WAIT_MAX: Duration = Duration::from_secs(60);
