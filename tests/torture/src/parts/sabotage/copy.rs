@@ -150,13 +150,14 @@ fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
 }
 
 /// The workspace; its manifests and sources name benches and tests, which must be there.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "proto",
     "log-core",
     "broker",
     "client",
     "src",
     "benches",
+    "examples",
     "tests/cli",
     "tests/crash",
     "tests/kit",
