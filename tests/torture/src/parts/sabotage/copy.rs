@@ -25,7 +25,12 @@ pub(super) fn build(root: &Path) -> Result<PathBuf, String> {
         apply(&patch, &fresh, &place)?;
     }
     bring_up_to_date(&fresh, &tree).map_err(disk)?;
-    compile(&tree, &place.join("target"))
+    // In the project's own build folder, where the packages of others are built already.
+    let built = compile(&tree, &root.join("target"))?;
+    // The next build of the project puts its own program there again.
+    let kept = place.join(HUNTER);
+    fs::copy(built, &kept).map_err(disk)?;
+    Ok(kept)
 }
 
 /// What cargo needs of the project, by path.
