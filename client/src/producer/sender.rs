@@ -5,14 +5,12 @@
 //! Invariants
 //! - Only this task takes batches out of the queues, and it hands each to its session before it
 //!   takes the next of that partition: the order of the session is the order of the records.
-//! - Nothing here waits for a broker: leaders and producer ids come from tasks, whose number is
-//!   bounded by the topics; answers are polled, `max_in_flight` of each broker at most.
+//! - Nothing here waits for a broker: leaders, producer ids and answers come from tasks, whose
+//!   number is bounded by the topics and by `max_in_flight` of each broker.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,7 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         identity: None,
         identity_question: Question::default(),
         leader_questions: HashMap::new(),
-        requests: Vec::new(),
+        in_flight: HashMap::new(),
         trouble: None,
     };
     loop {
@@ -67,23 +65,19 @@ struct Sender {
     identity_question: Question,
     /// By the index of the topic.
     leader_questions: HashMap<usize, Question>,
-    /// On their way, those that left first in front.
-    requests: Vec<InFlight>,
+    /// Requests on their way, by the broker's address.
+    in_flight: HashMap<Arc<str>, usize>,
     /// What went wrong lately with leaders and producer ids.
     trouble: Option<ClientError>,
 }
 
-/// A request that has no answer yet. A task of its own would cost each of them another wake-up.
-struct InFlight {
-    node: Node,
-    sent: Vec<Sent>,
-    answer: BoxFuture<'static, Result<Option<Response>, ExchangeError>>,
-    deadline: Mono,
-    limit: Duration,
-}
-
 /// What a task has found out.
 enum Event {
+    Answered {
+        node: Node,
+        sent: Vec<Sent>,
+        answer: Result<Option<Response>, ClientError>,
+    },
     Leader {
         topic: usize,
         name: Str,
@@ -134,10 +128,7 @@ impl Sender {
     }
 
     fn may_send(&self, node: &Node) -> bool {
-        let requests = self.requests.iter();
-        let count = requests
-            .filter(|it| it.node.address == node.address)
-            .count();
+        let count = self.in_flight.get(&node.address).copied().unwrap_or(0);
         count < self.shared.config.max_in_flight
     }
 
@@ -212,19 +203,19 @@ impl Sender {
         (true, later)
     }
 
-    /// Hands a request to its session.
+    /// Hands a request to its session, and leaves the answer to a task.
     fn start(&mut self, node: Node, sent: Vec<Sent>, request: ProduceRequest, limit: Duration) {
-        let now = self.shared.cluster.clock().now().mono;
-        match node.version::<ProduceRequest>(PRODUCE_VERSION_MAX) {
-            Ok(version) => self.requests.push(InFlight {
-                answer: node.exchange.send(version, request.into_request()),
-                node,
-                sent,
-                deadline: now.plus(limit),
-                limit,
-            }),
-            Err(error) => self.answered(&node, sent, Err(error), now),
-        }
+        *self.in_flight.entry(Arc::clone(&node.address)).or_default() += 1;
+        let version = node.version::<ProduceRequest>(PRODUCE_VERSION_MAX);
+        let answer = version.map(|version| node.exchange.send(version, request.into_request()));
+        let cluster = Arc::clone(&self.shared.cluster);
+        self.tasks.spawn(async move {
+            let answer = match answer {
+                Ok(answer) => within(&cluster, &node, limit, answer).await,
+                Err(error) => Err(error),
+            };
+            Event::Answered { node, sent, answer }
+        });
     }
 
     /// Asks for the leaders of a topic and opens a session with one of them.
@@ -268,48 +259,25 @@ impl Sender {
     /// Waits for an answer, for work, or for the moment to look again.
     async fn wait(&mut self, wake_at: Option<Mono>) {
         let shared = Arc::clone(&self.shared);
-        let due = self.requests.iter().map(|request| request.deadline).min();
-        let wake_at = wake_at.into_iter().chain(due).min();
         let sleep = async {
             match wake_at {
                 Some(at) => shared.cluster.clock().sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
-        let requests = &mut self.requests;
-        let answers = poll_fn(|context| match answers(requests, context) {
-            answers if answers.is_empty() => Poll::Pending,
-            answers => Poll::Ready(answers),
-        });
-        let now = || shared.cluster.clock().now().mono;
         tokio::select! {
-            // An answer that came in time counts.
-            biased;
-            answers = answers => {
-                for (request, answer) in answers {
-                    self.answered(&request.node, request.sent, answer, now());
+            Some(event) = self.tasks.join_next() => {
+                let mut next = Some(event);
+                while let Some(event) = next {
+                    match event {
+                        Ok(event) => self.handle(event),
+                        Err(error) => tracing::error!(%error, "a task of the producer ended"),
+                    }
+                    next = self.tasks.try_join_next();
                 }
             }
-            Some(event) = self.tasks.join_next() => match event {
-                Ok(event) => self.handle(event),
-                Err(error) => tracing::error!(%error, "a task of the producer ended"),
-            },
             () = shared.work.notified() => {}
-            () = sleep => self.give_up_late(now()),
-        }
-    }
-
-    /// Takes what was not answered in time for lost.
-    fn give_up_late(&mut self, now: Mono) {
-        let late = self
-            .requests
-            .extract_if(.., |request| request.deadline <= now);
-        for InFlight {
-            node, sent, limit, ..
-        } in late.collect::<Vec<_>>()
-        {
-            let error = no_answer(&node.address, limit);
-            self.answered(&node, sent, Err(error), now);
+            () = sleep => {}
         }
     }
 
@@ -317,6 +285,7 @@ impl Sender {
         let now = self.shared.cluster.clock().now().mono;
         let first = Duration::from_millis(self.shared.config.retry_backoff_ms);
         match event {
+            Event::Answered { node, sent, answer } => self.answered(&node, sent, answer, now),
             Event::Leader {
                 topic,
                 name,
@@ -346,12 +315,15 @@ impl Sender {
     }
 
     fn answered(
-        &self,
+        &mut self,
         node: &Node,
         sent: Vec<Sent>,
         answer: Result<Option<Response>, ClientError>,
         now: Mono,
     ) {
+        if let Some(count) = self.in_flight.get_mut(&node.address) {
+            *count -= 1;
+        }
         if answer.is_err() {
             self.shared.cluster.forget(node, None);
         }
@@ -409,23 +381,16 @@ impl Drop for Sender {
     }
 }
 
-/// What is answered by now.
-fn answers(
-    requests: &mut Vec<InFlight>,
-    context: &mut Context<'_>,
-) -> Vec<(InFlight, Result<Option<Response>, ClientError>)> {
-    let mut answers = Vec::new();
-    let mut at = 0;
-    while let Some(request) = requests.get_mut(at) {
-        match request.answer.as_mut().poll(context) {
-            Poll::Pending => at += 1,
-            Poll::Ready(answer) => {
-                let answer = answer.map_err(ClientError::from);
-                answers.push((requests.remove(at), answer));
-            }
-        }
+async fn within(
+    cluster: &Cluster,
+    node: &Node,
+    limit: Duration,
+    answer: BoxFuture<'static, Result<Option<Response>, ExchangeError>>,
+) -> Result<Option<Response>, ClientError> {
+    match cluster.within(limit, answer).await {
+        Some(answer) => answer.map_err(ClientError::from),
+        None => Err(no_answer(&node.address, limit)),
     }
-    answers
 }
 
 async fn new_identity(cluster: &Cluster) -> Result<Identity, ClientError> {
