@@ -210,6 +210,7 @@ impl LogModel {
     pub fn recovered(&mut self, contents: &Contents) -> Result<(), Violation> {
         self.written.clear();
         self.firm.clear();
+        self.epochs.clear();
         self.firm_to = 0;
         self.read_to = 0;
         self.start_max = self.start_max.max(contents.start);
