@@ -2,15 +2,25 @@
 //!
 //! Floor 1 of client. The drivers stand behind features: `rusqlite` (`sqlite-bundled` has SQLite's
 //! own source in it) for `Sqlite`, `tokio-postgres` for `Postgres`. Each takes the transactions of
-//! its library as well: yours are enough to write with. A driver of your own implements [`SqlTx`],
-//! and [`Database`] where Highwater itself has to begin transactions.
+//! its library as well: yours are enough to write with, and so are those of sqlx, behind `sqlx`. A
+//! driver of your own implements [`SqlTx`], and [`Database`] where Highwater itself has to begin
+//! transactions.
 //!
 //! Invariants
 //! - A statement is text and values: no value is ever written into a text.
 //! - A transaction that is dropped without a commit is rolled back.
 
+#[cfg(any(feature = "tokio-postgres", feature = "sqlx-postgres"))]
+mod binary;
 mod commits;
 mod error;
+#[cfg(any(
+    feature = "rusqlite",
+    feature = "tokio-postgres",
+    feature = "sqlx-postgres",
+    feature = "sqlx-sqlite"
+))]
+mod meaning;
 #[cfg(any(feature = "rusqlite", feature = "tokio-postgres"))]
 mod pool;
 #[cfg(feature = "tokio-postgres")]
@@ -18,6 +28,8 @@ mod postgres;
 mod row;
 #[cfg(feature = "rusqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlx-postgres", feature = "sqlx-sqlite"))]
+mod sqlx;
 mod statement;
 
 use std::future::Future;
@@ -52,7 +64,7 @@ pub enum Isolation {
 
 /// An open transaction. It is the caller's: nothing here commits it or rolls it back.
 ///
-/// The transactions of rusqlite and tokio-postgres are some, behind their features; another
+/// The transactions of rusqlite, tokio-postgres and sqlx are some, behind their features; another
 /// library's becomes one like this:
 ///
 /// ```
@@ -83,7 +95,7 @@ pub enum Isolation {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an open transaction",
     note = "pass the transaction itself, `&mut tx`, not a pool or a connection",
-    note = "transactions of rusqlite and tokio-postgres need the feature of that name"
+    note = "transactions of rusqlite, tokio-postgres and sqlx need the feature of that name"
 )]
 pub trait SqlTx {
     /// Which SQL to write.
@@ -130,6 +142,16 @@ pub trait Database: Clone + Send + Sync + 'static {
     /// `None` where not.
     fn version(&self) -> impl Future<Output = Result<Option<i64>, SqlError>> + Send;
 
+    /// Does work that is made of this database's transactions, where they cost the least: a driver
+    /// whose statements go to another thread one by one takes the whole work there. If the future
+    /// is dropped, the work is, too, at its next statement.
+    fn work<R: Send + 'static>(
+        &self,
+        work: impl Future<Output = R> + Send + 'static,
+    ) -> impl Future<Output = R> + Send {
+        work
+    }
+
     /// Word of what is committed through this database and its clones, without asking for it.
     /// A database that does not tell needs nothing here.
     fn commits(&self) -> Commits {
@@ -139,3 +161,11 @@ pub trait Database: Clone + Send + Sync + 'static {
 
 #[cfg(any(feature = "rusqlite", feature = "tokio-postgres"))]
 const LEFT: &str = "the transaction is rolled back: one of its statements was left before its end";
+#[cfg(any(feature = "rusqlite", feature = "sqlx-sqlite"))]
+const OVER: &str = "the transaction is over: SQLite has rolled it back after an error, or a \
+                    statement has ended it";
+#[cfg(any(feature = "rusqlite", feature = "sqlx-sqlite"))]
+const NO_TEXT: &str = "text that is not UTF-8";
+#[cfg(any(feature = "rusqlite", feature = "sqlx-sqlite"))]
+const REAL: &str = "a floating point number, which is not read here: let the statement cast it to \
+                    text";

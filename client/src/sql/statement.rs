@@ -4,6 +4,14 @@
 
 use std::borrow::Cow;
 
+#[cfg(any(
+    feature = "rusqlite",
+    feature = "tokio-postgres",
+    feature = "sqlx-postgres",
+    feature = "sqlx-sqlite"
+))]
+use super::error::SqlError;
+
 /// A value that goes into a statement, or comes out of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SqlValue {
@@ -48,6 +56,22 @@ impl SqlStatement {
     pub fn bind(mut self, value: impl Into<SqlValue>) -> Self {
         self.binds.push(value.into());
         self
+    }
+
+    /// Whether a statement with so many parameters has as many values.
+    #[cfg(any(
+        feature = "rusqlite",
+        feature = "tokio-postgres",
+        feature = "sqlx-postgres",
+        feature = "sqlx-sqlite"
+    ))]
+    pub(super) fn fits(parameters: usize, values: usize) -> Result<(), SqlError> {
+        if parameters == values {
+            return Ok(());
+        }
+        Err(SqlError::Refused(format!(
+            "the statement has {parameters} parameters and {values} values"
+        )))
     }
 }
 

@@ -1,6 +1,4 @@
-//! What both databases do: each behaviour is written once and runs on both.
-
-use std::future::ready;
+//! What both databases do, by whichever library: each behaviour is written once and runs on both.
 
 use highwater_client::sql::{Database, Isolation, OwnedTx, SqlError, SqlTx, SqlValue};
 
@@ -12,44 +10,15 @@ use crate::round_trip;
 use crate::sql;
 use crate::with_table;
 
-macro_rules! on_both {
-    ($($behaviour:ident)*) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test]
-                async fn $behaviour() {
-                    let file = crate::sqlite::File::new().await;
-                    super::$behaviour(file.database.clone()).await;
-                }
-            )*
-        }
-
-        #[cfg(unix)]
-        mod on_postgres {
-            $(
-                #[tokio::test]
-                async fn $behaviour() {
-                    if let Some(database) = crate::postgres::database().await {
-                        super::$behaviour(database).await;
-                    }
-                }
-            )*
-        }
-    };
-}
-
 on_both! {
     values_come_back_as_they_went
     each_parameter_has_a_value
     a_statement_stands_alone
     what_was_rolled_back_or_dropped_is_not_there
-    a_statement_that_is_left_takes_its_transaction_along
     the_second_of_a_key_is_a_constraint
     rows_that_changed_are_counted
     rows_of_an_insert_come_back
-    a_snapshot_sees_one_moment_and_writes_nothing
     writers_add_up
-    whoever_finds_no_connection_waits_for_one
     what_is_not_there_is_refused
 }
 
@@ -104,35 +73,6 @@ async fn what_was_rolled_back_or_dropped_is_not_there(database: impl Database) {
     assert_eq!(number_now(&database, "select count(*) from t").await, 1);
 }
 
-async fn a_statement_that_is_left_takes_its_transaction_along(database: impl Database) {
-    with_table(&database).await;
-    // More rounds than connections: none is lost.
-    for _ in 0..12 {
-        let mut tx = database.begin(Isolation::Write).await.unwrap();
-        // One may be quick enough to be done at its first look.
-        let mut id = 0;
-        let mut is_left = false;
-        while !is_left {
-            id += 1;
-            let insert = sql("insert into t (id) values ($1)").bind(id);
-            is_left = tokio::select! {
-                biased;
-                done = tx.execute(insert) => {
-                    assert_eq!(done, Ok(1));
-                    false
-                }
-                () = ready(()) => true,
-            };
-        }
-        let said = refusal(tx.execute(sql("insert into t (id) values (0)")).await);
-        assert!(said.contains("left before its end"), "{said}");
-        refusal(tx.query(sql("select 1")).await);
-        refusal(tx.commit().await);
-    }
-    let mut tx = database.begin(Isolation::Write).await.unwrap();
-    assert_eq!(number(&mut tx, "select count(*) from t").await, 0);
-}
-
 async fn the_second_of_a_key_is_a_constraint(database: impl Database) {
     with_table(&database).await;
     commit(
@@ -175,26 +115,6 @@ async fn rows_of_an_insert_come_back(database: impl Database) {
     assert_eq!(number(&mut tx, "select count(*) from t").await, 3);
 }
 
-async fn a_snapshot_sees_one_moment_and_writes_nothing(database: impl Database) {
-    with_table(&database).await;
-    let count = "select count(*) from t";
-    let mut seen = database.begin(Isolation::Snapshot).await.unwrap();
-    assert_eq!(number(&mut seen, count).await, 0);
-    commit(&database, &["insert into t (id) values (1)"]).await;
-    assert_eq!(number(&mut seen, count).await, 0);
-    assert_eq!(number_now(&database, count).await, 1);
-    refusal(seen.execute(sql("insert into t (id) values (2)")).await);
-    drop(seen);
-
-    // Its connection writes again.
-    for id in 10..30 {
-        let snapshot = database.begin(Isolation::Snapshot).await.unwrap();
-        snapshot.commit().await.unwrap();
-        commit(&database, &[&format!("insert into t (id) values ({id})")]).await;
-    }
-    assert_eq!(number_now(&database, count).await, 21);
-}
-
 async fn writers_add_up(database: impl Database) {
     with_table(&database).await;
     commit(&database, &["insert into t (id, name) values (0, '0')"]).await;
@@ -213,23 +133,6 @@ async fn writers_add_up(database: impl Database) {
         writer.await.unwrap();
     }
     assert_eq!(number_now(&database, "select id from t").await, 160);
-}
-
-async fn whoever_finds_no_connection_waits_for_one(database: impl Database) {
-    with_table(&database).await;
-    let mut open = Vec::new();
-    for _ in 0..8 {
-        open.push(database.begin(Isolation::Snapshot).await.unwrap());
-    }
-    let mut ninth = Box::pin(database.begin(Isolation::Snapshot));
-    tokio::select! {
-        biased;
-        _ = &mut ninth => panic!("a ninth connection"),
-        () = ready(()) => {}
-    }
-    open.pop();
-    let mut tx = ninth.await.unwrap();
-    assert_eq!(number(&mut tx, "select count(*) from t").await, 0);
 }
 
 async fn what_is_not_there_is_refused(database: impl Database) {

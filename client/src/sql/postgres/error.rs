@@ -1,17 +1,14 @@
-//! What PostgreSQL's errors mean: by their SQLSTATE.
+//! What the errors of tokio-postgres mean.
 //!
 //! Floor 1 of client. Pure.
-//!
-//! Invariants
-//! - The detail of an error, which has values of rows in it, is not repeated.
 
 use std::error::Error as _;
 use std::io;
 
 use tokio_postgres::Error;
-use tokio_postgres::error::DbError;
 
 use crate::sql::error::SqlError;
+use crate::sql::meaning::of_state;
 
 impl From<Error> for SqlError {
     fn from(error: Error) -> Self {
@@ -41,7 +38,7 @@ pub(super) fn told(error: &Error) -> String {
 
 fn meaning(error: &Error) -> SqlError {
     if let Some(said) = error.as_db_error() {
-        return of_state(said);
+        return of_state(said.code().code(), said.message(), said.routine());
     }
     let source = error
         .source()
@@ -52,29 +49,4 @@ fn meaning(error: &Error) -> SqlError {
     } else {
         SqlError::Refused(told(error))
     }
-}
-
-fn of_state(said: &DbError) -> SqlError {
-    let state = said.code().code();
-    let why = format!("{} (SQLSTATE {state})", said.message());
-    let class = state.get(..2).unwrap_or_default();
-    match (state, class) {
-        // Too many or too few values for a statement.
-        ("08P01", _) => SqlError::Refused(why),
-        // In whose commit it broke, or for how long it did nothing.
-        ("40003" | "25P03" | "25P04", _) => SqlError::Unavailable(why),
-        ("40002", _) => SqlError::Constraint(why),
-        // A lock or a statement took too long.
-        ("55P03" | "55006" | "57014", _) => SqlError::Conflict(why),
-        _ if is_stale(said) => SqlError::Conflict(why),
-        (_, "08" | "53" | "57" | "58") => SqlError::Unavailable(why),
-        (_, "40") => SqlError::Conflict(why),
-        (_, "23" | "44") => SqlError::Constraint(why),
-        _ => SqlError::Refused(why),
-    }
-}
-
-/// Whether a table has other columns than when the statement was prepared.
-fn is_stale(said: &DbError) -> bool {
-    said.code().code() == "0A000" && said.routine() == Some("RevalidateCachedQuery")
 }

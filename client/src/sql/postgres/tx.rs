@@ -60,12 +60,7 @@ impl PgTx {
         self.start()?;
         let prepared = self.session().prepared(statement.text.clone()).await;
         let prepared = self.seen(prepared)?;
-        let (count, values) = (prepared.params().len(), statement.binds.len());
-        if count != values {
-            return Err(SqlError::Refused(format!(
-                "the statement has {count} parameters and {values} values"
-            )));
-        }
+        SqlStatement::fits(prepared.params().len(), statement.binds.len())?;
         Ok(prepared)
     }
 

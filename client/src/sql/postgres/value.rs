@@ -11,6 +11,8 @@ use std::error::Error;
 use bytes::BytesMut;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use crate::sql::binary::Class;
+use crate::sql::binary::unread;
 use crate::sql::error::SqlError;
 use crate::sql::row::SqlRow;
 use crate::sql::statement::SqlValue;
@@ -70,29 +72,9 @@ pub(super) fn row(found: &tokio_postgres::Row) -> Result<SqlRow, SqlError> {
 
 impl<'a> FromSql<'a> for SqlValue {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        let whole = |value: i64| Ok(Self::Integer(value));
         match class(ty) {
-            Class::Bool => whole(bool::from_sql(&Type::BOOL, raw)?.into()),
-            Class::Int2 => whole(i16::from_sql(&Type::INT2, raw)?.into()),
-            Class::Int4 => whole(i32::from_sql(&Type::INT4, raw)?.into()),
-            Class::Int8 => whole(i64::from_sql(&Type::INT8, raw)?),
-            Class::Oid => whole(u32::from_sql(&Type::OID, raw)?.into()),
-            Class::Xid8 => {
-                let value = i64::from_sql(&Type::INT8, raw)?.cast_unsigned();
-                Ok(Self::Text(value.to_string()))
-            }
-            Class::Text => Ok(Self::Text(std::str::from_utf8(raw)?.to_owned())),
-            Class::Jsonb => match raw.split_first() {
-                Some((1, text)) => Ok(Self::Text(std::str::from_utf8(text)?.to_owned())),
-                _ => Err("this version of jsonb is not known".into()),
-            },
-            Class::Uuid => Ok(Self::Text(uuid(raw)?)),
-            Class::Bytes => Ok(Self::Bytes(raw.to_vec())),
-            Class::Void => Ok(Self::Null),
-            Class::Other => Err(format!(
-                "a value of the type `{ty}` is not read here, let the statement cast it to text"
-            )
-            .into()),
+            Some(class) => class.read(raw),
+            None => Err(unread(ty.name()).into()),
         }
     }
 
@@ -105,58 +87,10 @@ impl<'a> FromSql<'a> for SqlValue {
     }
 }
 
-/// How a type is written in binary.
-enum Class {
-    Bool,
-    Int2,
-    Int4,
-    Int8,
-    Oid,
-    Xid8,
-    Text,
-    Jsonb,
-    Uuid,
-    Bytes,
-    Void,
-    Other,
-}
-
-fn class(ty: &Type) -> Class {
-    match *ty {
-        Type::BOOL => Class::Bool,
-        Type::INT2 => Class::Int2,
-        Type::INT4 => Class::Int4,
-        Type::INT8 => Class::Int8,
-        Type::OID | Type::XID => Class::Oid,
-        Type::XID8 => Class::Xid8,
-        Type::TEXT
-        | Type::VARCHAR
-        | Type::BPCHAR
-        | Type::NAME
-        | Type::UNKNOWN
-        | Type::JSON
-        | Type::XML => Class::Text,
-        Type::JSONB => Class::Jsonb,
-        Type::UUID => Class::Uuid,
-        Type::BYTEA => Class::Bytes,
-        Type::VOID => Class::Void,
-        _ => match ty.kind() {
-            Kind::Enum(_) => Class::Text,
-            Kind::Domain(inner) => class(inner),
-            _ => Class::Other,
-        },
+fn class(ty: &Type) -> Option<Class> {
+    match ty.kind() {
+        Kind::Enum(_) => Some(Class::Text),
+        Kind::Domain(inner) => class(inner),
+        _ => Class::of(ty.oid()),
     }
-}
-
-fn uuid(raw: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
-    let raw = <[u8; 16]>::try_from(raw).map_err(|_| "a uuid of not 16 bytes")?;
-    let hex = format!("{:032x}", u128::from_be_bytes(raw));
-    Ok([
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-"))
 }

@@ -9,6 +9,7 @@
 //! - A connection is in one place: the pool, a transaction, or the thread that works with it.
 
 mod statement;
+mod thread;
 mod tx;
 mod watcher;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
+use self::thread::blocking;
 use self::tx::Held;
 use self::watcher::Watcher;
 use super::commits::Commits;
@@ -161,6 +163,10 @@ impl Database for Sqlite {
         version.map(Some)
     }
 
+    async fn work<R: Send + 'static>(&self, work: impl Future<Output = R> + Send + 'static) -> R {
+        thread::on_one(work).await
+    }
+
     fn commits(&self) -> Commits {
         Commits::told_by(&self.shared.commits)
     }
@@ -201,19 +207,6 @@ impl Shared {
         }
         connection.execute_batch("pragma synchronous = full; pragma foreign_keys = on")?;
         Ok(connection)
-    }
-}
-
-/// Runs what blocks on a thread for it.
-async fn blocking<R: Send + 'static>(
-    work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, SqlError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done),
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(SqlError::Unavailable("the runtime shuts down".to_owned())),
-        },
     }
 }
 

@@ -7,15 +7,15 @@
 
 use std::future::ready;
 
-use rusqlite::ffi::ErrorCode;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Savepoint, Statement, Transaction};
 
 use crate::sql::error::SqlError;
+use crate::sql::meaning::of_code;
 use crate::sql::row::SqlRow;
 use crate::sql::statement::{SqlStatement, SqlValue};
-use crate::sql::{Dialect, SqlTx};
+use crate::sql::{Dialect, NO_TEXT, OVER, REAL, SqlTx};
 
 /// In a transaction of your own: the futures are ready at once, on the thread that asks.
 ///
@@ -109,10 +109,7 @@ pub(super) fn query(
 /// SQLite ends a transaction by itself after some errors; what follows would be committed at once.
 pub(super) fn in_transaction(connection: &Connection) -> Result<(), SqlError> {
     if connection.is_autocommit() {
-        return Err(refused(
-            "the transaction is over: SQLite has rolled it back after an error, or a statement \
-             has ended it",
-        ));
+        return Err(refused(OVER));
     }
     Ok(())
 }
@@ -124,12 +121,7 @@ pub(super) fn refused(why: &str) -> SqlError {
 /// SQLite counts `$1` and `$2` in the order of the text: it takes them as names.
 fn bind(prepared: &mut Statement<'_>, binds: &[SqlValue]) -> Result<(), SqlError> {
     let count = prepared.parameter_count();
-    if count != binds.len() {
-        return Err(SqlError::Refused(format!(
-            "the statement has {count} parameters and {} values",
-            binds.len()
-        )));
-    }
+    SqlStatement::fits(count, binds.len())?;
     for index in 1..=count {
         let name = prepared.parameter_name(index).unwrap_or("?");
         let number = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
@@ -156,17 +148,14 @@ fn value(column: usize, found: ValueRef<'_>) -> Result<SqlValue, SqlError> {
         ValueRef::Text(value) => SqlValue::Text(text(column, value)?),
         ValueRef::Blob(value) => SqlValue::Bytes(value.to_vec()),
         ValueRef::Real(_) => {
-            return Err(SqlError::Row(format!(
-                "column {column} has a floating point number, which is not read here: let the \
-                 statement cast it to text"
-            )));
+            return Err(SqlError::Row(format!("column {column} has {REAL}")));
         }
     })
 }
 
 fn text(column: usize, found: &[u8]) -> Result<String, SqlError> {
     let text = std::str::from_utf8(found)
-        .map_err(|_| SqlError::Row(format!("column {column} has text that is not UTF-8")))?;
+        .map_err(|_| SqlError::Row(format!("column {column} has {NO_TEXT}")))?;
     Ok(text.to_owned())
 }
 
@@ -175,7 +164,7 @@ impl From<rusqlite::Error> for SqlError {
         use rusqlite::Error;
         let why = error.to_string();
         match error {
-            Error::SqliteFailure(failure, _) => of_code(failure.code, why),
+            Error::SqliteFailure(failure, _) => of_code(failure.extended_code, why),
             Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::InvalidColumnIndex(_)
@@ -187,22 +176,5 @@ impl From<rusqlite::Error> for SqlError {
             | Error::Utf8Error(..) => Self::Row(why),
             _ => Self::Refused(why),
         }
-    }
-}
-
-fn of_code(code: ErrorCode, why: String) -> SqlError {
-    match code {
-        ErrorCode::DatabaseBusy
-        | ErrorCode::DatabaseLocked
-        | ErrorCode::FileLockingProtocolFailed
-        | ErrorCode::OperationAborted
-        | ErrorCode::OperationInterrupted
-        | ErrorCode::SchemaChanged => SqlError::Conflict(why),
-        ErrorCode::CannotOpen
-        | ErrorCode::DiskFull
-        | ErrorCode::OutOfMemory
-        | ErrorCode::SystemIoFailure => SqlError::Unavailable(why),
-        ErrorCode::ConstraintViolation => SqlError::Constraint(why),
-        _ => SqlError::Refused(why),
     }
 }

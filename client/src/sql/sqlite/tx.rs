@@ -13,8 +13,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Shared;
 use super::statement::{execute, in_transaction, query, refused};
-use super::{Shared, blocking};
+use super::thread::blocking;
 use crate::sql::error::SqlError;
 use crate::sql::pool::Slot;
 use crate::sql::row::SqlRow;
