@@ -1,4 +1,5 @@
-//! What a user writes: a handler of single records. And who may keep how far its group got.
+//! What a user writes: a handler of single records. And what the runner asks of it, and of whoever
+//! keeps how far its group got.
 //!
 //! Floor 1 of client.
 
@@ -79,6 +80,45 @@ where
 {
     fn handle(&self, attempt: Attempt) -> impl Future<Output = Result<(), HandlerError>> + Send {
         (self.handle)(attempt)
+    }
+}
+
+/// What the runner of a group calls.
+pub(crate) trait Calls: Send + Sync + 'static {
+    /// Handles a record.
+    fn call(&self, attempt: Attempt) -> impl Future<Output = Result<(), HandlerError>> + Send;
+
+    /// Handles records of one partition, in this order: all of them, or none.
+    fn call_together(
+        &self,
+        attempts: Vec<Attempt>,
+    ) -> impl Future<Output = Result<(), Undone>> + Send;
+}
+
+/// None of the records that were called together is handled. Which of them is at fault shows when
+/// each is called by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Undone;
+
+/// A handler of single records, as the runner calls it.
+pub(crate) struct Alone<H>(pub(crate) H);
+
+impl<H: Handler> Calls for Alone<H> {
+    async fn call(&self, attempt: Attempt) -> Result<(), HandlerError> {
+        let record = Arc::clone(&attempt.record);
+        traced(&record, self.0.handle(attempt)).await
+    }
+
+    async fn call_together(&self, _: Vec<Attempt>) -> Result<(), Undone> {
+        Err(Undone)
+    }
+}
+
+/// Does what belongs to a record, in its trace.
+pub(crate) async fn traced<R>(record: &ConsumerRecord, work: impl Future<Output = R>) -> R {
+    match record.trace() {
+        Some(context) => context.child().scope(work).await,
+        None => work.await,
     }
 }
 

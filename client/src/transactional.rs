@@ -12,7 +12,8 @@ use crate::sql::Database;
 
 /// Handles the records of a group in transactions; made by [`Handling::transactional`].
 ///
-/// Each record is handled in a transaction of its own, in which the inbox takes note of it: its
+/// Each record is handled in a transaction of its own, or with others
+/// ([`batch`](Transactional::batch)), in which the inbox takes note of it: its
 /// effects there take place once, although it may be delivered more often. What ends without an
 /// error is committed; else everything is rolled back, and the record is tried again, or becomes a
 /// dead letter, as the handling says.
@@ -25,6 +26,7 @@ pub struct Transactional<D> {
     handling: Handling,
     database: D,
     inbox: Inbox,
+    batch: usize,
 }
 
 impl Handling {
@@ -56,11 +58,25 @@ impl Handling {
             handling: self,
             database,
             inbox,
+            batch: 1,
         }
     }
 }
 
 impl<D: Database> Transactional<D> {
+    /// Up to how many records of a partition are handled in one transaction; 1 if it is not said,
+    /// and 0 is taken for 1.
+    ///
+    /// The handler still gets them one by one. The transaction has as many of them as are there, it
+    /// does not wait for more; its beginning, its commit and what the inbox writes are paid once
+    /// for all of them. If one of them fails, or is one of the rare cases of the inbox, all of it
+    /// is rolled back, and each of its records is handled again in a transaction of its own: that
+    /// costs no attempt, and a record that cannot be handled takes none of the others with it.
+    pub const fn batch(mut self, records: usize) -> Self {
+        self.batch = records;
+        self
+    }
+
     /// Handles records until `shutdown` is over, as [`Handling::run`].
     ///
     /// It does not begin, and the summary says why, if the tables are missing, if the database or
@@ -79,6 +95,7 @@ impl<D: Database> Transactional<D> {
             handling,
             database,
             inbox,
+            batch,
         } = self;
         // What the consumer meets outside of its log while it reads.
         let reset = match inbox.lost_policy() {
@@ -112,7 +129,7 @@ impl<D: Database> Transactional<D> {
             return HandlerSummary::failed(error);
         }
         let positions = Arc::new(Shared(Arc::clone(&keeper)));
-        let handling = handling.auto_offset_reset(reset);
+        let handling = handling.auto_offset_reset(reset).together(batch.max(1));
         handling
             .run_keeping(Some(positions), Call::new(keeper, handler), shutdown)
             .await

@@ -115,12 +115,16 @@ impl From<String> for EventId {
 /// The id that is a UUID of these bytes.
 impl From<[u8; 16]> for EventId {
     fn from(bytes: [u8; 16]) -> Self {
-        let digits = format!("{:032x}", u128::from_be_bytes(bytes));
-        let (a, rest) = digits.split_at(8);
-        let (b, rest) = rest.split_at(4);
-        let (c, rest) = rest.split_at(4);
-        let (d, e) = rest.split_at(4);
-        Self(format!("{a}-{b}-{c}-{d}-{e}"))
+        let mut text = String::with_capacity(36);
+        for (at, byte) in bytes.into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            for digit in [byte >> 4, byte & 15] {
+                text.push(char::from(DIGITS[usize::from(digit)]));
+            }
+        }
+        Self(text)
     }
 }
 
@@ -146,3 +150,5 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 
 /// The time of a UUID, version 7, has 48 bits.
 const V7_MS_MAX: i64 = (1 << 48) - 1;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";

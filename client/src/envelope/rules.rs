@@ -17,11 +17,14 @@ pub(super) fn is_extension_name(name: &str) -> bool {
 /// Whether a text has none of the characters that an attribute may not have: control characters,
 /// and those that Unicode keeps for no character.
 pub(super) fn is_text(text: &str) -> bool {
-    text.chars().all(|character| {
-        let code = u32::from(character);
-        let is_unassignable = (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe;
-        !character.is_control() && !is_unassignable
-    })
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte);
+    // Nearly all are.
+    text.bytes().all(is_plain)
+        || text.chars().all(|character| {
+            let code = u32::from(character);
+            let is_unassignable = (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe;
+            !character.is_control() && !is_unassignable
+        })
 }
 
 /// Whether a content type says that the value is a whole event and not an event's data.

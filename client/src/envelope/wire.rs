@@ -353,7 +353,7 @@ impl ConsumerRecord {
 fn header_of(name: &str) -> String {
     match name {
         "datacontenttype" => CONTENT_TYPE.to_owned(),
-        _ => format!("{PREFIX}{name}"),
+        _ => [PREFIX, name].concat(),
     }
 }
 

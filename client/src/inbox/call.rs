@@ -1,6 +1,6 @@
 //! One record in one transaction: is it ours, is it new, its effects, its end.
 //!
-//! Floor 6 of client.
+//! Floor 6 of client. Several records in one transaction: `batch`.
 //!
 //! Invariants
 //! - The claim comes before the effect: a second delivery at the same time waits for the first, and
@@ -18,19 +18,19 @@ use super::settings::Gaps;
 use super::start::Stored;
 use super::tables::{Claim, Row};
 use crate::failure::{FailureClass, HandlerError};
-use crate::handler::{Attempt, Handler};
+use crate::handler::{Attempt, Calls, Undone, traced};
 use crate::record::ConsumerRecord;
 use crate::sql::{Database, Isolation, OwnedTx, SqlError, SqlTx};
 
 /// A handler in transactions, as the runner of a handler calls it.
 pub(crate) struct Call<D, H> {
-    keeper: Arc<Keeper<D>>,
-    handler: H,
+    pub(super) keeper: Arc<Keeper<D>>,
+    pub(super) handler: H,
 }
 
 /// What becomes of a record.
-enum Verdict {
-    New,
+pub(super) enum Verdict {
+    New(Gap),
     Duplicate(Tool),
     /// Its partition belongs to a newer member.
     Fenced,
@@ -42,20 +42,38 @@ enum Verdict {
 
 /// What recognised it.
 #[derive(Clone, Copy)]
-enum Tool {
+pub(super) enum Tool {
     Offset,
     Id,
     Version,
 }
 
+/// Whether a version is missing ahead of it.
+#[derive(Clone, Copy)]
+pub(super) enum Gap {
+    None,
+    Counted,
+}
+
 /// A record with all that is known of it before the database is asked.
-struct Known<'a> {
-    row: Row<'a>,
-    record: &'a ConsumerRecord,
-    seat: &'a Seat,
-    identity: &'a Identity,
+pub(super) struct Known<'a> {
+    pub(super) row: Row<'a>,
+    pub(super) record: &'a Arc<ConsumerRecord>,
+    pub(super) seat: &'a Seat,
+    identity: Identity,
     version: Option<(&'a [u8], i64)>,
     now_ms: i64,
+}
+
+impl Known<'_> {
+    pub(super) fn claim(&self) -> Claim<'_> {
+        Claim {
+            source: &self.identity.source,
+            id: self.identity.id.as_str(),
+            offset: self.record.offset,
+            now_ms: self.now_ms,
+        }
+    }
 }
 
 impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
@@ -64,33 +82,22 @@ impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
     }
 
     async fn run(&self, attempt: &Attempt) -> Result<(), HandlerError> {
-        let (record, keeping) = (&*attempt.record, &self.keeper.keeping);
-        let seat = self.keeper.seat(&record.topic, record.partition);
-        let seat = seat.ok_or_else(|| HandlerError::systemic("its partition is not open yet"))?;
-        let identity = keeping.inbox.identity(record, &seat.topic_id)?;
-        let known = Known {
-            row: self.keeper.row(&record.topic, record.partition),
-            record,
-            seat: &seat,
-            identity: &identity,
-            version: keeping.inbox.version(record)?,
-            now_ms: keeping.cluster.clock().wall().0,
-        };
+        let (record, keeping) = (&attempt.record, &self.keeper.keeping);
+        let seat = self.seat(record)?;
+        let known = self.known(record, &seat)?;
         let begun = keeping.database.begin(Isolation::Write).await;
         let mut tx = begun.map_err(HandlerError::systemic)?;
         let verdict = self.judge(&mut tx, &known).await.map_err(ours)?;
         match verdict {
-            Verdict::New => self.handle(tx, attempt, &known).await,
+            Verdict::New(gap) => {
+                self.handle(tx, attempt.number, &known).await?;
+                self.count_new(&known, gap);
+                Ok(())
+            }
             Verdict::Duplicate(tool) => {
                 tx.commit().await.map_err(ours)?;
                 self.has_moved(&known);
-                let counts = &keeping.inbox.counts;
-                let which = match tool {
-                    Tool::Offset => &counts.duplicate_offsets,
-                    Tool::Id => &counts.duplicate_ids,
-                    Tool::Version => &counts.old_versions,
-                };
-                count(which, 1);
+                self.count_duplicate(tool);
                 Ok(())
             }
             Verdict::Fenced => {
@@ -113,29 +120,41 @@ impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
         }
     }
 
-    /// The effects.
+    pub(super) fn seat(&self, record: &ConsumerRecord) -> Result<Seat, HandlerError> {
+        let seat = self.keeper.seat(&record.topic, record.partition);
+        seat.ok_or_else(|| HandlerError::systemic("its partition is not open yet"))
+    }
+
+    pub(super) fn known<'a>(
+        &'a self,
+        record: &'a Arc<ConsumerRecord>,
+        seat: &'a Seat,
+    ) -> Result<Known<'a>, HandlerError> {
+        let keeping = &self.keeper.keeping;
+        Ok(Known {
+            row: self.keeper.row(&record.topic, record.partition),
+            record,
+            seat,
+            identity: keeping.inbox.identity(record, &seat.topic_id)?,
+            version: keeping.inbox.version(record)?,
+            now_ms: keeping.cluster.clock().wall().0,
+        })
+    }
+
+    /// The effects, and their end.
     async fn handle(
         &self,
         mut tx: D::Tx,
-        attempt: &Attempt,
+        attempt: u32,
         known: &Known<'_>,
     ) -> Result<(), HandlerError> {
-        let delivery = Delivery {
-            record: &attempt.record,
-            source: &known.identity.source,
-            id: &known.identity.id,
-            attempt: attempt.number,
-            tx: &mut tx,
-        };
-        match self.handler.handle(delivery).await {
+        match self.effects(&mut tx, attempt, known).await {
             Ok(()) => {
                 // What is refused only now (a constraint that is checked last, or an error that the
                 // handler has hidden) was its doing.
                 let committed = tx.commit().await;
                 committed.map_err(|error| judged(HandlerError::retry(error)))?;
                 self.has_moved(known);
-                let counts = &self.keeper.keeping.inbox.counts;
-                count(&counts.derived_ids, u64::from(known.identity.is_derived));
                 Ok(())
             }
             Err(error) => {
@@ -144,6 +163,22 @@ impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
                 Err(judged(error))
             }
         }
+    }
+
+    pub(super) async fn effects(
+        &self,
+        tx: &mut D::Tx,
+        attempt: u32,
+        known: &Known<'_>,
+    ) -> Result<(), HandlerError> {
+        let delivery = Delivery {
+            record: known.record,
+            source: &known.identity.source,
+            id: &known.identity.id,
+            attempt,
+            tx,
+        };
+        traced(known.record, self.handler.handle(delivery)).await
     }
 
     async fn judge(&self, tx: &mut D::Tx, known: &Known<'_>) -> Result<Verdict, SqlError> {
@@ -179,12 +214,7 @@ impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
 
     /// Claims the event; a verdict if that is not for us, or was done before.
     async fn claim(&self, tx: &mut D::Tx, known: &Known<'_>) -> Result<Option<Verdict>, SqlError> {
-        let claim = Claim {
-            source: &known.identity.source,
-            id: known.identity.id.as_str(),
-            offset: known.record.offset,
-            now_ms: known.now_ms,
-        };
+        let claim = known.claim();
         let texts = &self.keeper.texts;
         for _ in 0..CLAIMS_MAX {
             let statement = texts.claim(known.row, claim, known.seat.generation);
@@ -203,29 +233,29 @@ impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
         Err(SqlError::Conflict(why.to_owned()))
     }
 
-    async fn compare_version(
+    pub(super) async fn compare_version(
         &self,
         tx: &mut D::Tx,
         known: &Known<'_>,
     ) -> Result<Verdict, SqlError> {
         let inbox = &self.keeper.keeping.inbox;
         let (Some((key, version)), Some((_, gaps))) = (known.version, &inbox.versions) else {
-            return Ok(Verdict::New);
+            return Ok(Verdict::New(Gap::None));
         };
         let texts = &self.keeper.texts;
         let found = tx.query(texts.version(known.row, key)).await?;
         let last = found.first().map(|row| row.integer(0)).transpose()?;
-        match last {
+        let gap = match last {
             Some(last) if version <= last => return Ok(Verdict::Duplicate(Tool::Version)),
             Some(last) if version > last.saturating_add(1) => match gaps {
                 Gaps::Stop => return Ok(Verdict::Gap { last, version }),
-                Gaps::Count => count(&inbox.counts.gaps, 1),
+                Gaps::Count => Gap::Counted,
             },
-            _ => {}
-        }
+            _ => Gap::None,
+        };
         tx.execute(texts.set_version(known.row, key, version))
             .await?;
-        Ok(Verdict::New)
+        Ok(Verdict::New(gap))
     }
 
     async fn owns(&self, tx: &mut D::Tx, known: &Known<'_>) -> Result<bool, SqlError> {
@@ -235,18 +265,42 @@ impl<D: Database, H: TxHandler<D::Tx>> Call<D, H> {
     }
 
     /// With the guard, the position was moved in the transaction that is committed.
-    fn has_moved(&self, known: &Known<'_>) {
+    pub(super) fn has_moved(&self, known: &Known<'_>) {
         if self.keeper.keeping.guard == Guard::Position {
             let record = known.record;
             let next = record.offset.saturating_add(1);
             self.keeper.moved(&record.topic, record.partition, next);
         }
     }
+
+    pub(super) fn count_new(&self, known: &Known<'_>, gap: Gap) {
+        let counts = &self.keeper.keeping.inbox.counts;
+        count(&counts.derived_ids, u64::from(known.identity.is_derived));
+        count(&counts.gaps, u64::from(matches!(gap, Gap::Counted)));
+    }
+
+    pub(super) fn count_duplicate(&self, tool: Tool) {
+        let counts = &self.keeper.keeping.inbox.counts;
+        let which = match tool {
+            Tool::Offset => &counts.duplicate_offsets,
+            Tool::Id => &counts.duplicate_ids,
+            Tool::Version => &counts.old_versions,
+        };
+        count(which, 1);
+    }
 }
 
-impl<D: Database, H: TxHandler<D::Tx>> Handler for Call<D, H> {
-    async fn handle(&self, attempt: Attempt) -> Result<(), HandlerError> {
+impl<D: Database, H: TxHandler<D::Tx>> Calls for Call<D, H> {
+    async fn call(&self, attempt: Attempt) -> Result<(), HandlerError> {
         self.run(&attempt).await
+    }
+
+    async fn call_together(&self, attempts: Vec<Attempt>) -> Result<(), Undone> {
+        self.run_together(&attempts).await.map_err(|error| {
+            let group = &*self.keeper.keeping.group;
+            tracing::debug!(%error, group, "records are handled one by one");
+            Undone
+        })
     }
 }
 

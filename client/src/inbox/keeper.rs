@@ -66,7 +66,7 @@ pub(super) struct Seat {
     /// Empty if the broker does not tell it.
     pub(super) topic_id: Arc<str>,
     /// How far the position is known to be.
-    next: i64,
+    pub(super) next: i64,
 }
 
 /// Why a partition was not taken over.

@@ -18,6 +18,7 @@
 //!   it is never cleaned away.
 //! - A position that is outside of its log, or of another topic, is an error and no guess.
 
+mod batch;
 mod call;
 mod counts;
 mod delivery;

@@ -4,7 +4,8 @@
 //!
 //! Invariants
 //! - One text serves SQLite and PostgreSQL, but for `for share` and `skip locked`: in SQLite
-//!   writing transactions take turns.
+//!   writing transactions take turns. Several claims are one statement in PostgreSQL alone: in
+//!   SQLite a statement is no round trip.
 //! - What changes a row of a partition looks at its owner in the same statement.
 
 use std::borrow::Cow;
@@ -46,7 +47,9 @@ pub(super) struct Texts {
     stored: String,
     set: String,
     advance: String,
+    advance_from: String,
     claim: String,
+    claim_all: Option<String>,
     refresh: String,
     version: String,
     set_version: String,
@@ -172,6 +175,7 @@ impl Tables {
             generation: format!("select generation from {owners} where {place}{share}"),
             stored: format!("select topic_id, next from {offsets} where {place}"),
             advance: format!("{put} where kept.next < excluded.next"),
+            advance_from: format!("{put} where kept.next = cast($7 as bigint)"),
             set: put,
             claim: format!(
                 "insert into {inbox} (consumer_group, topic, partition, source, event_id, \
@@ -180,6 +184,7 @@ impl Tables {
                  cast($4 as text), cast($5 as text), cast($6 as bigint), cast($7 as bigint) \
                  from {owners} where {place} and generation = $8{share} on conflict do nothing"
             ),
+            claim_all: (dialect == Dialect::Postgres).then(|| claim_all(&inbox, &owners)),
             refresh: format!(
                 "update {inbox} set topic = $4, partition = $5, record_offset = $6, seen_at = $7 \
                  where {event}"
@@ -254,6 +259,17 @@ impl Texts {
         positioned(row.named(&self.advance), stored, generation)
     }
 
+    /// The same, if it is there.
+    pub(super) fn advance_from(
+        &self,
+        row: Row<'_>,
+        from: i64,
+        stored: &Stored,
+        generation: i32,
+    ) -> SqlStatement {
+        positioned(row.named(&self.advance_from), stored, generation).bind(from)
+    }
+
     /// Claims an event; changes nothing if it is claimed already, or the partition not owned.
     pub(super) fn claim(&self, row: Row<'_>, claim: Claim<'_>, generation: i32) -> SqlStatement {
         let statement = row.named(&self.claim).bind(claim.source).bind(claim.id);
@@ -261,6 +277,23 @@ impl Texts {
             .bind(claim.offset)
             .bind(claim.now_ms)
             .bind(generation)
+    }
+
+    /// Claims events of one partition, as [`Self::claim`], and gives the offsets of those that
+    /// were not claimed before; nothing, where single claims are as good.
+    pub(super) fn claim_all(
+        &self,
+        row: Row<'_>,
+        claims: &[Claim<'_>],
+        generation: i32,
+    ) -> Option<SqlStatement> {
+        let statement = row.named(self.claim_all.as_ref()?);
+        let now_ms = claims.first().map_or(0, |claim| claim.now_ms);
+        let statement = statement
+            .bind(array(claims.iter().map(|it| Cow::Borrowed(it.source))))
+            .bind(array(claims.iter().map(|it| Cow::Borrowed(it.id))))
+            .bind(array(claims.iter().map(|it| it.offset.to_string().into())));
+        Some(statement.bind(now_ms).bind(generation))
     }
 
     /// Takes note that a claimed event has come again.
@@ -303,6 +336,30 @@ impl Row<'_> {
         let statement = SqlStatement::new(text).bind(self.group);
         statement.bind(self.topic).bind(self.partition)
     }
+}
+
+/// Of several events, those in one order that claim some of the same: so they do not wait for each
+/// other.
+fn claim_all(inbox: &str, owners: &str) -> String {
+    format!(
+        "insert into {inbox} (consumer_group, topic, partition, source, event_id, record_offset, \
+         seen_at) with owner as materialized (select 1 from {owners} where consumer_group = $1 \
+         and topic = $2 and partition = $3 and generation = $8 for share) \
+         select cast($1 as text), cast($2 as text), cast($3 as integer), new.source, new.id, \
+         new.place, cast($7 as bigint) from owner, unnest(cast($4 as text[]), \
+         cast($5 as text[]), cast($6 as bigint[])) as new (source, id, place) \
+         order by new.source, new.id, new.place on conflict do nothing returning record_offset"
+    )
+}
+
+/// Texts as PostgreSQL writes an array.
+fn array<'a>(texts: impl Iterator<Item = Cow<'a, str>>) -> String {
+    let quoted = texts.map(|text| {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{text}\"")
+    });
+    let quoted: Vec<String> = quoted.collect();
+    format!("{{{}}}", quoted.join(","))
 }
 
 fn positioned(statement: SqlStatement, stored: &Stored, generation: i32) -> SqlStatement {

@@ -21,6 +21,10 @@ pub(super) trait Capture<D: Database>: Send + 'static {
     /// What the transaction of [`Self::next`] has to see.
     const READS: Isolation;
 
+    /// Whether [`Self::next`] may stand in a transaction that writes, too: then the relay shows its
+    /// lead in the transaction in which it finds rows, and need not begin another one for that.
+    const READS_WHERE_IT_WRITES: bool;
+
     /// Whether it is sure that no other relay of this table is at work, so that the lead may be
     /// taken at once; otherwise the relay waits until the leader has been silent for a lease.
     /// PostgreSQL knows it by an advisory lock, which the capture keeps from then on.

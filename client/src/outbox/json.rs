@@ -138,10 +138,14 @@ impl Reader<'_> {
         }
         let mut text = String::new();
         loop {
+            let rest = &self.json[self.at..];
+            let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+            let plain = rest.bytes().take_while(|byte| is_plain(byte)).count();
+            text.push_str(&rest[..plain]);
+            self.at += plain;
             match self.next() {
                 Some('"') => return Ok(text),
                 Some('\\') => text.push(self.escaped()?),
-                Some(it) if u32::from(it) >= 0x20 => text.push(it),
                 _ => return Err(self.fault("the rest of a text")),
             }
         }

@@ -22,8 +22,10 @@ use std::time::Duration;
 
 use highwater_proto::clock::Mono;
 
+use self::words::{Asked, Stop};
 use super::router::Lane;
 use crate::backoff::Backoff;
+use crate::record::Record;
 
 pub(super) use words::{Effect, Fault, Input, Item, Led, Origin, Rules, Trouble, Work};
 
@@ -63,28 +65,6 @@ pub(super) struct Machine {
     stop: Stop,
 }
 
-/// What the database was asked for, without an answer yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Lead,
-    Version,
-    Read { ahead: bool },
-    Prove { at: Mono },
-    Store { at: Mono },
-    Resign,
-}
-
-/// How far the end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    No,
-    /// What is being published may end, and be stored, until then.
-    Asked(Mono),
-    /// The lead may be given back until then.
-    Late(Mono),
-    Done,
-}
-
 impl Machine {
     pub(super) fn new(rules: Rules, now: Mono) -> Self {
         Self {
@@ -117,7 +97,7 @@ impl Machine {
         match input {
             Input::Led(led) => self.led(now, led),
             Input::Version(version) => self.versioned(now, version),
-            Input::Read(read) => self.read(now, read),
+            Input::Read(read) => self.read(now, read, &mut effects),
             Input::Proven(proven) => self.proven(now, proven, &mut effects),
             Input::Published(results) => self.published(now, results),
             Input::Stored(stored) => self.stored(now, stored, &mut effects),
@@ -166,15 +146,28 @@ impl Machine {
             _ if self.stop != Stop::No => self.asks_at,
             _ if !self.leads => self.leads_at,
             Some(work) if work.is_settled() || !self.is_proven => self.asks_at,
+            Some(work) if work.origin == Origin::Table && self.reads_on() => self.asks_at,
             Some(_) => self.leads_at,
             None if self.wants_read => self.asks_at,
             None => self.leads_at.min(self.polls_at),
         }
     }
 
+    /// Whether the next rows are read while these are published: if there are any, as far as it
+    /// is known. There is never more than one batch ahead.
+    const fn reads_on(&self) -> bool {
+        self.is_publishing && self.wants_read && self.next.is_none()
+    }
+
     /// What is published now, or was and is not stored.
     pub(super) const fn current(&self) -> Option<&Work> {
         self.current.as_ref()
+    }
+
+    /// The record of a row that is published now, if it has not been sent before.
+    pub(super) fn take_record(&mut self, index: usize) -> Option<Result<Record, String>> {
+        let work = self.current.as_mut()?;
+        work.items.get_mut(index)?.take_record()
     }
 
     /// Whether nothing was there behind what is being stored.
@@ -236,21 +229,31 @@ impl Machine {
 
     fn slow_down(&mut self, now: Mono) {
         self.polls_at = now.plus(self.poll_pause);
-        self.poll_pause = (self.poll_pause * 2).min(self.rules.poll_max);
+        // A look comes late by a fifth of the time that nothing came, at most.
+        self.poll_pause = (self.poll_pause + self.poll_pause / 4).min(self.rules.poll_max);
     }
 
-    fn read(&mut self, now: Mono, read: Result<(Option<i64>, Work), Trouble>) {
+    fn read(
+        &mut self,
+        now: Mono,
+        read: Result<(Option<i64>, Work), Trouble>,
+        effects: &mut Vec<Effect>,
+    ) {
         let asked = self.asked.take();
-        let Ok((version, work)) = read else {
-            self.asks_at = self.database.next_try(now);
-            return;
+        let (version, work) = match read {
+            Ok(read) => read,
+            Err(Trouble::Overtaken) => return self.overtaken(now, effects),
+            Err(Trouble::Away) => {
+                self.asks_at = self.database.next_try(now);
+                return;
+            }
         };
         self.database.reset();
         self.version = version;
         self.wants_read |= work.has_more;
         if work.items.is_empty() {
             self.slow_down(now);
-            if asked == Some(Asked::Read { ahead: true }) {
+            if let Some(Asked::Read { ahead: true, .. }) = asked {
                 self.next = Some(work);
             }
             return;
@@ -258,11 +261,14 @@ impl Machine {
         self.poll_pause = self.rules.poll_first;
         self.polls_at = now.plus(self.poll_pause);
         match asked {
-            Some(Asked::Read { ahead: true }) => self.next = Some(work),
-            _ => {
+            Some(Asked::Read { ahead: false, at }) => {
+                self.is_proven = work.is_proven;
+                if work.is_proven {
+                    self.shown(at);
+                }
                 self.current = Some(work);
-                self.is_proven = false;
             }
+            _ => self.next = Some(work),
         }
     }
 
@@ -428,19 +434,22 @@ impl Machine {
         if !self.leads {
             return (now >= self.leads_at).then_some(Asked::Lead);
         }
+        let [read_ahead, read] = [true, false].map(|ahead| Asked::Read { ahead, at: now });
         if let Some(work) = &self.current {
             return match (work.is_settled(), work.origin, &self.next) {
                 // Behind parked rows nothing is read: they would be found again.
-                (true, Origin::Table, None) => Some(Asked::Read { ahead: true }),
+                (true, Origin::Table, None) => Some(read_ahead),
                 (true, ..) => Some(Asked::Store { at: now }),
                 (false, ..) if !self.is_proven || now >= self.leads_at => {
                     Some(Asked::Prove { at: now })
                 }
+                // While the broker works, the database need not stand idle.
+                (false, Origin::Table, None) if self.reads_on() => Some(read_ahead),
                 (false, ..) => None,
             };
         }
         if self.wants_read {
-            return Some(Asked::Read { ahead: false });
+            return Some(read);
         }
         if now >= self.leads_at {
             return Some(Asked::Prove { at: now });

@@ -113,6 +113,8 @@ impl Publisher {
             }
             outcomes.push((index, outcome));
         }
+        // All of them are there: now they go, in as few requests as they fit in.
+        self.producer.flush().await;
         for (index, outcome) in outcomes {
             let result = match outcome {
                 Outcome::Refused(fault) => Err(fault),

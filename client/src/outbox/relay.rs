@@ -112,7 +112,7 @@ impl<D: Database> Relay<D> {
         };
         let poll_first = match database.dialect() {
             Dialect::Sqlite => Duration::from_millis(1),
-            Dialect::Postgres => Duration::from_millis(25),
+            Dialect::Postgres => Duration::from_millis(5),
         };
         Self {
             metrics: RelayMetrics::new(Arc::clone(cluster.clock())),
@@ -307,7 +307,7 @@ impl<D: Database> Relay<D> {
         }
         let table = self.read_table()?;
         let producing = self.producer.acks(Acks::All).enable_idempotence(true);
-        let producing = producing.linger_ms(0).validated()?;
+        let producing = producing.linger_ms(LINGER_MS).validated()?;
         let owner = EventId::v7(self.cluster.clock().wall().0);
         Ok(Settings {
             cluster: self.cluster,
@@ -329,6 +329,10 @@ impl<D: Database> Relay<D> {
 
 /// The shortest lease.
 const LEASE_MIN: Duration = Duration::from_millis(10);
+
+/// No record waits so long: the producer is flushed behind the last one of a batch. Until then
+/// nothing leaves, since each request costs the broker a sync.
+const LINGER_MS: u64 = 100;
 
 /// A batch of the producer: the rows are there already, so large ones cost no waiting.
 const BATCH_BYTES: usize = 256 << 10;

@@ -191,7 +191,7 @@ impl<D: Database, C: Capture<D>> Runner<D, C> {
                 Input::Led(Ok(led))
             }
             Answer::Version(version) => Input::Version(Ok(version)),
-            Answer::Read(version, work) => {
+            Answer::Read(version, Some(work)) => {
                 self.metrics.read(work.items.len());
                 Input::Read(Ok((version, work)))
             }
@@ -207,7 +207,7 @@ impl<D: Database, C: Capture<D>> Runner<D, C> {
                 self.measured(backlog);
                 Input::Stored(Ok(lanes))
             }
-            Answer::Proven(None) | Answer::Stored(None) => {
+            Answer::Read(_, None) | Answer::Proven(None) | Answer::Stored(None) => {
                 tracing::warn!(table = self.seat.table.name(), "another relay has the lead");
                 self.machine.failed(Trouble::Overtaken)
             }
@@ -279,7 +279,8 @@ impl<D: Database, C: Capture<D>> Runner<D, C> {
             Effect::Version => self.ask(Ask::Version),
             Effect::Read => {
                 let has_parked = self.machine.parked_count() > 0;
-                self.ask(Ask::Read { has_parked });
+                let ahead = self.machine.current().is_some();
+                self.ask(Ask::Read { has_parked, ahead });
             }
             Effect::Prove => self.ask(Ask::Prove(self.measures())),
             Effect::Store => {
@@ -297,22 +298,31 @@ impl<D: Database, C: Capture<D>> Runner<D, C> {
     fn ask(&mut self, ask: Ask) {
         let worker = self.worker.take();
         let worker = worker.expect("the machine asks for one thing at a time");
-        self.asking = Some(Box::pin(worker.answer(ask)));
+        if matches!(ask, Ask::Version) {
+            // It is asked every few milliseconds, and answered at once.
+            self.asking = Some(Box::pin(worker.answer(ask)));
+            return;
+        }
+        let database = self.seat.database.clone();
+        self.asking = Some(Box::pin(
+            async move { database.work(worker.answer(ask)).await },
+        ));
     }
 
     fn publish(&mut self, indices: &[usize]) -> Result<(), OutboxError> {
-        let Some(work) = self.machine.current() else {
-            return Ok(());
-        };
-        let sendings = indices.iter().filter_map(|index| {
-            let item = work.items.get(*index)?;
-            Some(Sending {
+        let mut sendings = Vec::with_capacity(indices.len());
+        for index in indices {
+            let made = self.machine.take_record(*index);
+            let work = self.machine.current();
+            let Some(item) = work.and_then(|work| work.items.get(*index)) else {
+                continue;
+            };
+            sendings.push(Sending {
                 index: *index,
                 lane: item.lane.clone(),
-                record: self.router.record(&item.row.values),
-            })
-        });
-        let sendings: Vec<Sending> = sendings.collect();
+                record: made.unwrap_or_else(|| self.router.record(&item.row.values)),
+            });
+        }
         let publisher = match self.publisher.take() {
             Some(publisher) => publisher,
             None => {

@@ -28,6 +28,7 @@ pub(super) struct Cursor {
 
 impl<D: Database> Capture<D> for Cursor {
     const READS: Isolation = Isolation::Snapshot;
+    const READS_WHERE_IT_WRITES: bool = true;
 
     async fn is_alone(&mut self, _: &D, _: &str) -> Result<bool, OutboxError> {
         Ok(false)
@@ -131,7 +132,7 @@ impl<D: Database> Capture<D> for Cursor {
 }
 
 impl Cursor {
-    /// The number of the last row that has room, and how many there are behind it of those that
+    /// The number of the last row that has room, and how many there may be behind it of those that
     /// were looked at; nothing, if there is no row. Payloads are not read for it.
     async fn end<T: SqlTx + Send>(
         &self,
@@ -145,6 +146,24 @@ impl Cursor {
             .map(|column| format!("coalesce(length(\"{column}\"), 0)"))
             .collect();
         let sizes = sizes.join(" + ");
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX - 1);
+        // As a rule there is room for as many rows as a batch may have.
+        let select = format!(
+            "select max(seq), count(*), sum(size) from (select {order} as seq, {sizes} as size \
+             from {name} where {order} > $1 order by {order} limit $2)"
+        );
+        let select = SqlStatement::new(select)
+            .bind(self.given)
+            .bind(whole(room.rows));
+        let rows = tx.query(select).await?;
+        let row = rows.first().cloned().unwrap_or_default();
+        let Ok(last) = row.integer(0) else {
+            return Ok(None);
+        };
+        if row.integer(2)? <= whole(room.bytes) {
+            let is_full = row.integer(1)? >= whole(room.rows);
+            return Ok(Some((last, i64::from(is_full))));
+        }
         // One row more than there is room for tells whether there are more.
         let select = format!(
             "select max(case when below < $3 and place <= $2 then seq end), \
@@ -153,7 +172,6 @@ impl Cursor {
              select {order} as seq, {sizes} as size from {name} where {order} > $1 \
              order by {order} limit $2 + 1) window w as (order by seq))"
         );
-        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX - 1);
         let select = SqlStatement::new(select)
             .bind(self.given)
             .bind(whole(room.rows))

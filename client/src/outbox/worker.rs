@@ -41,7 +41,7 @@ pub(super) struct Worker<D, C> {
 pub(super) enum Ask {
     Lead { silent: Option<i64> },
     Version,
-    Read { has_parked: bool },
+    Read { has_parked: bool, ahead: bool },
     Prove(Measures),
     Store(Settled, Measures),
 }
@@ -51,7 +51,8 @@ pub(super) enum Ask {
 pub(super) enum Answer {
     Led(Led, Backlog),
     Version(Option<i64>),
-    Read(Option<i64>, Work),
+    /// Nothing, if the relay does not lead any more.
+    Read(Option<i64>, Option<Work>),
     /// What waits, if that was looked at. Nothing, if the relay does not lead any more.
     Proven(Option<Option<Backlog>>),
     /// The lanes that are parked now, if they may have changed; and what waits, as above.
@@ -121,7 +122,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
                 let version = self.seat.database.version().await;
                 version.map(Answer::Version).map_err(OutboxError::from)
             }
-            Ask::Read { has_parked } => self.read(has_parked).await,
+            Ask::Read { has_parked, ahead } => self.read(has_parked, ahead).await,
             Ask::Prove(measures) => self.prove(measures).await,
             Ask::Store(settled, measures) => self.store(settled, measures).await,
         };
@@ -164,8 +165,9 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
         Ok(Answer::Led(Led::Leads(lanes), backlog))
     }
 
-    /// Reads the next rows: parked ones that a command has released come first.
-    async fn read(&mut self, has_parked: bool) -> Result<Answer, OutboxError> {
+    /// Reads the next rows: parked ones that a command has released come first. What is not read
+    /// ahead has to be proven before it is sent; where that can be, it is done at once.
+    async fn read(&mut self, has_parked: bool, ahead: bool) -> Result<Answer, OutboxError> {
         let Self {
             seat,
             capture,
@@ -175,39 +177,58 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
         } = self;
         // Before the rows: what is committed in between is looked for once more.
         let version = seat.database.version().await?;
-        let mut tx = seat.database.begin(C::READS).await?;
+        let proves = C::READS_WHERE_IT_WRITES && !ahead;
+        let isolation = if proves { Isolation::Write } else { C::READS };
+        let mut tx = seat.database.begin(isolation).await?;
         if has_parked {
             let released = parked::released(&mut tx, &seat.table, room.rows).await?;
             if !released.is_empty() {
                 tx.rollback().await?;
                 let items = released.into_iter().map(|it| {
+                    let record = router.record(&it.row.values);
                     let item = Item::new(it.row, it.lane, it.attempts);
-                    if it.is_skipped { item.dropped() } else { item }
+                    match it.is_skipped {
+                        true => item.dropped(),
+                        false => item.becoming(record),
+                    }
                 });
                 let work = Work {
                     origin: Origin::Parked,
                     items: items.collect(),
                     position: String::new(),
                     has_more: true,
+                    is_proven: false,
                 };
-                return Ok(Answer::Read(version, work));
+                return Ok(Answer::Read(version, Some(work)));
             }
         }
         let batch = capture.next(&mut tx, &seat.table, *room).await?;
-        // The rows are read, and the capture goes on behind them: how a transaction ends that has
-        // changed nothing is of no importance.
-        let _ = tx.commit().await;
+        let proves = proves && !batch.rows.is_empty();
+        if proves && !progress::prove(&mut tx, &seat.table, &seat.owner, None).await? {
+            tx.rollback().await?;
+            return Ok(Answer::Read(version, None));
+        }
+        // The rows are read, and the capture goes on behind them, however the transaction ends: it
+        // has proven something, or it has not.
+        let is_proven = match proves {
+            true => tx.commit().await.is_ok(),
+            false => {
+                drop(tx.rollback().await);
+                false
+            }
+        };
         let items = batch.rows.into_iter().map(|row| {
-            let lane = router.lane(&row.values);
-            Item::new(row, lane, 0)
+            let (lane, record) = (router.lane(&row.values), router.record(&row.values));
+            Item::new(row, lane, 0).becoming(record)
         });
         let work = Work {
             origin: Origin::Table,
             items: items.collect(),
             position: batch.position,
             has_more: batch.has_more,
+            is_proven,
         };
-        Ok(Answer::Read(version, work))
+        Ok(Answer::Read(version, Some(work)))
     }
 
     /// Shows that it leads.

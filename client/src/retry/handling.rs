@@ -13,7 +13,7 @@ use crate::admin::CommittedOffset;
 use crate::cluster::Cluster;
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::error::ClientError;
-use crate::handler::{Handler, Positions};
+use crate::handler::{Alone, Calls, Handler, Positions};
 
 /// Handles the records of topics as a member of a group, with retries and dead letters; made by
 /// [`Client::handler`](crate::Client::handler).
@@ -134,6 +134,7 @@ impl Handling {
                 order: Order::default(),
                 exhausted: Exhausted::Record,
                 concurrency: 1,
+                together_max: 1,
                 waiting_max: 1_000,
                 distance_max: 10_000,
                 bytes_max: 64 << 20,
@@ -235,6 +236,12 @@ impl Handling {
         self.rules.order
     }
 
+    /// How many records are called together.
+    pub(crate) const fn together(mut self, count_max: usize) -> Self {
+        self.rules.together_max = count_max;
+        self
+    }
+
     pub(crate) const fn offset_reset(&self) -> OffsetReset {
         self.consumer.auto_offset_reset
     }
@@ -252,14 +259,14 @@ impl Handling {
         handler: impl Handler,
         shutdown: impl Future<Output = ()>,
     ) -> HandlerSummary {
-        self.run_keeping(None, handler, shutdown).await
+        self.run_keeping(None, Alone(handler), shutdown).await
     }
 
     /// As [`Self::run`], with positions that are kept outside of the broker, too.
     pub(crate) async fn run_keeping(
         self,
         positions: Option<Arc<dyn Positions>>,
-        handler: impl Handler,
+        handler: impl Calls,
         shutdown: impl Future<Output = ()>,
     ) -> HandlerSummary {
         let config = self.consumer.enable_auto_commit(false);

@@ -8,7 +8,7 @@
 //! - A record is finished once: handled, skipped, or stored among the dead letters. What may be
 //!   committed lies at or below the lowest record that is not finished.
 //! - Attempts are counted by partition and offset, whatever the error; in an outage none counts.
-//! - Every `Call` and every `Record` is answered by one input, also when its partition is gone.
+//! - Every call and every `Record` is answered by one input, also when its partition is gone.
 //! - Of a partition that was dropped nothing is called, recorded or committed any more.
 
 mod lane;
@@ -17,6 +17,7 @@ mod model;
 mod outage;
 #[cfg(test)]
 mod tests;
+mod together;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -73,6 +74,7 @@ impl Machine {
         let touched = match &input {
             Input::Assigned(place) | Input::Arrived { place, .. } => Some(place.clone()),
             Input::Called(id, _) | Input::Recorded(id, _) => Some(id.place.clone()),
+            Input::CalledTogether(ids, _) => ids.first().map(|id| id.place.clone()),
             Input::Revoked(_) | Input::Dropped(_) | Input::Tick | Input::Stop => None,
         };
         match input {
@@ -86,6 +88,7 @@ impl Machine {
                 bytes,
             } => self.arrived(&place, offset, key, bytes),
             Input::Called(id, result) => self.called(now, id, result, &mut effects),
+            Input::CalledTogether(ids, result) => self.called_together(&ids, result, &mut effects),
             Input::Recorded(id, stored) => self.recorded(now, id, stored, &mut effects),
             Input::Tick => {}
             Input::Stop => self.is_stopping = true,
@@ -357,6 +360,8 @@ impl Machine {
             return;
         };
         let (bytes, next) = lane.finish(id.offset);
+        // One that was called together with it is under way.
+        let next = next.filter(|next| lane.state(*next) == Some(State::Waiting));
         self.bytes -= bytes;
         if let Some(offset) = next {
             self.make_ready(id.place.clone(), offset);
@@ -396,19 +401,30 @@ impl Machine {
             let Some(id) = self.ready.pop_front() else {
                 return;
             };
+            let together_max = match self.outage.is_on() {
+                true => 1,
+                false => self.rules.together_max,
+            };
             let Some(lane) = self.lane(&id) else {
                 continue;
             };
+            if lane.state(id.offset) != Some(State::Ready) {
+                // It was called together with another one.
+                continue;
+            }
             if lane.is_leaving || lane.is_halted {
                 lane.set(id.offset, State::Waiting);
                 continue;
             }
-            lane.set(id.offset, State::UnderWay);
-            lane.under_way += 1;
             let attempt = lane.attempts(id.offset, now).0.saturating_add(1);
+            let others = lane.take(id.offset, together_max);
+            lane.under_way += 1;
             self.under_way += 1;
             self.outage.begins(&id);
-            effects.push(Effect::Call { id, attempt });
+            effects.push(match others.is_empty() {
+                true => Effect::Call { id, attempt },
+                false => Effect::CallTogether(together::with(id, others)),
+            });
         }
     }
 

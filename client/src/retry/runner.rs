@@ -32,7 +32,7 @@ use crate::config::ConsumerConfig;
 use crate::consumer::Consumer;
 use crate::error::ClientError;
 use crate::failure::{FailureClass, HandlerError};
-use crate::handler::{Attempt, Handler, Positions};
+use crate::handler::{Attempt, Calls, Positions};
 use crate::record::ConsumerRecord;
 
 pub(super) struct Runner<H> {
@@ -60,7 +60,7 @@ struct Release {
     deadline: Mono,
 }
 
-impl<H: Handler> Runner<H> {
+impl<H: Calls> Runner<H> {
     pub(super) fn new(
         cluster: &Arc<Cluster>,
         config: ConsumerConfig,
@@ -219,6 +219,13 @@ impl<H: Handler> Runner<H> {
                 }
                 self.step(Input::Called(id, result.map_err(|error| error.class())));
             }
+            Ended::CalledTogether(ids, result) => {
+                let is_handled = result.is_ok() && ids.iter().all(|it| self.machine.is_current(it));
+                if is_handled {
+                    self.summary.handled += u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                }
+                self.step(Input::CalledTogether(ids, result));
+            }
             Ended::Recorded(id, result) => {
                 let stored = match result {
                     Ok(()) => {
@@ -287,6 +294,7 @@ impl<H: Handler> Runner<H> {
     fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Call { id, attempt } => self.call(id, attempt),
+            Effect::CallTogether(ids) => self.call_together(ids),
             Effect::Record { id, attempts } => self.record(id, attempts),
             Effect::Finished(id) => {
                 if let Some(held) = self.held.get_mut(&id.place) {
@@ -321,12 +329,19 @@ impl<H: Handler> Runner<H> {
             number: attempt,
         };
         let handler = Arc::clone(&self.handler);
-        self.work.call(id, async move {
-            match attempt.record.trace() {
-                Some(context) => context.child().scope(handler.handle(attempt)).await,
-                None => handler.handle(attempt).await,
-            }
-        });
+        self.work
+            .call(id, async move { handler.call(attempt).await });
+    }
+
+    fn call_together(&mut self, ids: Vec<Id>) {
+        let first = |id: &Id| Attempt {
+            record: Arc::clone(&self.held(id).record),
+            number: 1,
+        };
+        let attempts = ids.iter().map(first).collect();
+        let handler = Arc::clone(&self.handler);
+        self.work
+            .call_together(ids, async move { handler.call_together(attempts).await });
     }
 
     fn record(&mut self, id: Id, attempts: u32) {

@@ -15,6 +15,11 @@ trait Fault: Clone + Send + Sync + 'static {
 
     /// After a commit has been done.
     fn committed(&self) -> Result<(), SqlError>;
+
+    /// After each call of the database, and before a transaction is begun.
+    fn stepped(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 #[derive(Clone)]
@@ -39,6 +44,7 @@ impl<D: Database, F: Fault> Database for Faulty<D, F> {
         if isolation == Isolation::Write {
             self.fault.beginning().await?;
         }
+        self.fault.stepped().await;
         Ok(FaultyTx {
             inner: self.inner.begin(isolation).await?,
             fault: self.fault.clone(),
@@ -56,17 +62,22 @@ impl<Tx: SqlTx + Send, F: Fault> SqlTx for FaultyTx<Tx, F> {
     }
 
     async fn execute(&mut self, statement: SqlStatement) -> Result<u64, SqlError> {
-        self.inner.execute(statement).await
+        let done = self.inner.execute(statement).await;
+        self.fault.stepped().await;
+        done
     }
 
     async fn query(&mut self, statement: SqlStatement) -> Result<Vec<SqlRow>, SqlError> {
-        self.inner.query(statement).await
+        let rows = self.inner.query(statement).await;
+        self.fault.stepped().await;
+        rows
     }
 }
 
 impl<Tx: OwnedTx, F: Fault> OwnedTx for FaultyTx<Tx, F> {
     async fn commit(self) -> Result<(), SqlError> {
         self.inner.commit().await?;
+        self.fault.stepped().await;
         self.fault.committed()
     }
 
@@ -113,6 +124,10 @@ impl LostAnswers {
 }
 
 impl<D> Faulty<D, Lost> {
+    pub(crate) fn commits(&self) -> u64 {
+        self.fault.commits.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn lost(&self) -> u64 {
         self.fault.lost.load(Ordering::Relaxed)
     }
@@ -200,5 +215,48 @@ impl Away {
 impl<D> Faulty<D, Away> {
     pub(crate) fn goes_away_for(&self, beginnings: u64) {
         self.fault.left.store(beginnings, Ordering::Relaxed);
+    }
+}
+
+/// The process crashes at a step, and comes back from nothing behind it.
+#[derive(Clone)]
+pub(crate) struct Crash {
+    left: Arc<AtomicU64>,
+    is_reached: Arc<watch::Sender<bool>>,
+}
+
+impl Fault for Crash {
+    async fn beginning(&self) -> Result<(), SqlError> {
+        Ok(())
+    }
+
+    fn committed(&self) -> Result<(), SqlError> {
+        Ok(())
+    }
+
+    async fn stepped(&self) {
+        let less = |left: u64| left.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.left.fetch_update(set, get, less).is_err() {
+            self.is_reached.send_replace(true);
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Crash {
+    pub(crate) fn at<D>(step: u64, inner: D) -> Faulty<D, Self> {
+        let fault = Self {
+            left: Arc::new(AtomicU64::new(step)),
+            is_reached: Arc::default(),
+        };
+        Faulty { inner, fault }
+    }
+}
+
+impl<D> Faulty<D, Crash> {
+    /// Ends when it has crashed.
+    pub(crate) async fn reached(&self) {
+        crate::until(&self.fault.is_reached).await;
     }
 }

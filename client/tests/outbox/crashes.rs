@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::faulty::{Away, Stepped, Steps};
+use super::faulty::Away;
+use super::stepped::{Stepped, Steps};
 use super::*;
 
 /// Rows of three keys, one of which cannot be published; with what was rolled back among them.

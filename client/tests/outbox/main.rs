@@ -8,7 +8,9 @@ mod leads;
 mod poison;
 mod refusals;
 mod rows;
+mod running;
 mod seed;
+mod stepped;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,12 +21,12 @@ use highwater_broker::Broker;
 use highwater_broker::config::BrokerConfig;
 use highwater_client::sql::{Database, Isolation, OwnedTx, SqlStatement, SqlTx, Sqlite};
 use highwater_client::{
-    Client, ConsumerConfig, ConsumerRecord, Event, NewTopic, Outbox, ParkedKey, Relay,
-    RelaySummary, StartAt, SystemClock,
+    Client, ConsumerConfig, ConsumerRecord, Event, NewTopic, Outbox, ParkedKey, Relay, StartAt,
+    SystemClock,
 };
 use highwater_proto::clock::Clock;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+
+use self::running::Running;
 
 /// A broker in memory and a database in a file.
 struct World {
@@ -104,34 +106,6 @@ async fn count<D: Database>(database: &D, table: &str) -> i64 {
     let mut tx = database.begin(Isolation::Snapshot).await.unwrap();
     let select = SqlStatement::new(format!("select count(*) from {table}"));
     tx.query(select).await.unwrap()[0].integer(0).unwrap()
-}
-
-/// A relay that runs until it is stopped.
-struct Running {
-    stop: oneshot::Sender<()>,
-    relay: JoinHandle<RelaySummary>,
-}
-
-impl Running {
-    fn start<D: Database>(relay: Relay<D>) -> Self {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let relay = relay.run(async { stopped.await.unwrap_or_default() });
-        Self {
-            stop,
-            relay: tokio::spawn(relay),
-        }
-    }
-
-    async fn stop(self) -> RelaySummary {
-        drop(self.stop);
-        self.relay.await.unwrap()
-    }
-
-    /// As a crash: nothing is stored or given back.
-    async fn crash(self) {
-        self.relay.abort();
-        assert!(self.relay.await.unwrap_err().is_cancelled());
-    }
 }
 
 /// Reads records of a topic until there are enough.

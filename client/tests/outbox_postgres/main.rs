@@ -9,6 +9,11 @@ mod debezium;
 mod faulty;
 mod leads;
 mod power_cuts;
+#[path = "../outbox/running.rs"]
+mod running;
+#[path = "../outbox/stepped.rs"]
+#[expect(dead_code, reason = "the tests over SQLite use more of it")]
+mod stepped;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +25,12 @@ use highwater_broker::config::BrokerConfig;
 use highwater_client::sql::{Database, Isolation, OwnedTx, Postgres, SqlStatement, SqlTx};
 use highwater_client::{
     Capturing, Client, ConsumerConfig, ConsumerRecord, Event, NewTopic, OffsetSpec, Outbox, Relay,
-    RelaySummary, StartAt, SystemClock,
+    StartAt, SystemClock,
 };
 use highwater_kit::postgres::Postgres as Cluster;
 use highwater_proto::clock::Clock as _;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+
+use self::running::Running;
 
 const BOTH: [Capturing; 2] = [Capturing::Snapshot, Capturing::Queue];
 
@@ -142,34 +147,6 @@ async fn commit(database: &Postgres, outbox: &Outbox, events: &[Event]) {
         let mut tx = database.begin(Isolation::Write).await.unwrap();
         outbox.enqueue(&mut tx, event).await.unwrap();
         tx.commit().await.unwrap();
-    }
-}
-
-/// A relay that runs until it is stopped.
-struct Running {
-    stop: oneshot::Sender<()>,
-    relay: JoinHandle<RelaySummary>,
-}
-
-impl Running {
-    fn start<D: Database>(relay: Relay<D>) -> Self {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let relay = relay.run(async { stopped.await.unwrap_or_default() });
-        Self {
-            stop,
-            relay: tokio::spawn(relay),
-        }
-    }
-
-    async fn stop(self) -> RelaySummary {
-        drop(self.stop);
-        self.relay.await.unwrap()
-    }
-
-    /// As a crash: nothing is stored or given back.
-    async fn crash(self) {
-        self.relay.abort();
-        assert!(self.relay.await.unwrap_err().is_cancelled());
     }
 }
 

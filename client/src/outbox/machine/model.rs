@@ -176,7 +176,7 @@ impl World {
         let input = match asked {
             Effect::Lead { silent } => self.lead(silent),
             Effect::Version => Input::Version(Ok(None)),
-            Effect::Read => self.read(),
+            Effect::Read => self.read(answer),
             Effect::Prove | Effect::Store if !leads => self.machine.failed(Trouble::Overtaken),
             Effect::Prove => {
                 self.commit();
@@ -216,7 +216,7 @@ impl World {
         keys.into_iter().map(|key| lane(&name(key))).collect()
     }
 
-    fn read(&mut self) -> Input {
+    fn read(&mut self, answer: Answer) -> Input {
         let released: Vec<(i64, u8)> = self
             .parked
             .iter()
@@ -253,6 +253,15 @@ impl World {
         for item in &work.items {
             self.commits_at_read
                 .insert(item.row.seq, self.commits_of_ours);
+        }
+        // One of two databases shows the lead where it reads, unless it reads ahead.
+        let is_first = self.machine.current().is_none() && work.origin == Origin::Table;
+        if is_first && !work.items.is_empty() && self.rows.len().is_multiple_of(2) {
+            if self.owner != self.me {
+                return self.machine.failed(Trouble::Overtaken);
+            }
+            self.commit();
+            work.is_proven = !matches!(answer, Answer::Lost);
         }
         Input::Read(Ok((None, work)))
     }

@@ -101,18 +101,66 @@ fn a_commit_of_its_own_lies_between_reading_and_publishing_and_one_stores_two_ba
 }
 
 #[test]
+fn rows_that_were_read_in_a_commit_of_its_own_need_no_other_one() {
+    let mut machine = leading(Vec::new());
+    let proven = Work {
+        is_proven: true,
+        ..work(&[(1, "a")])
+    };
+    let read = Input::Read(Ok((Some(1), proven)));
+    assert_eq!(machine.step(ms(7), read), [Effect::Publish(vec![0])]);
+    // It was as good as any other one: the lead is shown again a third of a lease later.
+    assert_eq!(machine.wakes_at(), Mono(0).plus(LEASE / 3));
+
+    let mut machine = leading(Vec::new());
+    let overtaken = machine.failed(Trouble::Overtaken);
+    assert_eq!(machine.step(ms(7), overtaken), []);
+    assert!(!machine.leads());
+}
+
+#[test]
+fn while_the_broker_works_the_next_rows_are_read_and_no_more() {
+    let mut machine = leading(Vec::new());
+    let many = |first: i64| {
+        let rows = Work {
+            has_more: true,
+            ..work(&[(first, "a")])
+        };
+        Input::Read(Ok((Some(1), rows)))
+    };
+    assert_eq!(machine.step(ms(0), many(1)), [Effect::Prove]);
+    let effects = machine.step(ms(0), Input::Proven(Ok(())));
+    assert_eq!(effects, [Effect::Publish(vec![0]), Effect::Read]);
+    assert_eq!(machine.step(ms(0), many(2)), []);
+    assert_eq!(machine.step(ms(1), Input::Woken), []);
+    let done = published(vec![Ok(())]);
+    assert_eq!(machine.step(ms(2), done), [Effect::Store]);
+    // The commit that stores came after the next rows were read: it proves them.
+    let effects = machine.step(ms(3), Input::Stored(Ok(None)));
+    assert_eq!(effects, [Effect::Publish(vec![0]), Effect::Read]);
+    assert_eq!(machine.current().unwrap().items[0].row.seq, 2);
+
+    // What fails meanwhile keeps them waiting.
+    assert_eq!(machine.step(ms(3), many(3)), []);
+    assert_eq!(machine.step(ms(4), published(vec![no("x")])), []);
+    let at = machine.wakes_at();
+    assert_eq!(machine.step(at, Input::Tick), [Effect::Publish(vec![0])]);
+}
+
+#[test]
 fn an_idle_relay_looks_ever_less_often_and_is_woken_at_once() {
     let mut machine = leading(Vec::new());
     assert_eq!(machine.step(ms(0), read(7, &[])), []);
     let mut looks = Vec::new();
-    for _ in 0..9 {
+    for _ in 0..30 {
         let at = machine.wakes_at();
         assert_eq!(machine.step(at, Input::Tick), [Effect::Version]);
         assert_eq!(machine.step(at, Input::Version(Ok(Some(7)))), []);
         looks.push(at.since(ms(0)).as_millis());
     }
-    assert_eq!(looks, [1, 3, 7, 15, 31, 63, 113, 163, 213]);
-    let now = ms(220);
+    assert_eq!(looks[..9], [1, 2, 3, 5, 8, 11, 15, 19, 25]);
+    assert_eq!(looks[29] - looks[28], 50);
+    let now = ms(1_000);
     assert_eq!(machine.step(now, Input::Woken), [Effect::Read]);
     // A commit while it reads: the rows of it may not be among those that come.
     assert_eq!(machine.step(now, Input::Woken), []);

@@ -5,8 +5,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use highwater_proto::clock::Mono;
+
 use crate::outbox::capture::Row;
 use crate::outbox::router::Lane;
+use crate::record::Record;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::outbox) struct Rules {
@@ -57,6 +60,28 @@ pub(in crate::outbox) enum Trouble {
     Away,
     /// Another relay leads.
     Overtaken,
+}
+
+/// What the database was asked for, without an answer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Lead,
+    Version,
+    Read { ahead: bool, at: Mono },
+    Prove { at: Mono },
+    Store { at: Mono },
+    Resign,
+}
+
+/// How far the end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    No,
+    /// What is being published may end, and be stored, until then.
+    Asked(Mono),
+    /// The lead may be given back until then.
+    Late(Mono),
+    Done,
 }
 
 /// The broker did not take a row.
@@ -110,6 +135,8 @@ pub(in crate::outbox) struct Work {
     pub(in crate::outbox) items: Vec<Item>,
     pub(in crate::outbox) position: String,
     pub(in crate::outbox) has_more: bool,
+    /// Whether the transaction that read them has shown the lead, and is on the disk.
+    pub(in crate::outbox) is_proven: bool,
 }
 
 /// A row on its way.
@@ -118,6 +145,8 @@ pub(in crate::outbox) struct Item {
     pub(in crate::outbox) row: Row,
     pub(in crate::outbox) lane: Option<Lane>,
     pub(in crate::outbox) attempts: u32,
+    /// What it becomes; until it is sent for the first time.
+    record: Option<Result<Record, String>>,
     state: State,
     error: String,
 }
@@ -146,9 +175,20 @@ impl Item {
             row,
             lane,
             attempts,
+            record: None,
             state: State::Unsent,
             error: String::new(),
         }
+    }
+
+    /// The same with what it becomes, or why it becomes nothing.
+    pub(in crate::outbox) fn becoming(mut self, record: Result<Record, String>) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    pub(super) const fn take_record(&mut self) -> Option<Result<Record, String>> {
+        self.record.take()
     }
 
     /// The same, not to be published.

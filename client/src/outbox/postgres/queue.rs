@@ -137,6 +137,7 @@ impl<D: Database> Queue<D> {
 impl<D: Database> Capture<D> for Queue<D> {
     // Each statement sees what is committed before it.
     const READS: Isolation = Isolation::Write;
+    const READS_WHERE_IT_WRITES: bool = false;
 
     async fn is_alone(&mut self, database: &D, table: &str) -> Result<bool, OutboxError> {
         self.lead.take(database, table).await

@@ -124,6 +124,7 @@ impl<D: Database> Snapshot<D> {
 
 impl<D: Database> Capture<D> for Snapshot<D> {
     const READS: Isolation = Isolation::Snapshot;
+    const READS_WHERE_IT_WRITES: bool = false;
 
     async fn is_alone(&mut self, database: &D, table: &str) -> Result<bool, OutboxError> {
         self.lead.take(database, table).await

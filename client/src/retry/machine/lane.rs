@@ -44,7 +44,16 @@ struct Entry {
     attempts: u32,
     refusals: u32,
     first_failed: Option<Mono>,
+    /// It is called by itself: together with others it was not handled.
+    is_apart: bool,
     state: State,
+}
+
+impl Entry {
+    /// Whether it may be called together with others.
+    const fn is_fresh(&self) -> bool {
+        self.attempts == 0 && !self.is_apart
+    }
 }
 
 #[derive(Debug)]
@@ -94,6 +103,7 @@ impl Lane {
             attempts: 0,
             refusals: 0,
             first_failed: None,
+            is_apart: false,
             state: State::Waiting,
         };
         self.entries.insert(offset, entry);
@@ -123,6 +133,43 @@ impl Lane {
             self.waiting -= usize::from(is_waiting(entry.state));
             entry.state = state;
         }
+    }
+
+    pub(super) fn set_apart(&mut self, offset: i64) {
+        if let Some(entry) = self.entries.get_mut(&offset) {
+            entry.is_apart = true;
+        }
+    }
+
+    /// Takes a record for a call, and those behind it that go with it, at most so many in all: the
+    /// first ones of their queues. Gives the others.
+    pub(super) fn take(&mut self, first: i64, count_max: usize) -> Vec<i64> {
+        let mut others = Vec::new();
+        let is_fresh = self.entries.get(&first).is_some_and(Entry::is_fresh);
+        if is_fresh && count_max > 1 {
+            let mut taken: HashMap<&Queue, usize> = HashMap::new();
+            let near = self.entries.range(first..).take(count_max * LOOKED_AT);
+            for (offset, entry) in near {
+                let place = taken.entry(&entry.queue).or_default();
+                let line = self.queues.get(&entry.queue);
+                let is_next = line.is_some_and(|line| line.get(*place) == Some(offset));
+                let is_free = matches!(entry.state, State::Ready | State::Waiting);
+                if !is_next || !is_free || !entry.is_fresh() {
+                    continue;
+                }
+                *place += 1;
+                if *offset != first {
+                    others.push(*offset);
+                }
+                if others.len() + 1 >= count_max {
+                    break;
+                }
+            }
+        }
+        for offset in others.iter().chain([&first]) {
+            self.set(*offset, State::UnderWay);
+        }
+        others
     }
 
     pub(super) fn count_attempt(&mut self, offset: i64, now: Mono) {
@@ -229,3 +276,7 @@ impl Lane {
             || distance >= (rules.distance_max / part as u64).max(1)
     }
 }
+
+/// So many records are looked at for each that is called together with others: behind a key that
+/// waits there may be thousands.
+const LOOKED_AT: usize = 4;

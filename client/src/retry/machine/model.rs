@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::tests::{Run, SECOND, place, rules};
 use super::{Effect, Input, Order, Rules, Stored};
 use crate::failure::FailureClass;
+use crate::handler::Undone;
 use crate::retry::backoff::Backoff;
 
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ enum Op {
     Arrive(u8),
     /// Ends one of the calls.
     End(usize, Result<(), FailureClass>),
+    /// Ends one of the calls of several records.
+    EndTogether(usize, Result<(), Undone>),
     Store(Stored),
     Pass(u64),
     /// The partition goes, and comes back at what was committed.
@@ -38,6 +41,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0..6_u8).prop_map(Op::Arrive),
         8 => (any::<usize>(), result).prop_map(|(at, result)| Op::End(at, result)),
+        4 => (any::<usize>(), prop_oneof![2 => Just(Ok(())), 1 => Just(Err(Undone))])
+            .prop_map(|(at, result)| Op::EndTogether(at, result)),
         2 => prop_oneof![3 => Just(Stored::Yes), 1 => Just(Stored::No)].prop_map(Op::Store),
         4 => (0..40_000_u64).prop_map(Op::Pass),
         1 => Just(Op::Drop),
@@ -92,6 +97,9 @@ impl Model {
                 let (id, _) = self.run.calls.remove(at);
                 self.run.input(Input::Called(id, result));
             }
+            Op::EndTogether(at, result) if !self.run.together.is_empty() => {
+                self.run.end_together(at % self.run.together.len(), result);
+            }
             Op::Store(stored) if !self.run.recordings.is_empty() => self.run.store(stored),
             Op::Pass(ms) => self.run.pass(Duration::from_millis(ms)),
             Op::Drop => self.assign_anew(Input::Dropped(place(0))),
@@ -99,6 +107,9 @@ impl Model {
                 self.run.input(Input::Revoked(place(0)));
                 while let Some((id, _)) = self.run.calls.pop() {
                     self.run.input(Input::Called(id, Ok(())));
+                }
+                while !self.run.together.is_empty() {
+                    self.run.end_together(0, Ok(()));
                 }
                 while !self.run.recordings.is_empty() {
                     self.run.store(Stored::Yes);
@@ -117,7 +128,7 @@ impl Model {
                 self.commit(offset);
                 self.assign_anew(Input::Tick);
             }
-            Op::End(..) | Op::Store(_) => {}
+            Op::End(..) | Op::EndTogether(..) | Op::Store(_) => {}
         }
         self.check();
         self.commit(self.run.committable());
@@ -160,13 +171,26 @@ impl Model {
             assert!(!self.done.contains(&id.offset), "{id:?} is called again");
             self.assert_is_first(id.offset, "is called");
         }
+        for ids in &self.run.together {
+            assert!((2..=self.run.machine.rules.together_max).contains(&ids.len()));
+            let mut done = self.done.clone();
+            for id in ids.iter().filter(|id| id.epoch == epoch) {
+                // As if those ahead of it in the call were done.
+                self.assert_is_first_after(&done, id.offset, "is called together");
+                assert!(done.insert(id.offset), "{id:?} is called again");
+            }
+        }
         let limit = self.run.machine.rules.concurrency;
-        let live = self.run.calls.len();
+        let live = self.run.calls.len() + self.run.together.len();
         assert!(live <= limit, "{live} calls");
     }
 
     /// Whatever it has to wait for is finished.
     fn assert_is_first(&self, offset: i64, what: &str) {
+        self.assert_is_first_after(&self.done, offset, what);
+    }
+
+    fn assert_is_first_after(&self, done: &BTreeSet<i64>, offset: i64, what: &str) {
         let key = self.key(offset);
         for before in self.start..offset {
             let waits = match self.order {
@@ -174,7 +198,7 @@ impl Model {
                 Order::Key => key.is_some() && self.key(before) == key,
             };
             assert!(
-                !waits || self.done.contains(&before),
+                !waits || done.contains(&before),
                 "{offset} {what} before {before}"
             );
         }
@@ -187,6 +211,10 @@ impl Model {
                 self.run.input(Input::Called(id, Ok(())));
                 self.check();
             }
+            while !self.run.together.is_empty() {
+                self.run.end_together(0, Ok(()));
+                self.check();
+            }
             while !self.run.recordings.is_empty() {
                 self.run.store(Stored::Yes);
                 self.check();
@@ -195,7 +223,8 @@ impl Model {
                 break;
             }
             let at = self.run.machine.wakes_at();
-            assert!(at < Mono::NEVER || !self.run.calls.is_empty(), "it hangs");
+            let is_under_way = !self.run.calls.is_empty() || !self.run.together.is_empty();
+            assert!(at < Mono::NEVER || is_under_way, "it hangs");
             self.run.now = self.run.now.max(at);
             self.run.input(Input::Tick);
         }
@@ -212,11 +241,18 @@ proptest! {
         ops in proptest::collection::vec(op(), 0..200),
         in_order: bool,
         concurrency in 1..5_usize,
+        together_max in 1..5_usize,
         attempts in 1..4_u32,
     ) {
         let order = if in_order { Order::Partition } else { Order::Key };
         let backoff = Backoff::exponential(SECOND).jitter().max_attempts(attempts);
-        let mut model = Model::new(Rules { order, backoff, concurrency, ..rules() });
+        let mut model = Model::new(Rules {
+            order,
+            backoff,
+            concurrency,
+            together_max,
+            ..rules()
+        });
         for op in ops {
             model.apply(op);
         }

@@ -1,8 +1,11 @@
 //! The machine against its promises, one by one.
 
+mod together;
+
 use std::sync::Arc;
 
 use super::*;
+use crate::handler::Undone;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -12,6 +15,7 @@ pub(super) fn rules() -> Rules {
         order: Order::Key,
         exhausted: Exhausted::Record,
         concurrency: 8,
+        together_max: 1,
         waiting_max: 100,
         distance_max: 1_000,
         bytes_max: 1_000_000,
@@ -34,6 +38,8 @@ pub(super) struct Run {
     pub(super) machine: Machine,
     pub(super) now: Mono,
     pub(super) calls: Vec<(Id, u32)>,
+    /// Calls of several records.
+    pub(super) together: Vec<Vec<Id>>,
     pub(super) recordings: Vec<Id>,
     pub(super) finished: Vec<Id>,
     recorded: Vec<Id>,
@@ -47,6 +53,7 @@ impl Run {
             machine: Machine::new(rules),
             now: Mono(0),
             calls: Vec::new(),
+            together: Vec::new(),
             recordings: Vec::new(),
             finished: Vec::new(),
             recorded: Vec::new(),
@@ -60,6 +67,7 @@ impl Run {
         for effect in self.machine.step(self.now, input) {
             match effect {
                 Effect::Call { id, attempt } => self.calls.push((id, attempt)),
+                Effect::CallTogether(ids) => self.together.push(ids),
                 Effect::Record { id, .. } => self.recordings.push(id),
                 Effect::Finished(id) => self.finished.push(id),
                 other => self.others.push(other),
@@ -82,6 +90,19 @@ impl Run {
         let (id, attempt) = self.calls.remove(at.expect("it is being called"));
         self.input(Input::Called(id, result));
         attempt
+    }
+
+    pub(super) fn end_together(&mut self, at: usize, result: Result<(), Undone>) {
+        let ids = self.together.remove(at);
+        self.input(Input::CalledTogether(ids, result));
+    }
+
+    /// The offsets of the only call of several records.
+    fn called_together(&self) -> Vec<i64> {
+        let [ids] = &self.together[..] else {
+            panic!("one call: {:?}", self.together);
+        };
+        ids.iter().map(|id| id.offset).collect()
     }
 
     pub(super) fn store(&mut self, stored: Stored) {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::lane::Queue;
 use crate::admin::CommittedOffset;
 use crate::failure::FailureClass;
+use crate::handler::Undone;
 use crate::retry::backoff::Backoff;
 
 /// A partition.
@@ -72,6 +73,8 @@ pub(in crate::retry) struct Rules {
     pub(in crate::retry) exhausted: Exhausted,
     /// Calls and dead letters that are under way at a time.
     pub(in crate::retry) concurrency: usize,
+    /// Records of one partition that are called together, as long as none of them has failed.
+    pub(in crate::retry) together_max: usize,
     /// Keys of one partition that wait for their next attempt; then the partition is paused.
     pub(in crate::retry) waiting_max: usize,
     /// Offsets between the lowest unfinished record and the newest; then the partition is paused.
@@ -96,6 +99,8 @@ pub(in crate::retry) enum Input {
     },
     /// A call has ended.
     Called(Id, Result<(), FailureClass>),
+    /// A call of several records has ended.
+    CalledTogether(Vec<Id>, Result<(), Undone>),
     /// A dead letter is stored, or could not be.
     Recorded(Id, Stored),
     /// Time has passed.
@@ -117,6 +122,8 @@ pub(in crate::retry) enum Effect {
         id: Id,
         attempt: u32,
     },
+    /// Call these of one partition together, in this order: the first attempt of each.
+    CallTogether(Vec<Id>),
     /// Store it among the dead letters, after so many attempts.
     Record {
         id: Id,

@@ -21,10 +21,10 @@ use crate::admin::CommittedOffset;
 use crate::cluster::Cluster;
 use crate::consumer::{GroupMetadata, StartAt};
 use crate::error::ClientError;
-use crate::handler::{Handler, Positions};
+use crate::handler::{Calls, Positions};
 use crate::retry::machine::{Input, Place};
 
-impl<H: Handler> Runner<H> {
+impl<H: Calls> Runner<H> {
     /// A partition is read from now on, or as soon as it is known from where.
     pub(super) fn assigned(&mut self, place: Place) {
         if !self.kept.is_on() {

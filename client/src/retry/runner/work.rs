@@ -12,34 +12,30 @@ use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 
 use crate::error::ClientError;
 use crate::failure::{FailureClass, HandlerError};
+use crate::handler::Undone;
 use crate::retry::machine::{Id, Place};
 
 #[derive(Default)]
 pub(super) struct Work {
-    tasks: JoinSet<Done>,
+    tasks: JoinSet<Ended>,
     jobs: HashMap<task::Id, Job>,
 }
 
 struct Job {
-    id: Id,
-    kind: Kind,
+    what: What,
     abort: AbortHandle,
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Call,
-    Record,
-}
-
-enum Done {
-    Called(Result<(), HandlerError>),
-    Recorded(Result<(), ClientError>),
+enum What {
+    Call(Id),
+    CallTogether(Vec<Id>),
+    Record(Id),
 }
 
 /// The end of a task.
 pub(super) enum Ended {
     Called(Id, Result<(), HandlerError>),
+    CalledTogether(Vec<Id>, Result<(), Undone>),
     Recorded(Id, Result<(), ClientError>),
 }
 
@@ -49,9 +45,17 @@ impl Work {
         id: Id,
         call: impl Future<Output = Result<(), HandlerError>> + Send + 'static,
     ) {
-        let call = async move { Done::Called(call.await) };
-        let abort = self.tasks.spawn(call);
-        self.note(id, Kind::Call, abort);
+        let what = What::Call(id.clone());
+        self.spawn(what, async move { Ended::Called(id, call.await) });
+    }
+
+    pub(super) fn call_together(
+        &mut self,
+        ids: Vec<Id>,
+        call: impl Future<Output = Result<(), Undone>> + Send + 'static,
+    ) {
+        let what = What::CallTogether(ids.clone());
+        self.spawn(what, async move { Ended::CalledTogether(ids, call.await) });
     }
 
     pub(super) fn record(
@@ -59,18 +63,18 @@ impl Work {
         id: Id,
         stored: impl Future<Output = Result<(), ClientError>> + Send + 'static,
     ) {
-        let stored = async move { Done::Recorded(stored.await) };
-        let abort = self.tasks.spawn(stored);
-        self.note(id, Kind::Record, abort);
+        let what = What::Record(id.clone());
+        self.spawn(what, async move { Ended::Recorded(id, stored.await) });
     }
 
-    fn note(&mut self, id: Id, kind: Kind, abort: AbortHandle) {
-        self.jobs.insert(abort.id(), Job { id, kind, abort });
+    fn spawn(&mut self, what: What, work: impl Future<Output = Ended> + Send + 'static) {
+        let abort = self.tasks.spawn(work);
+        self.jobs.insert(abort.id(), Job { what, abort });
     }
 
     /// Drops what is under way in a partition; each has its end all the same.
     pub(super) fn abort(&self, place: &Place) {
-        let jobs = self.jobs.values().filter(|job| job.id.place == *place);
+        let jobs = self.jobs.values().filter(|job| job.what.is_of(place));
         jobs.for_each(|job| job.abort.abort());
     }
 
@@ -88,19 +92,29 @@ impl Work {
                 Ok((task, _)) => *task,
                 Err(error) => error.id(),
             };
-            let Some(Job { id, kind, .. }) = self.jobs.remove(&task) else {
+            let Some(Job { what, .. }) = self.jobs.remove(&task) else {
                 continue;
             };
-            return match (joined, kind) {
-                (Ok((_, Done::Called(result))), _) => Ended::Called(id, result),
-                (Ok((_, Done::Recorded(result))), _) => Ended::Recorded(id, result),
-                (Err(error), Kind::Call) => Ended::Called(id, Err(failure(error))),
-                (Err(error), Kind::Record) => {
+            return match (joined, what) {
+                (Ok((_, ended)), _) => ended,
+                (Err(error), What::Call(id)) => Ended::Called(id, Err(failure(error))),
+                (Err(_), What::CallTogether(ids)) => Ended::CalledTogether(ids, Err(Undone)),
+                (Err(error), What::Record(id)) => {
                     let why = format!("the task that stored it ended: {error}");
                     Ended::Recorded(id, Err(ClientError::Unknown(why)))
                 }
             };
         }
+    }
+}
+
+impl What {
+    fn is_of(&self, place: &Place) -> bool {
+        let id = match self {
+            Self::Call(id) | Self::Record(id) => Some(id),
+            Self::CallTogether(ids) => ids.first(),
+        };
+        id.is_some_and(|id| id.place == *place)
     }
 }
 
