@@ -118,9 +118,17 @@ impl Postgres {
     /// # Panics
     /// If one of them fails.
     pub fn psql(&self, url: &str, statements: &str) -> String {
-        let quiet = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
-        let output = self.run("psql", |it| it.args(quiet).args(["-c", statements, url]));
+        let output = self.run("psql", |it| it.args(QUIET).args(["-c", statements, url]));
         output.trim_end().to_owned()
+    }
+
+    /// `psql` as a session of its own, to be started: it runs what it reads line by line, and ends
+    /// at the first statement that fails.
+    #[must_use]
+    pub fn session(&self, url: &str) -> Command {
+        let mut command = self.command("psql");
+        command.args(QUIET).arg(url);
+        command
     }
 
     /// Kills the server with all its connections (`kill -9`), as a crash does.
@@ -133,7 +141,8 @@ impl Postgres {
         let children = Command::new("ps")
             .args(["-o", "pid=", "--ppid", pid])
             .output();
-        let children = String::from_utf8(children.expect("pgrep").stdout).expect("numbers");
+        let children = String::from_utf8(children.expect("ps").stdout).expect("numbers");
+        let pids: Vec<&str> = children.split_whitespace().chain([pid]).collect();
         let killed = Command::new("kill")
             .args(["-9", pid])
             .args(children.split_whitespace())
@@ -141,6 +150,12 @@ impl Postgres {
             .status();
         // A child may have ended by itself.
         killed.expect("kill");
+        if pids.iter().all(|pid| is_dead(pid)) {
+            // Until somebody collects the dead, a server that starts would take them for alive.
+            for lock in [self.data().join("postmaster.pid"), self.folder.join(LOCK)] {
+                remove(&lock);
+            }
+        }
     }
 
     /// Starts the server again after [`Self::kill`]: it recovers what was committed.
@@ -211,6 +226,18 @@ fn run_as(mut command: Command, user: Option<(u32, u32)>) -> Command {
     command
 }
 
+/// Waits until a killed process has ended, collected or not; `false` where nobody can tell.
+fn is_dead(pid: &str) -> bool {
+    let state = || {
+        let stat = read(&Path::new("/proc").join(pid).join("stat")).ok()?;
+        stat.rsplit(") ").next()?.chars().next()
+    };
+    while state().is_some_and(|state| state != 'Z') {
+        std::thread::yield_now();
+    }
+    Path::new("/proc/self/stat").exists()
+}
+
 /// The folder of the newest PostgreSQL.
 fn programs() -> Option<PathBuf> {
     let is_whole = |folder: &PathBuf| {
@@ -255,12 +282,22 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the files of another program")]
+fn remove(path: &Path) {
+    // It may not be there.
+    let _ = std::fs::remove_file(path);
+}
+
 /// Waits for the end of its input, which is the end of the test; a Ctrl-C is not for it.
 const GUARD: &str = "trap '' INT TERM HUP
 read -r _
 \"$1\" stop -m immediate -D \"$2/data\"
 rm -rf \"$2\"";
 const STARTS_MAX: usize = 50;
+/// The lock of the server's socket.
+const LOCK: &str = ".s.PGSQL.5432.lock";
+/// Without settings of whoever runs the tests; rows alone, values separated by `|`.
+const QUIET: [&str; 6] = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
 
 #[cfg(test)]
 mod tests {

@@ -155,7 +155,7 @@ fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
 }
 
 /// The workspace; its manifests and sources name benches and tests, which must be there.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "proto",
     "log-core",
     "broker",
@@ -166,6 +166,7 @@ const FOLDERS: [&str; 12] = [
     "tests/cli",
     "tests/crash",
     "tests/kit",
+    "tests/relays",
     "tests/testing",
     "tests/torture",
 ];
