@@ -6,6 +6,8 @@ mod groups;
 mod kit;
 mod log;
 mod outbox;
+#[cfg(unix)]
+mod outbox_postgres;
 mod records;
 mod refusals;
 mod serve;

@@ -1,17 +1,13 @@
 //! `outbox`: tables that other programs write, published by a process of its own.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
-
 use highwater::sql::{Database, Isolation, OwnedTx, SqlStatement, SqlTx, Sqlite};
 use highwater::{Event, Outbox};
-use highwater_kit::postgres::Postgres;
 use serde_json::{Value, json};
 
 use crate::kit::{Ended, Running, Served, command, finish, folder, get, run, word};
 
 /// A broker that makes no topic by itself, with these topics.
-fn broker(dir: &tempfile::TempDir, topics: &[&str]) -> Served {
+pub(crate) fn broker(dir: &tempfile::TempDir, topics: &[&str]) -> Served {
     let broker = Served::start(dir.path(), &["--set", "auto.create.topics.enable=false"]);
     for topic in topics {
         let create = ["topic", "create", topic, "--partitions", "1"];
@@ -21,7 +17,7 @@ fn broker(dir: &tempfile::TempDir, topics: &[&str]) -> Served {
 }
 
 /// A relay that has said that it is there.
-fn relay(broker: &Served, url: &str, flags: &[&str]) -> Running {
+pub(crate) fn relay(broker: &Served, url: &str, flags: &[&str]) -> Running {
     relay_at(broker, url, flags).0
 }
 
@@ -34,18 +30,18 @@ fn relay_at(broker: &Served, url: &str, flags: &[&str]) -> (Running, String) {
     (running, ready)
 }
 
-fn stop(relay: Running) -> Ended {
+pub(crate) fn stop(relay: Running) -> Ended {
     relay.signal("TERM");
     relay.end()
 }
 
 /// The first records of a topic, once they are there.
-fn records(broker: &Served, topic: &str, count: &str) -> Vec<Value> {
+pub(crate) fn records(broker: &Served, topic: &str, count: &str) -> Vec<Value> {
     let args = ["consume", topic, "--json", "--follow", "--max", count];
     broker.run(&args).json()
 }
 
-fn header(record: &Value, name: &str) -> String {
+pub(crate) fn header(record: &Value, name: &str) -> String {
     let headers = record["headers"].as_array().into_iter().flatten();
     let found = headers
         .filter(|it| it["key"] == name)
@@ -208,136 +204,6 @@ fn a_key_that_cannot_be_published_is_listed_and_sent_or_skipped_on_command() {
     );
     while !run(&parked).json().is_empty() {}
     assert_eq!(stop(relay).code, Some(0));
-}
-
-/// One cluster for all tests of this binary; none where there is no PostgreSQL.
-fn postgres() -> Option<&'static Postgres> {
-    static CLUSTER: OnceLock<Option<Postgres>> = OnceLock::new();
-    CLUSTER.get_or_init(Postgres::start).as_ref()
-}
-
-#[test]
-fn a_table_that_psql_fills_is_published() {
-    let Some(postgres) = postgres() else { return };
-    let data = folder();
-    let broker = broker(&data, &["outbox.event.order"]);
-    let url = postgres.database();
-    // As Debezium's documentation has it; what a relay needs beside is added to it.
-    postgres.psql(
-        &url,
-        "create table outbox (id uuid primary key, aggregatetype varchar(255) not null, \
-         aggregateid varchar(255) not null, type varchar(255) not null, payload jsonb)",
-    );
-    let early = run(&["outbox", "--database", &url, "--to", &broker.bootstrap]);
-    let said = early.stderr.lines().last().unwrap_or_default();
-    assert_eq!(early.code, Some(1), "{}", early.stderr);
-    assert!(
-        said.ends_with("the tables of an outbox are made by --migrate"),
-        "{said}"
-    );
-    assert_eq!(run(&["outbox", "--database", &url, "--migrate"]).text(), "");
-    let relay = relay(&broker, &url, &[]);
-    postgres.psql(
-        &url,
-        "insert into outbox (id, aggregatetype, aggregateid, type, payload) \
-         select gen_random_uuid(), 'order', 'o-' || n % 3, 'OrderCreated', \
-         jsonb_build_object('n', n) from generate_series(0, 8) n",
-    );
-    let found = records(&broker, "outbox.event.order", "9");
-    let numbers = |key: &str| {
-        let of_key = found.iter().filter(|it| it["key"] == key);
-        let value = of_key.map(|it| it["value"].as_str().unwrap().to_owned());
-        value.collect::<Vec<_>>()
-    };
-    assert_eq!(numbers("o-1"), ["{\"n\": 1}", "{\"n\": 4}", "{\"n\": 7}"]);
-    let ended = stop(relay);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(postgres.psql(&url, "select count(*) from outbox"), "0");
-}
-
-#[test]
-fn a_table_that_nobody_may_alter_is_ordered_by_a_column_of_its_own() {
-    let Some(postgres) = postgres() else { return };
-    let data = folder();
-    let broker = broker(&data, &["outbox.event.order"]);
-    let url = postgres.database();
-    postgres.psql(
-        &url,
-        "create table shop_events (number bigint generated always as identity primary key, \
-         id uuid not null, aggregatetype text not null, aggregateid text not null, \
-         type text not null, payload text)",
-    );
-    let columns = "select string_agg(column_name, ',' order by ordinal_position) \
-                   from information_schema.columns where table_name = 'shop_events'";
-    let before = postgres.psql(&url, columns);
-    let insert = "insert into shop_events (id, aggregatetype, aggregateid, type, payload) \
-                  values (gen_random_uuid(), 'order', 'o-1', 'OrderCreated', 'a')";
-    postgres.psql(&url, insert);
-    let flags = [
-        "--table",
-        "shop_events",
-        "--order-column",
-        "number",
-        "--migrate",
-    ];
-    let relay = relay(&broker, &url, &flags);
-    assert_eq!(records(&broker, "outbox.event.order", "1")[0]["value"], "a");
-    assert_eq!(stop(relay).code, Some(0));
-    assert_eq!(postgres.psql(&url, columns), before);
-}
-
-#[test]
-fn the_place_of_a_killed_relay_is_taken_and_no_row_is_lost() {
-    let Some(postgres) = postgres() else { return };
-    for capture in ["queue", "snapshot"] {
-        let data = folder();
-        let broker = broker(&data, &["outbox.event.order"]);
-        let url = postgres.database();
-        let flags = ["--capture", capture, "--migrate"];
-        let mut leader = relay(&broker, &url, &flags);
-        for batch in 0..12 {
-            let insert = format!(
-                "insert into outbox (id, aggregatetype, aggregateid, type, payload) \
-                 select gen_random_uuid(), 'order', 'o-' || n % 7, 'OrderChanged', \
-                 convert_to(n::text, 'utf8') from generate_series({}, {}) n",
-                batch * 100,
-                batch * 100 + 99
-            );
-            postgres.psql(&url, &insert);
-            if batch % 4 == 2 {
-                leader.signal("KILL");
-                assert_eq!(leader.end().code, None, "it was killed");
-                leader = relay(&broker, &url, &flags);
-            }
-        }
-        let firsts = first_occurrences(&broker, "outbox.event.order", 1_200);
-        let mut numbers: HashMap<&str, Vec<u64>> = HashMap::new();
-        for record in &firsts {
-            let number = record["value"].as_str().unwrap().parse().unwrap();
-            let key = record["key"].as_str().unwrap();
-            numbers.entry(key).or_default().push(number);
-        }
-        assert!(
-            numbers.values().all(|it| it.is_sorted()),
-            "{capture}: those of a key are in their order"
-        );
-        let mut all: Vec<u64> = numbers.into_values().flatten().collect();
-        all.sort_unstable();
-        assert_eq!(all, (0..1_200).collect::<Vec<_>>(), "{capture}");
-        assert_eq!(stop(leader).code, Some(0));
-    }
-}
-
-/// The first record of each event, once there are so many events.
-fn first_occurrences(broker: &Served, topic: &str, count: usize) -> Vec<Value> {
-    loop {
-        let mut seen = HashSet::new();
-        let mut records = broker.run(&["consume", topic, "--json"]).json();
-        records.retain(|it| seen.insert(header(it, "id")));
-        if records.len() >= count {
-            return records;
-        }
-    }
 }
 
 /// Runs `outbox`, and gives its exit code and its last words.
