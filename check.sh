@@ -13,6 +13,7 @@ step "format"
 cargo fmt --all -- --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy -p highwater-client --features sqlx --lib --test sqlx --locked -- -D warnings
 step "tidy"
 cargo test --locked --test tidy
 step "tests"
@@ -23,6 +24,8 @@ step "the library is pure Rust"
 CC=/bin/false cargo check -p highwater --lib --no-default-features --locked
 
 if [[ "${1:-}" == "--slow" ]]; then
+  step "sqlx"
+  cargo test -p highwater-client --features sqlx --test sqlx --locked
   step "loom"
   tests/loom
   step "crash sweep, in full"
