@@ -7,13 +7,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+step() { printf '\n\033[1m== %s (%s)\033[0m\n' "$*" "$(date +%T)"; }
 
 step "format"
 cargo fmt --all -- --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
-cargo clippy -p highwater-client --features sqlx --lib --test sqlx --locked -- -D warnings
 step "tidy"
 cargo test --locked --test tidy
 step "tests"
@@ -25,6 +24,7 @@ CC=/bin/false cargo check -p highwater --lib --no-default-features --locked
 
 if [[ "${1:-}" == "--slow" ]]; then
   step "sqlx"
+  cargo clippy -p highwater-client --features sqlx --lib --test sqlx --locked -- -D warnings
   cargo test -p highwater-client --features sqlx --test sqlx --locked
   step "loom"
   tests/loom
