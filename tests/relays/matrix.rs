@@ -94,7 +94,7 @@ pub(crate) fn run(asked: Asked) -> Result<bool, String> {
     if let Some(path) = &matrix.asked.json {
         ledger.write(path)?;
     }
-    print!("\n{}", ledger.table());
+    println!("\n{}", ledger.table());
     let entries = ledger.entries.iter();
     let findings: Vec<_> = entries.filter(|(_, it)| it.finding.is_some()).collect();
     for (name, entry) in &findings {
