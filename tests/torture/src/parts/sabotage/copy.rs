@@ -4,6 +4,8 @@
 //! - The project itself is only read.
 //! - A file of the copy is written only if its text has changed, so that only what depends on it is
 //!   built again.
+//! - Nothing that is built of the copy stands in for what is built of the project: its packages
+//!   have another version, by which Cargo tells them apart in one build folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +21,8 @@ pub(super) fn build(root: &Path) -> Result<PathBuf, String> {
     let place = root.join("target/sabotage");
     let (fresh, tree) = (place.join("fresh"), place.join("tree"));
     let disk = |error: io::Error| format!("cannot copy the project: {error}");
-    let sources = sources(root).map_err(disk)?;
+    let mut sources = sources(root).map_err(disk)?;
+    mark(&mut sources)?;
     write_all(&fresh, &sources).map_err(disk)?;
     for patch in patches(root).map_err(disk)? {
         apply(&patch, &fresh, &place)?;
@@ -43,6 +46,18 @@ fn sources(root: &Path) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
         read_below(root, Path::new(folder), &mut found)?;
     }
     Ok(found)
+}
+
+/// Gives the copy's packages their version.
+fn mark(sources: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<(), String> {
+    let manifest = sources.get(Path::new("Cargo.toml"));
+    let text = manifest.map(|bytes| String::from_utf8_lossy(bytes));
+    let text = text.unwrap_or_default().replacen(VERSION, MARKED, 1);
+    if !text.contains(MARKED) {
+        return Err(format!("the project's Cargo.toml has no line `{VERSION}`"));
+    }
+    sources.insert(PathBuf::from("Cargo.toml"), text.into_bytes());
+    Ok(())
 }
 
 fn read_below(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
@@ -88,6 +103,16 @@ fn patches(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(patches)
 }
 
+const VERSION: &str = concat!(
+    "[workspace.package]\nversion = \"",
+    env!("CARGO_PKG_VERSION"),
+    "\""
+);
+const MARKED: &str = concat!(
+    "[workspace.package]\nversion = \"",
+    env!("CARGO_PKG_VERSION"),
+    "+sabotaged\""
+);
 const WHY_LINES_MAX: usize = 30;
 
 fn apply(patch: &Path, fresh: &Path, place: &Path) -> Result<(), String> {
@@ -137,7 +162,8 @@ fn bring_up_to_date(fresh: &Path, tree: &Path) -> io::Result<()> {
 fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--profile", "crash"])
+        // Not `--locked`: the lock file has the project's version.
+        .args(["build", "--quiet", "--offline", "--profile", "crash"])
         .args(["--package", "highwater-tests", "--bin", HUNTER])
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
