@@ -141,13 +141,12 @@ impl DataDir {
             &id.partition.to_string(),
         )?;
         let start = RecoveryStart {
-            id,
-            point: None,
-            clean: false,
+            epoch,
+            ..RecoveryStart::unknown(id)
         };
         let (fs, dir) = (Arc::clone(&self.fs), self.log_dir(id));
         let (mut log, _recovered) = Log::open(fs, dir, config, start, now)?;
-        log.raise_epoch(epoch);
+        log.note_epoch(epoch, now)?;
         Ok(log)
     }
 
@@ -166,6 +165,8 @@ impl DataDir {
                 id,
                 point: self.points.get(&id).cloned(),
                 clean,
+                is_newest: self.points_file.is_whole(),
+                epoch: LeaderEpoch(0),
             };
             let (fs, dir) = (Arc::clone(&self.fs), self.log_dir(id));
             Log::open(fs, dir, config.clone(), start, now)

@@ -9,6 +9,8 @@
 //! - Epochs rise strictly, their first offsets never fall.
 //! - The last entry is the epoch of the next append, from before its first batch on.
 
+use std::ops::RangeInclusive;
+
 use crate::types::{LeaderEpoch, Offset};
 
 /// The first offset of each leader epoch of one log.
@@ -93,6 +95,17 @@ impl Epochs {
     pub fn at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self.entries.partition_point(|(_, start)| *start <= offset);
         after.checked_sub(1).map(|index| self.entries[index].0)
+    }
+
+    /// The epochs that batches from `offset` on may have, where every epoch that was begun is in
+    /// the history, or where some may be missing.
+    #[must_use]
+    pub fn from(&self, offset: Offset, is_whole: bool) -> RangeInclusive<LeaderEpoch> {
+        let least = self.at(offset).unwrap_or(LeaderEpoch(i32::MIN));
+        match is_whole {
+            true => least..=self.current(),
+            false => least..=LeaderEpoch(i32::MAX),
+        }
     }
 
     /// Forgets epochs that began above `end`: the log was cut there.

@@ -198,6 +198,7 @@ fn verify_data_dir(fs: &Arc<dyn Fs>, root: &Path, teller: &mut Teller<'_>) -> Re
             dir: &peek.log_dir(*id),
             point: peek.points.get(id),
             stopped_at: peek.clean.as_ref().and_then(|ends| ends.get(id)).copied(),
+            knows_epochs: peek.is_newest,
             holes: Vec::new(),
             teller,
         };
@@ -222,6 +223,7 @@ fn verify_log_dir(fs: &Arc<dyn Fs>, dir: &Path, teller: &mut Teller<'_>) -> Resu
         dir,
         point: point.as_ref(),
         stopped_at: None,
+        knows_epochs: false,
         holes: Vec::new(),
         teller,
     };

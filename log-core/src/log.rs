@@ -136,12 +136,10 @@ impl Log {
             });
         }
         let start = RecoveryStart {
-            id,
-            point: None,
-            clean: false,
+            epoch,
+            ..RecoveryStart::unknown(id)
         };
-        let (mut log, _) = Self::open(fs, dir, config, start, now)?;
-        log.raise_epoch(epoch);
+        let (log, _) = Self::open(fs, dir, config, start, now)?;
         Ok(log)
     }
 
@@ -243,19 +241,21 @@ impl Log {
         self.poisoned.get_or_insert_with(|| why.into());
     }
 
-    /// Begins a leader epoch at the end of the log, before its first batch is there. One that is
-    /// not above the current epoch changes nothing. Nothing is written: the recovery point and
-    /// the next checkpoint carry the epoch.
-    pub fn raise_epoch(&mut self, epoch: LeaderEpoch) {
+    /// Begins a leader epoch at the end of the log, before its first batch is there; one that is
+    /// not above the current epoch changes nothing. Answers whether it was begun: then the recovery
+    /// point, which carries it, has to be written before a batch is appended under it.
+    pub fn raise_epoch(&mut self, epoch: LeaderEpoch) -> bool {
         let view = self.shared.view.load();
         let mut epochs = view.epochs.clone();
-        if epochs.raise(epoch, self.marks.end()) {
+        let is_begun = epochs.raise(epoch, self.marks.end());
+        if is_begun {
             self.epoch = epoch;
             self.shared.view.store(View {
                 epochs,
                 ..View::clone(&view)
             });
         }
+        is_begun
     }
 
     /// Saves what the index files of the active segment lack. They are caches: a failure is told
@@ -306,6 +306,14 @@ impl Log {
             producers_from: self.producers_from.unwrap_or(tally.end).min(tally.end),
             epochs: unsaved.copied().collect(),
             moved,
+        }
+    }
+
+    /// Begins a leader epoch and writes it into the checkpoint, unless it is there already.
+    pub(crate) fn note_epoch(&mut self, epoch: LeaderEpoch, now: Now) -> Result<(), LogError> {
+        match self.raise_epoch(epoch) {
+            true => self.save(now).map_err(|failed| failed.error),
+            false => Ok(()),
         }
     }
 

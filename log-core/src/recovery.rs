@@ -11,77 +11,36 @@
 //! - The cut is made and synced, and so is everything that is kept, before anybody reads or
 //!   appends.
 //! - A crash at any moment of it leaves a directory that gives the same log again.
+//! - No checksum covers a batch's leader epoch above the recovery point; but no batch is appended
+//!   under an epoch before checkpoint or recovery point have it. One that neither has is damage.
 //! - After a clean stop nothing is scanned and nothing is written.
 
 mod active;
 mod copy;
 mod cut;
 mod replay;
+mod report;
 mod sealed;
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use highwater_proto::clock::Now;
 
 pub(crate) use self::copy::{QUARANTINE, copy_aside, log_name, quarantine_of};
 pub(crate) use self::replay::{Restored, SNAPSHOT_BYTES_MAX};
+pub use self::report::{Quarantined, Recovered, RecoveryStart};
 pub(crate) use self::sealed::{INDEX_BYTES_MAX, forget_index};
-use crate::checkpoint::{
-    Damage, LogCheckpoint, RecoveryPoint, SealedInfo, TEMPORARY_SUFFIX, read_whole,
-};
+use crate::checkpoint::{Damage, LogCheckpoint, SealedInfo, TEMPORARY_SUFFIX, read_whole};
 use crate::config::LogConfig;
 use crate::envelope::EnvelopeError;
 use crate::epochs::Epochs;
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};
 use crate::segment::{ActiveWriter, BadRange, Sealed, SegmentFile};
-use crate::types::{LeaderEpoch, LogId, Offset, Position};
-
-/// What is known about a log when its directory is opened.
-#[derive(Clone, Debug)]
-pub struct RecoveryStart {
-    /// Which log it is: what another one has written is not believed.
-    pub id: LogId,
-    /// The log's recovery point, if one was written.
-    pub point: Option<RecoveryPoint>,
-    /// Whether the last process stopped cleanly.
-    pub clean: bool,
-}
-
-/// What opening a log found and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Bytes that were cut off above the recovery point.
-    pub torn_bytes: u64,
-    /// Batches that were read and checked above the recovery point.
-    pub batches_scanned: u64,
-    /// Their bytes.
-    pub bytes_scanned: u64,
-    /// Damage that is listed now, and copies of what was cut off.
-    pub quarantined: Vec<Quarantined>,
-    /// Segments whose indexes were made anew.
-    pub rebuilt_indexes: u64,
-}
-
-/// A range of a log that is not what was written, or was cut off with right batches in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantined {
-    /// The first offset of its segment.
-    pub segment: Offset,
-    /// Where it begins in the segment's log file.
-    pub position: Position,
-    /// How long it is.
-    pub bytes: u64,
-    /// The first offset that it held.
-    pub first: Offset,
-    /// The offset behind the last one that it held, as far as that is known.
-    pub end: Offset,
-    /// The copy, if it was cut off.
-    pub copy: Option<PathBuf>,
-}
+use crate::types::{LeaderEpoch, Offset, Position};
 
 /// A log, read.
 #[derive(Debug)]
@@ -377,7 +336,7 @@ impl Recovery<'_> {
         epochs.cut_to(end);
         epochs.begin_at(start);
         if epochs.entries().is_empty() {
-            epochs.raise(LeaderEpoch(0), start);
+            epochs.raise(self.from.epoch, start);
         }
         let noted = &self.checkpoint.epochs;
         let entries = epochs.entries();

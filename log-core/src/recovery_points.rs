@@ -49,6 +49,11 @@ impl RecoveryPoints {
         Ok((Self { pair }, points))
     }
 
+    /// Whether the points that were read are the last ones that were written.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.pair.is_whole()
+    }
+
     /// Replaces all points, durable when it returns.
     pub(crate) fn write(&mut self, points: &[(LogId, RecoveryPoint)]) -> Result<(), LogError> {
         self.pair.write(&encode(points))

@@ -30,6 +30,9 @@ pub struct AbFile {
     generation: u64,
     /// The slot of the next write.
     slot: usize,
+    /// Whether the newest state that was found is what was written last: every slot that was ever
+    /// written is there, and valid.
+    is_whole: bool,
 }
 
 impl AbFile {
@@ -49,6 +52,7 @@ impl AbFile {
     ) -> Result<(Self, Option<Bytes>), LogError> {
         let names = [format!("{name}.a"), format!("{name}.b")];
         let mut newest: Option<(u64, usize, Bytes)> = None;
+        let mut valid_count = 0;
         for (slot, name) in names.iter().enumerate() {
             let path = dir.join(name);
             let Some(mut bytes) = read_whole(&*fs, &path, mode, SLOT_BYTES_MAX)? else {
@@ -71,6 +75,7 @@ impl AbFile {
             let Ok(generation) = body.try_get_u64() else {
                 continue;
             };
+            valid_count += 1;
             if newest.as_ref().is_none_or(|(best, ..)| generation > *best) {
                 newest = Some((generation, slot, body));
             }
@@ -91,6 +96,7 @@ impl AbFile {
                 files,
                 generation,
                 slot,
+                is_whole: generation > 0 && valid_count == generation.min(2),
             },
             state,
         ))
@@ -118,6 +124,12 @@ impl AbFile {
         self.generation += 1;
         self.slot = 1 - self.slot;
         Ok(())
+    }
+
+    /// Whether what was read is the last state that was written: no slot is torn, damaged or gone.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// How many times the pair was written, ever.
@@ -181,6 +193,7 @@ mod tests {
             let state = vec![b'x'; 10 - usize::try_from(round).unwrap()];
             pair.write(&state).unwrap();
             let (again, back) = open(&fs);
+            assert!(again.is_whole());
             assert_eq!(back.unwrap(), state);
             assert_eq!(again.generation(), round);
             pair = again;
@@ -198,13 +211,31 @@ mod tests {
         torn.write_at(25, &[IoSlice::new(b"?")]).unwrap();
         let (mut pair, back) = open(&fs);
         assert_eq!(back.unwrap(), "two");
+        assert!(!pair.is_whole(), "there was a newer state");
         pair.write(b"four").unwrap();
-        assert_eq!(open(&fs).1.unwrap(), "four");
+        let (pair, back) = open(&fs);
+        assert_eq!(back.unwrap(), "four");
+        assert!(pair.is_whole());
         let other = fs.open(Path::new("/d/s.b"), OpenMode::Append).unwrap();
         assert!(
             &other.read_at(0, 100).unwrap().ends_with(b"two"),
             "the good slot was written"
         );
+    }
+
+    #[test]
+    fn what_was_written_last_is_not_known_without_each_slot() {
+        for gone in [&["s.a"][..], &["s.b"], &["s.a", "s.b"]] {
+            let fs = disk();
+            let (mut pair, _) = open(&fs);
+            for state in [b"one", b"two", b"six"] {
+                pair.write(state).unwrap();
+            }
+            for name in gone {
+                fs.remove(&Path::new("/d").join(name)).unwrap();
+            }
+            assert!(!open(&fs).0.is_whole(), "{gone:?}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Peek {
     /// The logs' ends at a clean stop.
     pub(crate) clean: Option<BTreeMap<LogId, Offset>>,
     pub(crate) points: BTreeMap<LogId, RecoveryPoint>,
+    /// Whether they are the last ones that were written.
+    pub(crate) is_newest: bool,
     /// Why no handle can be opened, if `VERSION` is missing or damaged.
     pub(crate) version_damage: Option<String>,
     _lock: Option<DirLock>,
@@ -53,8 +55,9 @@ impl Peek {
             Err(error) => return Err(error),
             Ok(version) => damage_of(version, root, &listed)?,
         };
-        let (_, points) = RecoveryPoints::open(Arc::clone(fs), root, OpenMode::Read)?;
+        let (file, points) = RecoveryPoints::open(Arc::clone(fs), root, OpenMode::Read)?;
         Ok(Self {
+            is_newest: file.is_whole(),
             root: root.to_owned(),
             logs: names::logs_in(&**fs, root)?,
             clean: read_clean(&**fs, root)?,

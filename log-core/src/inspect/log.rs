@@ -26,7 +26,7 @@ use crate::segment::{
     BadRange, Check, Extent, Found, Scan, SegmentFile, Survey, Tally, file_of, find_valid,
     sealed_info,
 };
-use crate::types::{LeaderEpoch, LogId, Offset, Position};
+use crate::types::{LogId, Offset, Position};
 
 /// One log, and what its data directory says about it.
 pub(super) struct LogCheck<'a, 'b> {
@@ -37,6 +37,8 @@ pub(super) struct LogCheck<'a, 'b> {
     pub(super) point: Option<&'a RecoveryPoint>,
     /// Where it ended at a clean stop.
     pub(super) stopped_at: Option<Offset>,
+    /// Whether checkpoint and point know every epoch that was begun.
+    pub(super) knows_epochs: bool,
     /// What earlier repairs gave up.
     pub(super) holes: Vec<Damage>,
     pub(super) teller: &'a mut Teller<'b>,
@@ -58,6 +60,7 @@ impl LogCheck<'_, '_> {
             .collect();
         bases.sort_unstable();
         let checkpoint = self.checkpoint(!bases.is_empty())?;
+        self.knows_epochs &= !checkpoint.epochs.is_empty();
         self.check_producers()?;
         let point_start = self.point.map_or(Offset::ZERO, |point| point.start);
         let start = checkpoint.start.max(point_start);
@@ -255,11 +258,9 @@ impl LogCheck<'_, '_> {
         index: &mut IndexCheck,
         history: &Epochs,
     ) -> std::io::Result<()> {
-        let least = history
-            .at(survey.tally.end)
-            .unwrap_or(LeaderEpoch(i32::MIN));
+        let epochs = history.from(survey.tally.end, self.knows_epochs);
         let mut scan =
-            Scan::new(file, survey.tally.position, bytes, survey.tally.end).with_epoch_min(least);
+            Scan::new(file, survey.tally.position, bytes, survey.tally.end).with_epochs(epochs);
         loop {
             match scan.next(Check::Crc)? {
                 Found::End => return Ok(()),

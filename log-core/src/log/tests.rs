@@ -182,9 +182,9 @@ impl Rig {
     /// Opens the directory again.
     fn reopen(&mut self, point: Option<RecoveryPoint>, clean: bool) -> Recovered {
         let start = RecoveryStart {
-            id: ID,
             point,
             clean,
+            ..RecoveryStart::unknown(ID)
         };
         let disk = Arc::new(self.fs.clone());
         let dir = PathBuf::from(DIR);

@@ -285,7 +285,7 @@ impl Recovery<'_> {
             };
         }
         let mut scan = Scan::new(file, tally.position, below.position, tally.end)
-            .with_epoch_min(LeaderEpoch(i32::MIN));
+            .with_epochs(LeaderEpoch(i32::MIN)..=LeaderEpoch(i32::MAX));
         loop {
             let found = scan.next(Check::Header).map_err(|error| {
                 LogError::io("read", &SegmentFile::Log.path(self.dir, base), error)
@@ -311,8 +311,10 @@ impl Recovery<'_> {
         let path = SegmentFile::Log.path(self.dir, base);
         let io = |error| LogError::io("read", &path, error);
         let file = Arc::clone(&tail.file);
-        let mut scan = Scan::new(&*file, tail.tally.position, bytes, tail.tally.end)
-            .with_epoch_min(self.epoch_at(tail.tally.end));
+        let knows_epochs = self.has_checkpoint && self.from.is_newest;
+        let epochs = self.known_epochs().from(tail.tally.end, knows_epochs);
+        let mut scan =
+            Scan::new(&*file, tail.tally.position, bytes, tail.tally.end).with_epochs(epochs);
         loop {
             match scan.next(Check::Crc).map_err(io)? {
                 Found::Batch { header, head } => {
@@ -344,11 +346,6 @@ impl Recovery<'_> {
         if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
             self.epochs.push((epoch, Offset(header.base_offset)));
         }
-    }
-
-    /// The epoch that the batch at `end` must not undercut.
-    fn epoch_at(&self, end: Offset) -> LeaderEpoch {
-        self.known_epochs().at(end).unwrap_or(LeaderEpoch(i32::MIN))
     }
 
     /// The epoch history as it was noted; empty without a checkpoint.

@@ -4,10 +4,11 @@
 //!
 //! Invariants
 //! - No length is believed before it is compared with what the file holds.
-//! - A batch is given only if it continues what was before it: next offset, no falling epoch.
+//! - A batch is given only if it continues what was before it: next offset, no falling epoch, none
+//!   that was never begun.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use highwater_proto::batch::{BatchHeader, HEADER_BYTES, check_crc};
@@ -39,15 +40,15 @@ pub(crate) enum Found {
     },
 }
 
-/// A position in a file, and the offset and epoch that must not be undercut there.
+/// A position in a file, and the offset and epochs that may come there.
 #[derive(Debug)]
 pub(crate) struct Scan<'a> {
     file: &'a dyn File,
     position: u64,
     limit: u64,
     expected: Offset,
-    /// What the next epoch must not undercut; `None` if epochs may be wrong.
-    epoch: Option<LeaderEpoch>,
+    /// What the next epoch may be; `None` if epochs may be wrong.
+    epochs: Option<RangeInclusive<i32>>,
     chunk: Bytes,
     chunk_position: u64,
     last_batch_bytes: usize,
@@ -61,17 +62,17 @@ impl<'a> Scan<'a> {
             position,
             limit,
             expected,
-            epoch: None,
+            epochs: None,
             chunk: Bytes::new(),
             chunk_position: position,
             last_batch_bytes: 0,
         }
     }
 
-    /// Refuses batches of an epoch below `epoch`, and below that of the batch before them.
+    /// Refuses batches of other epochs, and of one below that of the batch before them.
     #[must_use]
-    pub(crate) fn with_epoch_min(mut self, epoch: LeaderEpoch) -> Self {
-        self.epoch = Some(epoch);
+    pub(crate) fn with_epochs(mut self, epochs: RangeInclusive<LeaderEpoch>) -> Self {
+        self.epochs = Some(epochs.start().0..=epochs.end().0);
         self
     }
 
@@ -133,7 +134,9 @@ impl<'a> Scan<'a> {
         };
         self.position += total as u64;
         self.expected = Offset(header.last_offset()).plus(1);
-        self.epoch = self.epoch.map(|_| LeaderEpoch(header.leader_epoch));
+        if let Some(epochs) = &mut self.epochs {
+            *epochs = header.leader_epoch..=*epochs.end();
+        }
         self.last_batch_bytes = total;
         Ok(Found::Batch { header, head })
     }
@@ -151,10 +154,14 @@ impl<'a> Scan<'a> {
                 header.last_offset_delta
             ));
         }
-        match self.epoch {
-            Some(epoch) if header.leader_epoch < epoch.0 => Err(format!(
-                "epoch {} follows epoch {epoch}",
-                header.leader_epoch
+        let epoch = header.leader_epoch;
+        match &self.epochs {
+            Some(epochs) if epoch < *epochs.start() => {
+                Err(format!("epoch {epoch} follows epoch {}", epochs.start()))
+            }
+            Some(epochs) if epoch > *epochs.end() => Err(format!(
+                "epoch {epoch} was never begun, the last one is {}",
+                epochs.end()
             )),
             _ => Ok(()),
         }

@@ -95,14 +95,19 @@ impl Shard {
         }
     }
 
-    /// Starts a leader epoch in every log; one that has it already stays as it is.
+    /// Starts a leader epoch in every log, durably; one that has it already stays as it is. Nothing
+    /// may be appended meanwhile.
+    ///
+    /// # Errors
+    /// The disk's; the shard is poisoned.
     pub fn raise_epochs(&self, epoch: LeaderEpoch) -> Result<(), LogError> {
         self.expect_open()?;
-        let raised = self.each_log(|log| {
-            log.raise_epoch(epoch);
-            Ok(())
-        });
-        raised.map(drop)
+        let begun = self.each_log(|log| Ok(log.raise_epoch(epoch)))?;
+        if begun.iter().all(|(_, is_begun)| !is_begun) {
+            return Ok(());
+        }
+        let noted = self.with_reserve(|| self.write_points(&mut lock(&self.upkeep)));
+        self.poisoning(noted)
     }
 
     /// Removes the segments that their logs' policies no longer keep, and answers what went.

@@ -7,9 +7,9 @@ use crate::fs::os::OsFs;
 
 fn open(dir: &Path, point: RecoveryPoint, clean: bool) -> (Log, Recovered) {
     let start = RecoveryStart {
-        id: ID,
         point: Some(point),
         clean,
+        ..RecoveryStart::unknown(ID)
     };
     Log::open(
         Arc::new(OsFs::new()),

@@ -191,9 +191,9 @@ fn each_operation_may_fail_and_nothing_acknowledged_is_lost() {
                 plan: Arc::new(plan),
             };
             let start = RecoveryStart {
-                id: ID,
                 point: None,
                 clean: false,
+                ..RecoveryStart::unknown(ID)
             };
             let shared: Arc<dyn Fs> = Arc::new(disk.clone());
             let opened = Log::open(shared, PathBuf::from(DIR), config.clone(), start, rig.now);
@@ -255,9 +255,9 @@ fn failing(ahead: u64) -> (Rig, Log) {
             plan: Arc::new(plan),
         };
         let start = RecoveryStart {
-            id: ID,
             point: Some(rig.log.recovery_point()),
             clean: false,
+            ..RecoveryStart::unknown(ID)
         };
         let shared: Arc<dyn Fs> = Arc::new(disk.clone());
         let log = Log::open(shared, PathBuf::from(DIR), small(), start, rig.now)
@@ -399,9 +399,9 @@ fn an_unclean_start_of_an_unchanged_log_writes_nothing() {
             plan: Arc::clone(&plan),
         });
         let start = RecoveryStart {
-            id: ID,
             point: Some(point),
             clean: false,
+            ..RecoveryStart::unknown(ID)
         };
         let opened = Log::open(fs, PathBuf::from(DIR), rig.config.clone(), start, rig.now);
         (rig.log, _) = opened.unwrap();

@@ -294,9 +294,9 @@ fn a_log_of_a_newer_version_is_refused() {
     let newer = crate::envelope::wrap(b"HWCHECK\0", 9, b"");
     rig.edit("checkpoint", |bytes| *bytes = newer.to_vec());
     let start = RecoveryStart {
-        id: ID,
         point: None,
         clean: false,
+        ..RecoveryStart::unknown(ID)
     };
     let disk = Arc::new(rig.fs.clone());
     let error = Log::open(disk, PathBuf::from(DIR), small(), start, rig.now).unwrap_err();

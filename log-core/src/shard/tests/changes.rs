@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::*;
+use crate::fs::{Fs, OpenMode};
 
 #[test]
 fn adding_a_log_that_is_open_keeps_it_and_takes_the_configuration() {
@@ -122,6 +123,48 @@ fn epochs_are_raised_everywhere_and_only_once() {
     assert_eq!(reader.current_epoch(), LeaderEpoch(3));
     assert_eq!(reader.epoch_end(0), (0, Offset(1)));
     assert_eq!(reader.epoch_at(Offset(1)), Some(LeaderEpoch(3)));
+}
+
+/// Only the journal could give back what a start takes for damage: here is none.
+fn without_journal() -> Rig {
+    Rig::with(ShardConfig {
+        journal_bytes: 0,
+        ..ShardConfig::default()
+    })
+}
+
+#[test]
+fn an_epoch_is_on_the_disk_before_anything_is_appended_under_it() {
+    let rig = without_journal();
+    rig.shard.raise_epochs(LeaderEpoch(3)).unwrap();
+    let made = LogId { partition: 7, ..A };
+    let config = config_of(made);
+    let added = rig.shard.add_log(made, config, LeaderEpoch(3), rig.now);
+    added.unwrap();
+    rig.commit(&[A, made]);
+    rig.commit(&[A]);
+    let rig = rig.cut_power();
+    for (log, count) in [(A, 2), (made, 1)] {
+        assert_eq!(rig.readable(log), count);
+        let reader = rig.shard.reader(log).unwrap();
+        assert_eq!(reader.epoch_at(Offset(0)), Some(LeaderEpoch(3)));
+        assert_eq!(reader.current_epoch(), LeaderEpoch(3));
+    }
+}
+
+#[test]
+fn an_epoch_of_which_a_damaged_point_knew_is_believed() {
+    for slot in ["a", "b"] {
+        let rig = without_journal();
+        rig.shard.raise_epochs(LeaderEpoch(3)).unwrap();
+        rig.commit(&[A]);
+        let points = path(&format!("recovery-points.{slot}"));
+        let file = rig.fs.open(&points, OpenMode::Append).unwrap();
+        file.write_at(30, &[io::IoSlice::new(b"?")]).unwrap();
+        file.sync().unwrap();
+        let rig = rig.cut_power();
+        assert_eq!(rig.readable(A), 1, "{slot} is damaged");
+    }
 }
 
 #[test]
