@@ -6,7 +6,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use highwater::Client;
@@ -24,6 +24,8 @@ use crate::shop::{self, Shop};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Publisher {
     Relay(Capture),
+    /// A relay within the application.
+    Shop,
     /// Without a durable commit of its own.
     Poller,
 }
@@ -36,6 +38,7 @@ impl Publisher {
                 parked: 0,
                 orders: [DURABLE, LATE, MORE].map(<[_]>::len).iter().sum::<usize>() as i64,
             },
+            Self::Shop => Role::Shop { sales: SALES },
             Self::Poller => Role::Poller {
                 deletes_first: false,
             },
@@ -107,15 +110,7 @@ pub(crate) async fn of_sqlite(
     publisher: Publisher,
     step: usize,
 ) -> Result<Seen, String> {
-    forgetful::everywhere();
-    let folder = folder.join(format!("{}_{step}", scene.name));
-    fs::create_dir_all(folder.join(SYNCED)).map_err(said)?;
-    let path = folder.join("shop.db");
-    let database = Sqlite::open(&path).await.map_err(said)?;
-    shop::prepare(&database).await?;
-    let name = format!("{}_{step}", scene.name);
-    let shop = Shop::found(scene.client, database, name.clone()).await?;
-    shop.open(scene.topic).await?;
+    let (path, shop) = on_a_disk_that_forgets(scene, folder, step).await?;
     let durable = shop.sold(DURABLE).await?;
 
     let mut application = rusqlite::Connection::open(&path).map_err(said)?;
@@ -131,10 +126,9 @@ pub(crate) async fn of_sqlite(
         tx.commit().map_err(said)?;
     }
 
-    let place = Place::Sqlite(path);
     let task = Task {
-        place,
-        ..scene.task(&name, publisher.role(), Some(step))
+        place: Place::Sqlite(path.clone()),
+        ..scene.task(&shop.name, publisher.role(), Some(step))
     };
     let sells = async {
         for sale in MORE {
@@ -146,17 +140,76 @@ pub(crate) async fn of_sqlite(
         Ok(())
     };
     let ended = until_it_ends(&task, publisher, sells).await?;
+    let cut = what_is_left(scene, &path, &shop, (&durable, &late), (publisher, ended)).await?;
+    drop((application, shop));
+    fs::remove_dir_all(folder_of(&path)).map_err(said)?;
+    Ok(cut)
+}
+
+/// The same with an application that has its relay within. What it commits is synced; beside it
+/// somebody else commits without a sync.
+///
+/// # Errors
+/// As [`of_postgres`].
+pub(crate) async fn of_a_shop(
+    scene: &Scene<'_, Sqlite>,
+    folder: &Path,
+    step: usize,
+) -> Result<Seen, String> {
+    let (path, shop) = on_a_disk_that_forgets(scene, folder, step).await?;
+    let durable = shop.sold(DURABLE).await?;
+    let task = Task {
+        place: Place::Sqlite(path.clone()),
+        ..scene.task(&shop.name, Publisher::Shop.role(), Some(step))
+    };
+    let ended = process::run(&task).await?;
+    let before = shop.orders().await?;
+    let sold = (durable.as_slice(), before.as_slice());
+    let cut = what_is_left(scene, &path, &shop, sold, (Publisher::Shop, ended)).await?;
+    drop(shop);
+    fs::remove_dir_all(folder_of(&path)).map_err(said)?;
+    Ok(cut)
+}
+
+/// A shop of its own for a step, and its database.
+async fn on_a_disk_that_forgets<'a>(
+    scene: &Scene<'a, Sqlite>,
+    folder: &Path,
+    step: usize,
+) -> Result<(PathBuf, Shop<'a, Sqlite>), String> {
+    forgetful::everywhere();
+    let name = format!("{}_{step}", scene.name);
+    let path = folder.join(&name).join("shop.db");
+    fs::create_dir_all(folder_of(&path).join(SYNCED)).map_err(said)?;
+    let database = Sqlite::open(&path).await.map_err(said)?;
+    shop::prepare(&database).await?;
+    let shop = Shop::found(scene.client, database, name).await?;
+    shop.open(scene.topic).await?;
+    Ok((path, shop))
+}
+
+/// Cuts the power: what the disk has synced is judged, and a relay goes on with it.
+async fn what_is_left(
+    scene: &Scene<'_, Sqlite>,
+    path: &Path,
+    shop: &Shop<'_, Sqlite>,
+    sold: (&[Sale], &[Sale]),
+    (publisher, ended): (Publisher, Ended),
+) -> Result<Seen, String> {
     // Now, before anybody closes the file, which would sync it.
+    let folder = folder_of(path);
     let left = folder.join("left").join("shop.db");
     copy_all(&folder.join(SYNCED), &folder.join("left"))?;
     let database = Sqlite::open(&left).await.map_err(said)?;
-    let cut = judged(&shop, &database, (&durable, &late), publisher, ended).await?;
+    let cut = judged(shop, &database, sold, publisher, ended).await?;
     if publisher != Publisher::Poller {
-        go_on(scene, &database, &Place::Sqlite(left), &shop).await?;
+        go_on(scene, &database, &Place::Sqlite(left), shop).await?;
     }
-    drop((application, database, shop));
-    fs::remove_dir_all(folder).map_err(said)?;
     Ok(cut)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().expect("the database has a folder of its own")
 }
 
 /// Runs a publisher to its end. To a relay something is sold whenever it has nothing left to do, so
@@ -347,5 +400,7 @@ const DURABLE: &[(&str, i64)] = &[("a", 1), ("b", 2), ("c", 3)];
 const LATE: &[(&str, i64)] = &[("a", 4), ("b", 5), ("c", 6), ("a", 7), ("a", 8), ("b", 9)];
 /// The same, one by one whenever the relay has published everything.
 const MORE: &[(&str, i64)] = &[("d", 10), ("a", 11), ("d", 12), ("b", 13)];
+/// How often an application sells.
+const SALES: i64 = 9;
 /// Rows between two power cuts of a broker.
 const ROWS: u64 = 18;

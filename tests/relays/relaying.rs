@@ -25,10 +25,12 @@ use highwater::{
 use highwater_proto::clock::Clock;
 use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
 use highwater_proto::kafka::{ApiKey, Request, Response};
+use rusqlite::{Transaction, TransactionBehavior};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::forgetful;
+use crate::shop::Shop;
 use crate::stepped::{Stepped, Steps};
 
 /// What a process does.
@@ -55,6 +57,9 @@ pub(crate) enum Role {
     },
     /// The same, until it is killed; with acknowledgements out of memory if they are allowed.
     Relays { memory_acks: bool },
+    /// Sells by itself so many times, each time when all before is published, and publishes what it
+    /// sells: an application with its relay within.
+    Shop { sales: i64 },
     /// Reads rows, publishes them and deletes them, or deletes them first.
     Poller { deletes_first: bool },
     /// Handles the topic up to the sum of its ends.
@@ -152,6 +157,14 @@ async fn of_role<D: Database>(task: &Task, database: D) -> Result<(), String> {
             let summary = relay.run(std::future::pending()).await;
             summary.result().map_err(said)
         }
+        Role::Shop { sales } => {
+            let mut sold = Ok(());
+            let sells = async { sold = sell(&client, &database, task, *sales).await };
+            let relay = relay(&client, stepped, &task.name);
+            let summary = relay.run(sells).await;
+            sold?;
+            summary.result().map_err(said)
+        }
         Role::Poller { deletes_first } => poll(&client, stepped, &task.name, *deletes_first).await,
         // Requests of a consumer come as time goes by: only its work in the database has numbers.
         Role::Consumer { order, ends } => {
@@ -218,6 +231,41 @@ pub(crate) async fn rows<D: Database>(
     let rows = tx.query(select).await.map_err(said)?;
     tx.rollback().await.map_err(said)?;
     Ok(rows)
+}
+
+/// Sells through the database of the relay, whose commits are synced; every third time as somebody
+/// else does, whose commits are not.
+async fn sell<D: Database>(
+    client: &Client,
+    database: &D,
+    task: &Task,
+    sales: i64,
+) -> Result<(), String> {
+    let Place::Sqlite(path) = &task.place else {
+        return Err("in PostgreSQL nobody knows what others have synced".to_owned());
+    };
+    let shop = Shop::found(client, database.clone(), task.name.clone()).await?;
+    let stranger = rusqlite::Connection::open(path).map_err(said)?;
+    let unsynced = "pragma synchronous = off; pragma busy_timeout = 0";
+    stranger.execute_batch(unsynced).map_err(said)?;
+    for number in 0..sales {
+        let sale = [(["a", "b"][usize::from(number % 2 == 0)], 10 + number)];
+        if number % 3 == 2 {
+            // It may not block: the relay, which may have a transaction open, is on this thread.
+            let mut tx = loop {
+                match Transaction::new_unchecked(&stranger, TransactionBehavior::Immediate) {
+                    Ok(tx) => break tx,
+                    Err(_) => pause().await,
+                }
+            };
+            shop.sell(&mut tx, &sale).await?;
+            tx.commit().map_err(said)?;
+        } else {
+            shop.sold(&sale).await?;
+        }
+        is_done(database, &task.name, (0, 0)).await;
+    }
+    Ok(())
 }
 
 /// What a poller does that is no relay. It has no durable commit of its own before it publishes,

@@ -139,7 +139,11 @@ impl Matrix {
         let control = End::Control {
             stride: POLLS_STRIDE,
         };
-        let names = ["cuts, sqlite", "control, ghosts, sqlite"];
+        let names = [
+            "cuts, sqlite",
+            "control, ghosts, sqlite",
+            "cuts, sqlite within",
+        ];
         if self.asked.wants_any(&names) {
             let folder = self.path("cuts")?;
             let database = Sqlite::open(folder.with_extension("db"))
@@ -158,6 +162,9 @@ impl Matrix {
                 let each = async |step| cuts::of_sqlite(&scene, &folder, publisher, step).await;
                 self.series(name, end, each).await?;
             }
+            let scene = backend.scene(database, place, Capture::Cursor, "within");
+            let each = async |step| cuts::of_a_shop(&scene, &folder, step).await;
+            self.series(names[2], cut(CUTS_STRIDE), each).await?;
         }
         Ok(())
     }
@@ -204,11 +211,11 @@ impl Matrix {
             let each = async |step| cuts::of_postgres(&scene, of, publisher, step).await;
             let end = match publisher {
                 Publisher::Poller => control,
-                Publisher::Relay(_) => cut(CUTS_STRIDE),
+                _ => cut(CUTS_STRIDE),
             };
             // A PostgreSQL takes a second to start again: a sample has one of the two captures.
             let is_sampled = match publisher {
-                Publisher::Poller => true,
+                Publisher::Poller | Publisher::Shop => true,
                 Publisher::Relay(capture) => {
                     (capture == Capture::Queue) == self.asked.seed.is_multiple_of(2)
                 }

@@ -3,8 +3,9 @@
 //! Floor 6 of client. Pure: no clock, socket or task; time comes as an argument.
 //!
 //! Invariants
-//! - Nothing is published before a durable commit of our own, made while leading, came after the
-//!   rows were read; nothing is stored before everything of a batch is published or parked.
+//! - Nothing is published before it is known to be on the disk, by a durable commit of our own that
+//!   came after the rows were read, or from the database; and while the relay is known to lead.
+//! - Nothing is stored before everything of a batch is published or parked.
 //! - Of a lane, nothing counts as published behind a row that is not: when a row fails, the later
 //!   rows of its lane are sent again after it, or parked behind it.
 //! - What concerns the whole broker parks nothing.
@@ -27,7 +28,7 @@ use super::router::Lane;
 use crate::backoff::Backoff;
 use crate::record::Record;
 
-pub(super) use words::{Effect, Fault, Input, Item, Led, Origin, Rules, Trouble, Work};
+pub(super) use words::{Effect, Fault, Input, Item, Led, Origin, Proof, Rules, Trouble, Work};
 
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -43,7 +44,7 @@ pub(super) struct Machine {
     current: Option<Work>,
     /// Read while `current` waits to be stored.
     next: Option<Work>,
-    /// Whether a durable commit came after `current` was read.
+    /// Whether `current` is known to be on the disk.
     is_proven: bool,
     /// Until when nobody else can have taken the lead.
     proven_until: Mono,
@@ -262,8 +263,8 @@ impl Machine {
         self.polls_at = now.plus(self.poll_pause);
         match asked {
             Some(Asked::Read { ahead: false, at }) => {
-                self.is_proven = work.is_proven;
-                if work.is_proven {
+                self.is_proven = work.proof != Proof::None;
+                if work.proof == Proof::Committed {
                     self.shown(at);
                 }
                 self.current = Some(work);

@@ -10,6 +10,7 @@
 //! - Every write names the token: a relay that was overtaken changes nothing any more.
 //! - Each of them is a commit that is on the disk when it is done, and with it every commit before
 //!   it: what is published thereafter cannot be undone by a power failure.
+//! - Without a write nobody learns that a relay lives: it leads as long as it did before.
 
 use super::capture::Stored;
 use super::error::OutboxError;
@@ -93,6 +94,20 @@ pub(super) async fn prove<T: SqlTx + Send>(
         .bind(table.name())
         .bind(owner);
     Ok(tx.execute(update).await? == 1)
+}
+
+/// Whether the relay leads, by the row alone.
+pub(super) async fn leads<T: SqlTx + Send>(
+    tx: &mut T,
+    table: &Table,
+    owner: &str,
+) -> Result<bool, OutboxError> {
+    let select = format!(
+        "select 1 from {} where relay = $1 and owner = $2",
+        table.progress()
+    );
+    let select = SqlStatement::new(select).bind(table.name()).bind(owner);
+    Ok(!tx.query(select).await?.is_empty())
 }
 
 /// Lets the lead go, if the relay has it: the next one need not wait.

@@ -87,6 +87,7 @@ impl<D: Database, C: Capture<D>> Runner<D, C> {
                 adopt: settings.adopt,
                 room: settings.room,
                 stored: Stored::default(),
+                synced: None,
             }),
             cluster,
             seat,

@@ -5,17 +5,19 @@
 //! Invariants
 //! - What stores a position, parks or deletes does so in the transaction that proves the lead.
 //! - A transaction whose relay does not lead any more is rolled back.
+//! - Rows are given as proven if they are on the disk: behind a commit of the relay's own, or since
+//!   nobody has committed who may not wait for the disk since there was one.
 
 use std::sync::Arc;
 
 use super::capture::{Adopt, Backlog, Capture, Confirmed, Room, Stored};
 use super::error::OutboxError;
-use super::machine::{Item, Led, Origin, Work};
+use super::machine::{Item, Led, Origin, Proof, Work};
 use super::parked::{self, GoesOn, Parking};
 use super::progress;
 use super::router::{Lane, Router};
 use super::table::Table;
-use crate::sql::{Database, Isolation, OwnedTx};
+use crate::sql::{Database, Isolation, OwnedTx, SqlError};
 
 /// A relay's place in a database.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Worker<D, C> {
     pub(super) adopt: Adopt,
     pub(super) room: Room,
     pub(super) stored: Stored,
+    /// The commits of strangers, by [`OwnedTx::strangers`], that are on the disk.
+    pub(super) synced: Option<i64>,
 }
 
 /// What is asked of the database.
@@ -134,7 +138,12 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
 
     /// Tries for the lead; `silent` is the beat of a leader that has been silent for too long.
     async fn lead(&mut self, silent: Option<i64>) -> Result<Answer, OutboxError> {
-        let Self { seat, capture, .. } = self;
+        let Self {
+            seat,
+            capture,
+            synced,
+            ..
+        } = self;
         let (database, table) = (&seat.database, &*seat.table);
         let is_alone = capture.is_alone(database, table.name()).await?;
         let mut tx = database.begin(Isolation::Write).await?;
@@ -158,7 +167,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
         }
         let lanes = parked::lanes(&mut tx, table).await?;
         let backlog = capture.backlog(&mut tx, table, &stored).await?;
-        tx.commit().await?;
+        commit(tx, synced).await?;
         self.stored = stored;
         // Once is enough: what is stored belongs to this database now.
         self.adopt = Adopt::Refuse;
@@ -173,6 +182,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
             capture,
             router,
             room,
+            synced,
             ..
         } = self;
         // Before the rows: what is committed in between is looked for once more.
@@ -197,25 +207,23 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
                     items: items.collect(),
                     position: String::new(),
                     has_more: true,
-                    is_proven: false,
+                    proof: Proof::None,
                 };
                 return Ok(Answer::Read(version, Some(work)));
             }
         }
         let batch = capture.next(&mut tx, &seat.table, *room).await?;
-        let proves = proves && !batch.rows.is_empty();
-        if proves && !progress::prove(&mut tx, &seat.table, &seat.owner, None).await? {
-            tx.rollback().await?;
-            return Ok(Answer::Read(version, None));
-        }
-        // The rows are read, and the capture goes on behind them, however the transaction ends: it
-        // has proven something, or it has not.
-        let is_proven = match proves {
-            true => tx.commit().await.is_ok(),
-            false => {
-                drop(tx.rollback().await);
-                false
+        let proof = if proves && !batch.rows.is_empty() {
+            // The rows are read, and the capture goes on behind them, however the transaction ends:
+            // what is not proven here is proven by the next one, or fails there.
+            match prove_seen(seat, synced, tx).await {
+                Ok(Some(proof)) => proof,
+                Ok(None) => return Ok(Answer::Read(version, None)),
+                Err(_) => Proof::None,
             }
+        } else {
+            drop(tx.rollback().await);
+            Proof::None
         };
         let items = batch.rows.into_iter().map(|row| {
             let (lane, record) = (router.lane(&row.values), router.record(&row.values));
@@ -226,7 +234,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
             items: items.collect(),
             position: batch.position,
             has_more: batch.has_more,
-            is_proven,
+            proof,
         };
         Ok(Answer::Read(version, Some(work)))
     }
@@ -237,6 +245,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
             seat,
             capture,
             stored,
+            synced,
             ..
         } = self;
         let mut tx = seat.database.begin(Isolation::Write).await?;
@@ -248,7 +257,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
             Measures::Yes => Some(capture.backlog(&mut tx, &seat.table, stored).await?),
             Measures::No => None,
         };
-        tx.commit().await?;
+        commit(tx, synced).await?;
         Ok(Answer::Proven(Some(backlog)))
     }
 
@@ -258,6 +267,7 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
             seat,
             capture,
             stored,
+            synced,
             ..
         } = self;
         let table = &*seat.table;
@@ -300,10 +310,39 @@ impl<D: Database, C: Capture<D>> Worker<D, C> {
             Measures::Yes => Some(capture.backlog(&mut tx, table, &next).await?),
             Measures::No => None,
         };
-        tx.commit().await?;
+        commit(tx, synced).await?;
         *stored = next;
         Ok(Answer::Stored(Some((lanes, backlog))))
     }
+}
+
+/// Ends a transaction that has read rows, so that they may be published; nothing, if the relay does
+/// not lead any more.
+async fn prove_seen<D: Database>(
+    seat: &Seat<D>,
+    synced: &mut Option<i64>,
+    mut tx: D::Tx,
+) -> Result<Option<Proof>, OutboxError> {
+    let strangers = tx.strangers().await?;
+    if strangers.is_some() && strangers == *synced {
+        let leads = progress::leads(&mut tx, &seat.table, &seat.owner).await?;
+        drop(tx.rollback().await);
+        return Ok(leads.then_some(Proof::Seen));
+    }
+    if !progress::prove(&mut tx, &seat.table, &seat.owner, None).await? {
+        tx.rollback().await?;
+        return Ok(None);
+    }
+    commit(tx, synced).await?;
+    Ok(Some(Proof::Committed))
+}
+
+/// Commits a change of a relay's own, and with it everything before it is on the disk.
+async fn commit<T: OwnedTx>(mut tx: T, synced: &mut Option<i64>) -> Result<(), SqlError> {
+    let strangers = tx.strangers().await?;
+    tx.commit().await?;
+    *synced = strangers;
+    Ok(())
 }
 
 /// Whether it is time to look at what waits.

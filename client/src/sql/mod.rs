@@ -117,6 +117,14 @@ pub trait SqlTx {
 
 /// A transaction that owns its connection.
 pub trait OwnedTx: SqlTx + Send + 'static {
+    /// A number that changes when somebody has committed of whom it is not known that his commits
+    /// wait for the disk: anybody but this database and its clones. So if it is that of an earlier
+    /// transaction, which has changed a table and was committed, all that this one sees is on the
+    /// disk. `None` where that cannot be told.
+    fn strangers(&mut self) -> impl Future<Output = Result<Option<i64>, SqlError>> + Send {
+        async { Ok(None) }
+    }
+
     /// Makes it last.
     fn commit(self) -> impl Future<Output = Result<(), SqlError>> + Send;
 

@@ -35,29 +35,22 @@ impl<C> Pool<C> {
 
     /// Waits until a connection may be had.
     pub(super) async fn slot(self: &Arc<Self>) -> Result<Slot<C>, SqlError> {
-        Ok(Slot {
-            pool: Arc::clone(self),
-            _turn: self.turn(&self.slots).await?,
-        })
-    }
-
-    /// Waits for a turn at something that few may have at a time.
-    pub(super) async fn turn(
-        &self,
-        turns: &Arc<Semaphore>,
-    ) -> Result<OwnedSemaphorePermit, SqlError> {
         let until = self.clock.now().mono.plus(WAIT_MAX);
         let turn = tokio::select! {
             biased;
-            turn = Arc::clone(turns).acquire_owned() => turn.ok(),
+            turn = Arc::clone(&self.slots).acquire_owned() => turn.ok(),
             () = self.clock.sleep_until(until) => None,
         };
-        turn.ok_or_else(|| {
+        let turn = turn.ok_or_else(|| {
             SqlError::Conflict(format!(
                 "the open transactions of this process have not ended within {} s; one that is \
                  begun while its beginner has another one open waits for itself",
                 WAIT_MAX.as_secs()
             ))
+        })?;
+        Ok(Slot {
+            pool: Arc::clone(self),
+            _turn: turn,
         })
     }
 }

@@ -1,11 +1,13 @@
-//! A database that hears of no commits, and a broker that is away.
+//! A database that hears of no commits, one that has no room, and a broker that is away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use highwater_broker::Broker;
 use highwater_client::Client;
-use highwater_client::sql::{Commits, Database, Dialect, Isolation, SqlError};
+use highwater_client::sql::{
+    Commits, Database, Dialect, Isolation, OwnedTx, SqlError, SqlRow, SqlStatement, SqlTx,
+};
 use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
 use highwater_proto::kafka::{ApiKey, Request, Response};
 
@@ -35,6 +37,82 @@ impl<D: Database> Database for Blind<D> {
 
     fn commits(&self) -> Commits {
         self.0.commits()
+    }
+}
+
+/// A database that has no room for the next change of a row, once it is said to be full.
+#[derive(Clone)]
+pub(crate) struct Full<D> {
+    database: D,
+    is_full: Arc<AtomicBool>,
+}
+
+pub(crate) struct FullTx<Tx> {
+    tx: Tx,
+    is_full: Arc<AtomicBool>,
+}
+
+impl<D> Full<D> {
+    pub(crate) fn new(database: D) -> Self {
+        Self {
+            database,
+            is_full: Arc::default(),
+        }
+    }
+
+    pub(crate) fn fill(&self) {
+        self.is_full.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nothing was changed since.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::SeqCst)
+    }
+}
+
+impl<D: Database> Database for Full<D> {
+    type Tx = FullTx<D::Tx>;
+
+    fn dialect(&self) -> Dialect {
+        self.database.dialect()
+    }
+
+    async fn begin(&self, isolation: Isolation) -> Result<Self::Tx, SqlError> {
+        Ok(FullTx {
+            tx: self.database.begin(isolation).await?,
+            is_full: Arc::clone(&self.is_full),
+        })
+    }
+
+    async fn version(&self) -> Result<Option<i64>, SqlError> {
+        self.database.version().await
+    }
+}
+
+impl<Tx: OwnedTx> SqlTx for FullTx<Tx> {
+    fn dialect(&self) -> Dialect {
+        self.tx.dialect()
+    }
+
+    async fn execute(&mut self, statement: SqlStatement) -> Result<u64, SqlError> {
+        if statement.text.starts_with("update") && self.is_full.swap(false, Ordering::SeqCst) {
+            return Err(SqlError::Unavailable("database or disk is full".to_owned()));
+        }
+        self.tx.execute(statement).await
+    }
+
+    async fn query(&mut self, statement: SqlStatement) -> Result<Vec<SqlRow>, SqlError> {
+        self.tx.query(statement).await
+    }
+}
+
+impl<Tx: OwnedTx> OwnedTx for FullTx<Tx> {
+    async fn commit(self) -> Result<(), SqlError> {
+        self.tx.commit().await
+    }
+
+    async fn rollback(self) -> Result<(), SqlError> {
+        self.tx.rollback().await
     }
 }
 

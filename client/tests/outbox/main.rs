@@ -6,6 +6,7 @@ mod crashes;
 mod faulty;
 mod leads;
 mod poison;
+mod proofs;
 mod refusals;
 mod rows;
 mod running;

@@ -140,6 +140,10 @@ impl<T: OwnedTx> SqlTx for SteppedTx<T> {
 }
 
 impl<T: OwnedTx> OwnedTx for SteppedTx<T> {
+    async fn strangers(&mut self) -> Result<Option<i64>, SqlError> {
+        self.tx.strangers().await
+    }
+
     async fn commit(self) -> Result<(), SqlError> {
         let done = self.tx.commit().await;
         self.steps.step().await;

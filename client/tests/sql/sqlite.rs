@@ -50,9 +50,19 @@ async fn told(commits: &mut Commits) -> bool {
 #[tokio::test]
 async fn what_is_committed_is_synced_on_every_connection() {
     let file = File::new().await;
+    // Whatever a transaction has set, and how often it was committed.
+    let mut tx = file.database.begin(Isolation::Write).await.unwrap();
+    let unsynced = "commit; pragma synchronous = off; begin immediate";
+    let set = tx.with(move |connection| connection.execute_batch(unsynced));
+    set.await.unwrap();
+    tx.commit().await.unwrap();
+
     let mut open = Vec::new();
-    for _ in 0..8 {
-        let mut tx = file.database.begin(Isolation::Snapshot).await.unwrap();
+    for isolation in [Isolation::Write]
+        .into_iter()
+        .chain([Isolation::Snapshot; 8])
+    {
+        let mut tx = file.database.begin(isolation).await.unwrap();
         let pragmas = |connection: &Connection| {
             let of = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
             let journal: String =
@@ -101,6 +111,38 @@ async fn there_is_word_of_commits_and_of_nothing_else() {
 
     database.committed();
     assert!(told(&mut commits).await, "what others say");
+}
+
+#[tokio::test]
+async fn it_is_known_whether_strangers_have_committed() {
+    let file = File::new().await;
+    let database = &file.database;
+    with_table(database).await;
+    let strangers = async || {
+        let mut tx = database.begin(Isolation::Write).await.unwrap();
+        let strangers = tx.strangers().await.unwrap();
+        tx.rollback().await.unwrap();
+        strangers.expect("SQLite knows")
+    };
+    let first = strangers().await;
+    commit(database, &["insert into t (id) values (1)"]).await;
+    commit(&database.clone(), &["insert into t (id) values (2)"]).await;
+    assert_eq!(strangers().await, first, "they were its own");
+
+    let stranger = file.foreign();
+    let read = stranger.query_row("select count(*) from t", [], |row| row.get::<_, i64>(0));
+    assert_eq!(read, Ok(2));
+    assert_eq!(strangers().await, first, "nothing was committed");
+    stranger
+        .execute("insert into t (id) values (3)", [])
+        .unwrap();
+    let second = strangers().await;
+    assert_ne!(second, first);
+    commit(database, &["insert into t (id) values (4)"]).await;
+    assert_eq!(strangers().await, second);
+
+    let mut reader = database.begin(Isolation::Snapshot).await.unwrap();
+    assert_eq!(reader.strangers().await, Ok(None));
 }
 
 #[tokio::test]

@@ -103,12 +103,15 @@ fn a_commit_of_its_own_lies_between_reading_and_publishing_and_one_stores_two_ba
 #[test]
 fn rows_that_were_read_in_a_commit_of_its_own_need_no_other_one() {
     let mut machine = leading(Vec::new());
-    let proven = Work {
-        is_proven: true,
-        ..work(&[(1, "a")])
+    let read = |proof| {
+        let work = Work {
+            proof,
+            ..work(&[(1, "a")])
+        };
+        Input::Read(Ok((Some(1), work)))
     };
-    let read = Input::Read(Ok((Some(1), proven)));
-    assert_eq!(machine.step(ms(7), read), [Effect::Publish(vec![0])]);
+    let effects = machine.step(ms(7), read(Proof::Committed));
+    assert_eq!(effects, [Effect::Publish(vec![0])]);
     // It was as good as any other one: the lead is shown again a third of a lease later.
     assert_eq!(machine.wakes_at(), Mono(0).plus(LEASE / 3));
 
@@ -116,6 +119,37 @@ fn rows_that_were_read_in_a_commit_of_its_own_need_no_other_one() {
     let overtaken = machine.failed(Trouble::Overtaken);
     assert_eq!(machine.step(ms(7), overtaken), []);
     assert!(!machine.leads());
+}
+
+#[test]
+fn rows_that_were_on_the_disk_already_are_published_while_the_lead_lasts_that_was_shown() {
+    let seen = |seq| {
+        let work = Work {
+            proof: Proof::Seen,
+            ..work(&[(seq, "a")])
+        };
+        Input::Read(Ok((Some(seq), work)))
+    };
+    // The lead is taken, and was never shown.
+    let mut machine = leading(Vec::new());
+    assert_eq!(machine.step(ms(7), seen(1)), [Effect::Prove]);
+    let effects = machine.step(ms(8), Input::Proven(Ok(())));
+    assert_eq!(effects, [Effect::Publish(vec![0])]);
+    let done = published(vec![Ok(())]);
+    assert_eq!(machine.step(ms(8), done.clone()), [Effect::Read]);
+    assert_eq!(machine.step(ms(8), read(1, &[])), [Effect::Store]);
+    assert_eq!(machine.step(ms(8), Input::Stored(Ok(None))), []);
+
+    // The beat came at 8 ms; what is only seen is none.
+    assert_eq!(machine.step(ms(9), Input::Woken), [Effect::Read]);
+    assert_eq!(machine.step(ms(9), seen(2)), [Effect::Publish(vec![0])]);
+    assert_eq!(machine.wakes_at(), ms(8).plus(LEASE / 3));
+    assert_eq!(machine.step(ms(9), done), [Effect::Read]);
+    machine.step(ms(9), read(2, &[]));
+    machine.step(ms(9), Input::Stored(Ok(None)));
+    let late = ms(9).plus(LEASE);
+    assert_eq!(machine.step(late, Input::Woken), [Effect::Read]);
+    assert_eq!(machine.step(late, seen(3)), [Effect::Prove]);
 }
 
 #[test]

@@ -135,8 +135,19 @@ pub(in crate::outbox) struct Work {
     pub(in crate::outbox) items: Vec<Item>,
     pub(in crate::outbox) position: String,
     pub(in crate::outbox) has_more: bool,
-    /// Whether the transaction that read them has shown the lead, and is on the disk.
-    pub(in crate::outbox) is_proven: bool,
+    pub(in crate::outbox) proof: Proof,
+}
+
+/// What the transaction has shown that read the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::outbox) enum Proof {
+    /// Nothing: a durable commit has to follow before they are published.
+    #[default]
+    None,
+    /// That the relay leads, and that all that was seen is on the disk already.
+    Seen,
+    /// It is a durable commit of the relay's own, which counts as one more beat.
+    Committed,
 }
 
 /// A row on its way.

@@ -4,8 +4,8 @@
 //!
 //! Invariants
 //! - What is committed is on the disk: WAL with `synchronous = FULL`.
-//! - Within this process writing transactions take turns, in the order in which they asked; only
-//!   other processes are waited for by trying again.
+//! - Within this process writing transactions take turns on one connection, in the order in which
+//!   they asked; only other processes are waited for by trying again.
 //! - A connection is in one place: the pool, a transaction, or the thread that works with it.
 
 mod statement;
@@ -17,10 +17,11 @@ use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use self::thread::blocking;
 use self::tx::Held;
@@ -59,8 +60,11 @@ pub struct Sqlite {
 
 struct Shared {
     place: Place,
-    pool: Arc<Pool<Connection>>,
-    writers: Arc<Semaphore>,
+    /// A pool of one. In memory the readers have the same.
+    writers: Arc<Pool<Connection>>,
+    readers: Arc<Pool<Connection>>,
+    /// Connections to write with that there have been.
+    writers_opened: AtomicI64,
     commits: watch::Sender<u64>,
     watcher: Watcher,
 }
@@ -84,7 +88,7 @@ impl Sqlite {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlError> {
-        Self::at(Place::File(path.as_ref().to_owned()), CONNECTIONS_MAX).await
+        Self::at(Place::File(path.as_ref().to_owned())).await
     }
 
     /// A new, empty database in memory, which ends with the last clone. It has one connection:
@@ -96,7 +100,7 @@ impl Sqlite {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn in_memory() -> Result<Self, SqlError> {
-        Self::at(Place::Memory, 1).await
+        Self::at(Place::Memory).await
     }
 
     /// Tells [`Database::commits`] of a commit that was not made through this database: on a
@@ -105,15 +109,20 @@ impl Sqlite {
         self.shared.tell();
     }
 
-    async fn at(place: Place, connections_max: usize) -> Result<Self, SqlError> {
+    async fn at(place: Place) -> Result<Self, SqlError> {
+        let writers = Arc::new(Pool::new(1));
         let shared = Arc::new(Shared {
+            readers: match place {
+                Place::File(_) => Arc::new(Pool::new(READERS_MAX)),
+                Place::Memory => Arc::clone(&writers),
+            },
             place,
-            pool: Arc::new(Pool::new(connections_max)),
-            writers: Arc::new(Semaphore::new(1)),
+            writers,
+            writers_opened: AtomicI64::new(1),
             commits: watch::Sender::new(0),
             watcher: Watcher::default(),
         });
-        let slot = shared.pool.slot().await?;
+        let slot = shared.writers.slot().await?;
         let opener = Arc::clone(&shared);
         let connection = blocking(move || opener.connect()).await??;
         slot.give_back(connection);
@@ -130,21 +139,24 @@ impl Database for Sqlite {
 
     async fn begin(&self, isolation: Isolation) -> Result<SqliteTx, SqlError> {
         let shared = Arc::clone(&self.shared);
-        // First the turn to write: connections are left to those who read.
-        let turn = match isolation {
-            Isolation::Write => Some(shared.pool.turn(&shared.writers).await?),
-            Isolation::Snapshot => None,
+        let slot = match isolation {
+            Isolation::Write => shared.writers.slot().await?,
+            Isolation::Snapshot => shared.readers.slot().await?,
         };
-        let slot = shared.pool.slot().await?;
         let held = blocking(move || {
             let connection = match (slot.idle(), &shared.place) {
                 (Some(connection), _) => connection,
-                (None, Place::File(_)) => shared.connect()?,
+                (None, Place::File(_)) => {
+                    if isolation == Isolation::Write {
+                        shared.writers_opened.fetch_add(1, Ordering::Relaxed);
+                    }
+                    shared.connect()?
+                }
                 (None, Place::Memory) => {
                     return Err(SqlError::Unavailable("its memory is gone".to_owned()));
                 }
             };
-            Held::begin(connection, slot, shared, turn)
+            Held::begin(connection, slot, shared, isolation)
         })
         .await??;
         Ok(SqliteTx::new(held))
@@ -210,8 +222,8 @@ impl Shared {
     }
 }
 
-/// One writes, the others read.
-const CONNECTIONS_MAX: usize = 8;
+/// Connections that read, beside the one that writes.
+const READERS_MAX: usize = 8;
 /// Statements that a connection keeps prepared.
 const STATEMENTS_MAX: usize = 128;
 const BUSY_MAX: Duration = Duration::from_secs(5);

@@ -9,18 +9,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
 use super::statement::{execute, in_transaction, query, refused};
 use super::thread::blocking;
+use super::watcher::data_version;
 use crate::sql::error::SqlError;
 use crate::sql::pool::Slot;
 use crate::sql::row::SqlRow;
 use crate::sql::statement::SqlStatement;
-use crate::sql::{Dialect, LEFT, OwnedTx, SqlTx};
+use crate::sql::{Dialect, Isolation, LEFT, OwnedTx, SqlTx};
 
 /// A transaction of a [`Sqlite`](super::Sqlite).
 pub struct SqliteTx {
@@ -87,6 +88,16 @@ impl SqlTx for SqliteTx {
 }
 
 impl OwnedTx for SqliteTx {
+    async fn strangers(&mut self) -> Result<Option<i64>, SqlError> {
+        let writer = self.held.as_ref().and_then(Held::writer);
+        let Some(writer) = writer else {
+            return Ok(None);
+        };
+        let data_version = self.run(data_version).await?;
+        // SQLite's number has 32 bits, and begins anew with each connection.
+        Ok(Some((writer << 32) | data_version))
+    }
+
     async fn commit(mut self) -> Result<(), SqlError> {
         self.run(|connection| {
             in_transaction(connection)?;
@@ -116,27 +127,29 @@ pub(super) struct Held {
     /// Taken by `drop` alone.
     lent: Option<(Connection, Slot<Connection>)>,
     shared: Arc<Shared>,
-    /// The turn to write; those who read have none.
-    turn: Option<OwnedSemaphorePermit>,
+    isolation: Isolation,
 }
 
 impl Held {
-    /// Begins to write, with the turn to, or to read. Blocks.
+    /// Begins to write or to read. Blocks.
     pub(super) fn begin(
         connection: Connection,
         slot: Slot<Connection>,
         shared: Arc<Shared>,
-        turn: Option<OwnedSemaphorePermit>,
+        isolation: Isolation,
     ) -> Result<Self, SqlError> {
-        let begin = match turn {
-            Some(_) => "begin immediate",
+        let begin = match isolation {
+            // Whatever a transaction before it has set: commits wait for the disk.
+            Isolation::Write => "pragma synchronous = full; begin immediate",
             // The first read fixes what is seen.
-            None => "pragma query_only = on; begin; select 1 from sqlite_schema limit 1",
+            Isolation::Snapshot => {
+                "pragma query_only = on; begin; select 1 from sqlite_schema limit 1"
+            }
         };
         let held = Self {
             lent: Some((connection, slot)),
             shared,
-            turn,
+            isolation,
         };
         held.connection().execute_batch(begin)?;
         Ok(held)
@@ -148,9 +161,15 @@ impl Held {
     }
 
     fn tell(&self) {
-        if self.turn.is_some() {
+        if self.isolation == Isolation::Write {
             self.shared.tell();
         }
+    }
+
+    /// The number of the connection that writes, if it is this one.
+    fn writer(&self) -> Option<i64> {
+        let opened = self.shared.writers_opened.load(Ordering::Relaxed);
+        (self.isolation == Isolation::Write).then_some(opened)
     }
 }
 
@@ -161,8 +180,8 @@ impl Drop for Held {
         };
         let open = !connection.is_autocommit();
         let ended = !open || connection.execute_batch("rollback").is_ok();
-        let writable =
-            self.turn.is_some() || connection.execute_batch("pragma query_only = off").is_ok();
+        let writable = self.isolation == Isolation::Write
+            || connection.execute_batch("pragma query_only = off").is_ok();
         // Another connection is closed instead: closing rolls back.
         if ended && writable {
             slot.give_back(connection);

@@ -63,7 +63,8 @@ impl Watcher {
     }
 }
 
-fn data_version(connection: &Connection) -> Result<i64, SqlError> {
+/// SQLite's own number: of the commits of others than this connection.
+pub(super) fn data_version(connection: &Connection) -> Result<i64, SqlError> {
     let mut pragma = connection.prepare_cached("pragma data_version")?;
     Ok(pragma.query_row([], |row| row.get(0))?)
 }
