@@ -6,8 +6,9 @@
 //! - An index is a cache: whatever is missing or damaged here is rebuilt from the log.
 //! - The entries of an unsealed file are written in frames and never synced; what a crash leaves
 //!   of them is a valid prefix, and the first frame that does not agree ends it.
-//! - The trailer names the count of entries and the length of the segment, so that an index that
-//!   belongs to another state of its segment is not taken.
+//! - The trailer names the count of entries, and length and sum of the segment, so that an index
+//!   that belongs to another state of its segment, or to another segment, is not taken.
+//! - What an older version wrote names no sums, and is not taken either.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -41,6 +42,16 @@ pub struct Trailer {
     pub entries: u64,
     /// Length of the segment's `.log` file.
     pub segment_bytes: u64,
+    /// The running sum of the segment.
+    pub segment_sum: u32,
+}
+
+impl Trailer {
+    /// Whether it ends the index of the segment that has this length and this sum.
+    #[must_use]
+    pub fn is_of(&self, (segment_bytes, segment_sum): (u64, u32)) -> bool {
+        self.segment_bytes == segment_bytes && self.segment_sum == segment_sum
+    }
 }
 
 /// What could be read of an index file.
@@ -52,6 +63,8 @@ pub struct LoadedIndex {
     pub trailer: Option<Trailer>,
     /// Whether the file held nothing else.
     pub is_whole: bool,
+    /// Whether an older version wrote the file: it is as good as empty.
+    pub is_older: bool,
 }
 
 /// One frame of entries.
@@ -67,9 +80,10 @@ pub fn frame(kind: IndexKind, entries: &[u8]) -> Bytes {
 /// The last frame of a sealed file.
 #[must_use]
 pub fn trailer_frame(trailer: Trailer) -> Bytes {
-    let mut body = BytesMut::with_capacity(16);
+    let mut body = BytesMut::with_capacity(TRAILER_BYTES - ENVELOPE_BYTES);
     body.put_u64(trailer.entries);
     body.put_u64(trailer.segment_bytes);
+    body.put_u32(trailer.segment_sum);
     envelope::wrap(TRAILER_MAGIC, VERSION, &body)
 }
 
@@ -77,12 +91,13 @@ pub fn trailer_frame(trailer: Trailer) -> Bytes {
 #[must_use]
 pub fn parse(kind: IndexKind, mut bytes: Bytes) -> LoadedIndex {
     let mut frames = Vec::new();
-    while let Ok((_, entries)) = envelope::unwrap(&mut bytes, kind.magic(), VERSION) {
-        if !entries.len().is_multiple_of(ENTRY_BYTES) {
+    while let Ok((version, entries)) = envelope::unwrap(&mut bytes, kind.magic(), VERSION) {
+        if version < VERSION || !entries.len().is_multiple_of(ENTRY_BYTES) {
             return LoadedIndex {
                 entries: join(frames),
                 trailer: None,
                 is_whole: false,
+                is_older: version < VERSION,
             };
         }
         frames.push(entries);
@@ -95,6 +110,7 @@ pub fn parse(kind: IndexKind, mut bytes: Bytes) -> LoadedIndex {
         entries,
         trailer,
         is_whole: is_open || trailer.is_some(),
+        is_older: false,
     }
 }
 
@@ -105,6 +121,7 @@ pub fn parse_trailer(mut bytes: Bytes) -> Option<Trailer> {
     let trailer = Trailer {
         entries: body.try_get_u64().ok()?,
         segment_bytes: body.try_get_u64().ok()?,
+        segment_sum: body.try_get_u32().ok()?,
     };
     (body.is_empty() && bytes.is_empty()).then_some(trailer)
 }
@@ -118,8 +135,9 @@ fn join(mut frames: Vec<Bytes>) -> Bytes {
 
 const TRAILER_MAGIC: &[u8; 8] = b"HWIXEND\0";
 /// The size of a trailer: the last bytes of a sealed file.
-pub const TRAILER_BYTES: usize = ENVELOPE_BYTES + 16;
-const VERSION: u32 = 1;
+pub const TRAILER_BYTES: usize = ENVELOPE_BYTES + 20;
+/// Version 1 had no sums in trailers and times.
+const VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -149,10 +167,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(frames in frames(), segment_bytes: u64) {
+        fn round_trip(frames in frames(), segment_bytes: u64, segment_sum: u32) {
             let entries = frames.concat();
-            let trailer =
-                Trailer { entries: (entries.len() / ENTRY_BYTES) as u64, segment_bytes };
+            let count = (entries.len() / ENTRY_BYTES) as u64;
+            let trailer = Trailer { entries: count, segment_bytes, segment_sum };
             let open = parse(IndexKind::Offset, file(&frames, None).into());
             prop_assert_eq!((&open.entries[..], open.trailer), (&entries[..], None));
             let sealed = parse(IndexKind::Offset, file(&frames, Some(trailer)).into());
@@ -165,13 +183,21 @@ mod tests {
         ) {
             let entries = frames.concat();
             let count = (entries.len() / ENTRY_BYTES) as u64;
-            let mut bytes = file(&frames, Some(Trailer { entries: count, segment_bytes: 9 }));
+            let trailer = Trailer { entries: count, segment_bytes: 9, segment_sum: 3 };
+            let mut bytes = file(&frames, Some(trailer));
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
             let loaded = parse(IndexKind::Offset, bytes.into());
             prop_assert_eq!(loaded.trailer, None);
             prop_assert!(entries.starts_with(&loaded.entries));
         }
+    }
+
+    #[test]
+    fn an_index_of_an_older_version_is_not_taken() {
+        let bytes = envelope::wrap(IndexKind::Time.magic(), 1, &[7; 16]);
+        let loaded = parse(IndexKind::Time, bytes);
+        assert!(loaded.is_older && loaded.entries.is_empty() && !loaded.is_whole);
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //!
 //! Invariants
 //! - Offsets rise strictly, timestamps never fall.
+//! - An entry names the sum of the offset index's entry that it belongs to: those of another
+//!   segment are told from the segment's own, however well they would fit.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -21,6 +23,8 @@ pub struct TimeEntry {
     pub timestamp: i64,
     /// An offset relative to the segment's first one, which begins an interval.
     pub offset: u32,
+    /// The running sum before that interval.
+    pub sum: u32,
 }
 
 /// The entries of one segment.
@@ -69,7 +73,7 @@ impl TimeIndex {
         for entry in new {
             bytes.put_i64(entry.timestamp);
             bytes.put_u32(entry.offset);
-            bytes.put_u32(0);
+            bytes.put_u32(entry.sum);
         }
         bytes.freeze()
     }
@@ -84,13 +88,13 @@ impl TimeIndex {
             let entry = TimeEntry {
                 timestamp: bytes.get_i64(),
                 offset: bytes.get_u32(),
+                sum: bytes.get_u32(),
             };
-            let flags = bytes.get_u32();
             let is_next = index
                 .entries
                 .last()
                 .is_none_or(|last| follows(last, &entry));
-            if !is_next || flags != 0 {
+            if !is_next {
                 break;
             }
             index.entries.push(entry);
@@ -120,7 +124,7 @@ mod tests {
             for (slot, timestamp) in largest.iter().enumerate().take(largest.len() - 1) {
                 so_far = so_far.max(*timestamp);
                 let offset = u32::try_from(slot + 1).unwrap() * 10;
-                index.push(TimeEntry { timestamp: so_far, offset });
+                index.push(TimeEntry { timestamp: so_far, offset, sum: offset });
             }
             let first = largest.iter().position(|timestamp| *timestamp >= asked);
             match index.reached_before(asked) {

@@ -24,8 +24,9 @@ pub(super) struct IndexCheck {
 }
 
 impl IndexCheck {
-    /// Takes the files' bytes. Those of a segment that is sealed say how long it is.
-    pub(super) fn new(base: Offset, files: [Bytes; 2], sealed_bytes: Option<u64>) -> Self {
+    /// Takes the files' bytes. Those of a segment that is sealed say its length and its sum. Files
+    /// of an older version are made anew by the next start.
+    pub(super) fn new(base: Offset, files: [Bytes; 2], sealed: Option<(u64, u32)>) -> Self {
         let [offsets, times] = files;
         let offsets = index_file::parse(IndexKind::Offset, offsets);
         let times = index_file::parse(IndexKind::Time, times);
@@ -38,24 +39,30 @@ impl IndexCheck {
         };
         let counts = [check.offsets.entries().len(), check.times.entries().len()];
         let kinds = [IndexKind::Offset, IndexKind::Time];
+        let is_older = offsets.is_older || times.is_older;
         for ((kind, file), count) in kinds.into_iter().zip([offsets, times]).zip(counts) {
+            if is_older {
+                check.offsets = OffsetIndex::default();
+                break;
+            }
             if file.entries.len() / ENTRY_BYTES != count {
                 check.disagree(
                     kind,
                     format!("entry {count} does not follow the one before it"),
                 );
             }
-            let Some(sealed_bytes) = sealed_bytes else {
+            let Some(segment) = sealed else {
                 continue;
             };
             match file.trailer {
                 None => check.disagree(kind, "it has no end, and its segment is sealed".to_owned()),
-                Some(trailer) if trailer.segment_bytes != sealed_bytes => {
-                    let told = trailer.segment_bytes;
-                    check.disagree(
-                        kind,
-                        format!("it is of a segment of {told} bytes, not {sealed_bytes}"),
-                    );
+                Some(trailer) if !trailer.is_of(segment) => {
+                    let (told, bytes) = (trailer.segment_bytes, segment.0);
+                    let why = match told == bytes {
+                        true => "it is of another segment".to_owned(),
+                        false => format!("it is of a segment of {told} bytes, not {bytes}"),
+                    };
+                    check.disagree(kind, why);
                 }
                 Some(_) => {}
             }
@@ -87,7 +94,8 @@ impl IndexCheck {
         } else if let Some(before) = slot.checked_sub(1) {
             let time = self.times.entries().get(before);
             let agrees = |time: &crate::time_index::TimeEntry| {
-                (time.offset, time.timestamp) == (offset, tally.max_timestamp)
+                let tally = (offset, tally.max_timestamp, tally.sum);
+                (time.offset, time.timestamp, time.sum) == tally
             };
             if !time.is_some_and(agrees) {
                 let why = format!(

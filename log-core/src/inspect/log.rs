@@ -147,7 +147,7 @@ impl LogCheck<'_, '_> {
         let Some(Readable { file, bytes }) = self.open(info.base)? else {
             return Ok(info.end);
         };
-        let mut index = self.indexes(info.base, Some(info.bytes))?;
+        let mut index = self.indexes(info.base, Some((info.bytes, info.sum)))?;
         let extent = Extent {
             base: info.base,
             bytes: info.bytes,
@@ -376,14 +376,15 @@ impl LogCheck<'_, '_> {
         Ok(Some(Readable { file, bytes }))
     }
 
-    fn indexes(&self, base: Offset, sealed_bytes: Option<u64>) -> Result<IndexCheck, LogError> {
+    /// The indexes of a segment; of one that is sealed they end with its length and its sum.
+    fn indexes(&self, base: Offset, sealed: Option<(u64, u32)>) -> Result<IndexCheck, LogError> {
         let read = |kind| -> Result<Bytes, LogError> {
             let path = file_of(kind).path(self.dir, base);
             let bytes = read_whole(&**self.fs, &path, OpenMode::Read, INDEX_BYTES_MAX)?;
             Ok(bytes.unwrap_or_default())
         };
         let files = [read(IndexKind::Offset)?, read(IndexKind::Time)?];
-        Ok(IndexCheck::new(base, files, sealed_bytes))
+        Ok(IndexCheck::new(base, files, sealed))
     }
 
     fn unreadable(&self, base: Offset, error: std::io::Error) -> LogError {

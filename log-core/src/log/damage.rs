@@ -128,7 +128,7 @@ impl Log {
             sum: survey.tally.sum,
             ..old.info
         };
-        let index_files = survey.indexes.sealed_files(info.bytes);
+        let index_files = survey.indexes.sealed_files((info.bytes, info.sum));
         let (fs, dir) = (Arc::clone(&self.fs), Arc::clone(&self.dir));
         let sealed =
             Sealed::new(fs, dir, info, old.last_append_ms, survey.bad).with_indexes(survey.indexes);

@@ -389,7 +389,7 @@ impl Recovery<'_> {
             self.report_damage(base, &[missing]);
             bad.push(missing);
         }
-        self.save_index(base, &indexes, tally.position)?;
+        self.save_index(base, &indexes, (tally.position, tally.sum))?;
         let info = SealedInfo {
             end,
             ..sealed_info(base, &tally, self.now_ms)

@@ -56,7 +56,7 @@ impl Recovery<'_> {
             forget_index(&**self.fs, self.dir, base)?;
             self.report.rebuilt_indexes += 1;
         } else {
-            self.save_index(base, &survey.indexes, info.bytes)?;
+            self.save_index(base, &survey.indexes, (info.bytes, info.sum))?;
         }
         bad = survey.bad;
         let sealed = self.finish_sealed(info, next, last_append_ms, bad);
@@ -75,7 +75,8 @@ impl Recovery<'_> {
         self.report_damage(base, &survey.bad);
         self.report.batches_scanned += survey.tally.batches;
         self.report.bytes_scanned += bytes;
-        self.save_index(base, &survey.indexes, survey.tally.position)?;
+        let segment = (survey.tally.position, survey.tally.sum);
+        self.save_index(base, &survey.indexes, segment)?;
         let info = sealed_info(base, &survey.tally, self.now_ms);
         let sealed = self.finish_sealed(info, next, self.now_ms, survey.bad);
         Ok(sealed.with_indexes(survey.indexes))
@@ -122,7 +123,7 @@ impl Recovery<'_> {
                 Err(error) => Err(error),
             };
             let tail = tail.map_err(|error| LogError::io("read", &path, error))?;
-            if parse_trailer(tail).is_none_or(|trailer| trailer.segment_bytes != info.bytes) {
+            if !parse_trailer(tail).is_some_and(|trailer| trailer.is_of((info.bytes, info.sum))) {
                 return Ok(false);
             }
         }
@@ -134,12 +135,12 @@ impl Recovery<'_> {
         &mut self,
         base: Offset,
         indexes: &Indexes,
-        segment_bytes: u64,
+        segment: (u64, u32),
     ) -> Result<(), LogError> {
         self.report.rebuilt_indexes += 1;
         // A power cut would take names that nobody synced, and the next start read it all again.
         self.is_changed = true;
-        let files = indexes.sealed_files(segment_bytes);
+        let files = indexes.sealed_files(segment);
         for (kind, bytes) in [IndexKind::Offset, IndexKind::Time].into_iter().zip(files) {
             write_whole(&**self.fs, &file_of(kind).path(self.dir, base), &bytes)?;
         }

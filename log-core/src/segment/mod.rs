@@ -103,6 +103,7 @@ impl Indexes {
                 self.times.push(TimeEntry {
                     timestamp: tally.max_timestamp,
                     offset,
+                    sum: tally.sum,
                 });
             }
             self.offsets.push(IndexEntry {
@@ -122,19 +123,20 @@ impl Indexes {
         let behind_first = indexes.offsets.entries().iter().skip(1);
         let pairs = behind_first.zip(indexes.times.entries());
         let agreed = pairs
-            .take_while(|(offset, time)| offset.offset == time.offset)
+            .take_while(|(entry, time)| (entry.offset, entry.sum) == (time.offset, time.sum))
             .count();
         indexes.offsets.truncate(agreed + 1);
         indexes.times.truncate(agreed);
         indexes
     }
 
-    /// The whole files of a sealed segment, offsets first.
-    pub(crate) fn sealed_files(&self, segment_bytes: u64) -> [Vec<u8>; 2] {
+    /// The whole files of a sealed segment with its length and its sum, offsets first.
+    pub(crate) fn sealed_files(&self, (segment_bytes, segment_sum): (u64, u32)) -> [Vec<u8>; 2] {
         let file = |kind, entries: bytes::Bytes, count: usize| {
             let trailer = Trailer {
                 entries: count as u64,
                 segment_bytes,
+                segment_sum,
             };
             [frame(kind, &entries), trailer_frame(trailer)].concat()
         };

@@ -404,10 +404,8 @@ impl Sealed {
                 return Ok(None);
             };
             let index = index_file::parse(kind, bytes);
-            if index
-                .trailer
-                .is_none_or(|t| t.segment_bytes != self.info.bytes)
-            {
+            let end = (self.info.bytes, self.info.sum);
+            if !index.trailer.is_some_and(|trailer| trailer.is_of(end)) {
                 return Ok(None);
             }
             loaded.push(index.entries);

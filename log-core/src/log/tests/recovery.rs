@@ -352,3 +352,38 @@ fn times_that_the_log_has_not_reached_are_not_believed() {
         rig.check();
     }
 }
+
+/// They were, where they fit: by their length, and by times that lie in the past.
+#[test]
+fn indexes_of_another_segment_are_not_believed() {
+    for clean in [true, false] {
+        let mut rig = Rig::new(small());
+        for step in 0..40 {
+            rig.append(&[batch(&[1000 + step], 100, Codec::None)]);
+        }
+        rig.log.close(rig.now).unwrap();
+        let point = rig.log.recovery_point();
+        let mut bases: Vec<_> = rig.names().into_iter().collect();
+        bases.retain(|name| name.ends_with(".log"));
+        bases.sort();
+        let stem = |slot: usize| bases[slot].trim_end_matches(".log").to_owned();
+        for end in ["index", "timeindex"] {
+            let other = rig.file(&format!("{}.{end}", stem(0)));
+            rig.edit(&format!("{}.{end}", stem(1)), |bytes| {
+                *bytes = other.to_vec()
+            });
+        }
+        let times = rig.file(&format!("{}.timeindex", stem(0)));
+        let times = index_file::parse(IndexKind::Time, times);
+        let active = format!("{}.timeindex", stem(bases.len() - 1));
+        rig.edit(&active, |bytes| {
+            *bytes = frame(IndexKind::Time, &times.entries).to_vec();
+        });
+        rig.reopen(Some(point), clean);
+        rig.check();
+        for step in 0..40 {
+            let hit = rig.log.reader().find_time(1000 + step).unwrap();
+            assert_eq!(hit.unwrap().offset, Offset(step), "clean: {clean}");
+        }
+    }
+}

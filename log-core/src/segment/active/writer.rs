@@ -351,7 +351,8 @@ impl ActiveWriter {
             .map_err(|error| LogError::io("cut", &path, error))?;
         file.sync()
             .map_err(|error| LogError::io("sync", &path, error))?;
-        let files = self.indexes().sealed_files(self.tally.position);
+        let Tally { position, sum, .. } = self.tally;
+        let files = self.indexes().sealed_files((position, sum));
         for (kind, bytes) in [IndexKind::Offset, IndexKind::Time].into_iter().zip(files) {
             write_whole(fs, &self.path(file_of(kind)), &bytes)?;
         }

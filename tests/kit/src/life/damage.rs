@@ -50,12 +50,7 @@ impl Life {
         }
         let is_data = path.extension().is_some_and(|end| end == "log");
         let is_journal = !rot.stops && path.to_string_lossy().contains("journal");
-        // A whole index of another segment is not told from the segment's own.
-        let is_foreign = rot.change == Change::Misdirected
-            && path
-                .extension()
-                .is_some_and(|end| end == "index" || end == "timeindex");
-        if refused.is_empty() || is_data || is_journal || is_foreign {
+        if refused.is_empty() || is_data || is_journal {
             return Ok(());
         }
         let text = format!("{}: {refused:?} are refused", path.display());
