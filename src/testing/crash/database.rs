@@ -85,6 +85,10 @@ impl<Tx: SqlTx + Send> SqlTx for CrashingTx<Tx> {
 }
 
 impl<Tx: OwnedTx> OwnedTx for CrashingTx<Tx> {
+    async fn strangers(&mut self) -> Result<Option<i64>, SqlError> {
+        self.inner.strangers().await
+    }
+
     async fn commit(self) -> Result<(), SqlError> {
         let Self {
             inner,
