@@ -273,17 +273,18 @@ impl ActiveWriter {
         self.tally.add(&batch.header, end, batch.head());
     }
 
-    /// Makes the file what it was before a write that failed.
+    /// Makes the file what it was before a write that failed, durably: else a power cut could bring
+    /// back whole batches of that write, in the place of those that the journal has for it.
     fn cut_back(&self, error: std::io::Error) -> WriteFailed {
         let path = self.path(SegmentFile::Log);
         let file = &self.shared.file;
         let kept = self.tally.position;
         let cut = file.len().and_then(|len| {
             if len > kept {
-                file.set_len(kept)
-            } else {
-                Ok(())
+                file.set_len(kept)?;
+                file.sync()?;
             }
+            Ok(())
         });
         WriteFailed {
             error: LogError::io("write", &path, error),

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::fs::{Fs, OpenMode};
 
 fn fail(
     op: Op,
@@ -165,6 +166,31 @@ fn a_write_that_was_cut_back_fails_alone() {
     rig.commit(&[A]);
     assert_eq!(rig.marks(A), [1, 1, 1]);
     assert_eq!(rig.shard.poisoned(), None);
+}
+
+/// A power cut brought a whole batch of it back, and the one that the journal had for its place
+/// counted as there already (core seed 157008).
+#[test]
+fn what_was_cut_back_is_gone_for_good_before_something_takes_its_place() {
+    let rig = Rig::new();
+    let segment = path(&format!("logs/{}/0/{:020}.log", A.topic_dir(), 0));
+    let (fs, is_it) = (rig.fs.clone(), segment.clone());
+    rig.fs.set_hook(move |op, path| {
+        if op != Op::Write || path != is_it {
+            return Ok(());
+        }
+        let file = fs.open(path, OpenMode::Append)?;
+        file.write_at(file.len()?, &[io::IoSlice::new(b"a whole batch")])?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
+    rig.enqueue(1, A, AckAt::Durable);
+    rig.shard.write_once();
+    assert!(matches!(&rig.answers.take()[..], [(1, Err(_))]));
+    assert_eq!(rig.fs.contents(&segment).len(), 0);
+    assert_eq!(rig.fs.take(Op::Sync, "0.log"), 1);
+    rig.fs.clear_hook();
+    rig.commit(&[A]);
+    assert_eq!(rig.cut_power().readable(A), 1);
 }
 
 #[test]
