@@ -204,6 +204,13 @@ impl SimFs {
         self.state().capacity = None;
     }
 
+    /// Whether no call is to fail, as far as this disk knows.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let state = self.state();
+        state.faults.is_empty() && state.capacity.is_none()
+    }
+
     /// Whether syncs, of bytes and of names, answer without doing anything.
     pub fn lie_about_syncs(&self, lies: bool) {
         self.state().lies = lies;

@@ -70,7 +70,8 @@ impl World {
         let meanwhile = Arc::new(Mutex::new(None));
         // What was refused may have met a segment that is too old, and so would the next one.
         let is_written = self.reader(second).end() > end;
-        if is_written && self.has_room_in_segment(second, &batch) {
+        let is_plain = self.disk.is_sound() && self.has_room_in_segment(second, &batch);
+        if is_written && is_plain {
             let now_ms = self.client.mono_ms();
             let number = self.client.log(second).send(&batch, now_ms);
             let append = Append {
@@ -99,7 +100,8 @@ impl World {
         self.observe_new()
     }
 
-    /// A roll syncs the file whose sync is going on, and on one thread would wait for ever.
+    /// A roll syncs the file whose sync is going on, and on one thread would wait for ever; so does
+    /// a write that fails.
     fn has_room_in_segment(&self, id: LogId, batch: &Bytes) -> bool {
         let segments = self.reader(id).segments();
         let used = segments.last().map_or(0, |active| active.bytes);
