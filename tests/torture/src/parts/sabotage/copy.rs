@@ -19,14 +19,7 @@ use std::process::Command;
 /// A sentence: a patch that does not apply, a copy that does not compile.
 pub(super) fn build(root: &Path) -> Result<PathBuf, String> {
     let place = root.join("target/sabotage");
-    let (fresh, tree) = (place.join("fresh"), place.join("tree"));
-    let disk = |error: io::Error| format!("cannot copy the project: {error}");
-    let mut sources = sources(root).map_err(disk)?;
-    mark(&mut sources)?;
-    write_all(&fresh, &sources).map_err(disk)?;
-    for patch in patches(root).map_err(disk)? {
-        apply(&patch, &fresh, &place)?;
-    }
+    let (fresh, tree) = (patched(root, &place)?, place.join("tree"));
     bring_up_to_date(&fresh, &tree).map_err(disk)?;
     // In the project's own build folder, where the packages of others are built already.
     let built = compile(&tree, &root.join("target"))?;
@@ -34,6 +27,22 @@ pub(super) fn build(root: &Path) -> Result<PathBuf, String> {
     let kept = place.join(HUNTER);
     fs::copy(built, &kept).map_err(disk)?;
     Ok(kept)
+}
+
+/// Copies and patches; answers where.
+fn patched(root: &Path, place: &Path) -> Result<PathBuf, String> {
+    let fresh = place.join("fresh");
+    let mut sources = sources(root).map_err(disk)?;
+    mark(&mut sources)?;
+    write_all(&fresh, &sources).map_err(disk)?;
+    for patch in patches(root).map_err(disk)? {
+        apply(&patch, &fresh, place)?;
+    }
+    Ok(fresh)
+}
+
+fn disk(error: io::Error) -> String {
+    format!("cannot copy the project: {error}")
 }
 
 /// What cargo needs of the project, by path.
@@ -197,3 +206,17 @@ const FOLDERS: [&str; 13] = [
     "tests/torture",
 ];
 const HUNTER: &str = "highwater-hunt";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In seconds what the part `sabotage` would say after minutes.
+    #[test]
+    fn every_patch_fits_the_code() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+        let place = tempfile::tempdir().unwrap();
+        let patched = patched(root.unwrap(), place.path());
+        assert!(patched.is_ok(), "{patched:?}");
+    }
+}
