@@ -5,8 +5,8 @@
 //! Invariants
 //! - What stores a position, parks or deletes does so in the transaction that proves the lead.
 //! - A transaction whose relay does not lead any more is rolled back.
-//! - Rows are given as proven if they are on the disk: behind a commit of the relay's own, or since
-//!   nobody has committed who may not wait for the disk since there was one.
+//! - Rows are given as proven if they are on the disk: behind a durable commit of the relay's own,
+//!   or if since the last one all commits were made by who waits for the disk.
 
 use std::sync::Arc;
 

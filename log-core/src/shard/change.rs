@@ -99,7 +99,7 @@ impl Shard {
     /// may be appended meanwhile.
     ///
     /// # Errors
-    /// The disk's; the shard is poisoned.
+    /// The disk's. Nothing may be appended behind one: the epoch may be on no disk.
     pub fn raise_epochs(&self, epoch: LeaderEpoch) -> Result<(), LogError> {
         self.expect_open()?;
         let begun = self.each_log(|log| Ok(log.raise_epoch(epoch)))?;
