@@ -99,15 +99,16 @@ impl Shard {
     /// may be appended meanwhile.
     ///
     /// # Errors
-    /// The disk's. Nothing may be appended behind one: the epoch may be on no disk.
+    /// The disk's. Any of them makes the shard read-only: the logs have the epoch already, and no
+    /// disk may know of it.
     pub fn raise_epochs(&self, epoch: LeaderEpoch) -> Result<(), LogError> {
         self.expect_open()?;
         let begun = self.each_log(|log| Ok(log.raise_epoch(epoch)))?;
         if begun.iter().all(|(_, is_begun)| !is_begun) {
             return Ok(());
         }
-        let noted = self.with_reserve(|| self.write_points(&mut lock(&self.upkeep)));
-        self.poisoning(noted)
+        self.with_reserve(|| self.write_points(&mut lock(&self.upkeep)))
+            .map_err(|why| self.poison(&why))
     }
 
     /// Removes the segments that their logs' policies no longer keep, and answers what went.

@@ -82,7 +82,7 @@ pub fn twice(seed: u64) -> Result<(), Finding> {
 /// The first finding; it names the event.
 pub fn run(script: &Script, sabotage: Option<Sabotage>, watch: Watch) -> Result<(), Finding> {
     let world = World::new(SimFs::new(script.disk), Client::new(), sabotage)
-        .with_shape(script.shape)
+        .with_shape(script.lived_shape())
         .with_watch(watch);
     let mut life = Life {
         world,

@@ -143,6 +143,25 @@ fn a_failed_sync_on_becoming_fsync_poisons() {
     assert!(rig.shard.poisoned().is_some());
 }
 
+/// A second call found every log in the epoch and said that it was noted.
+#[test]
+fn epochs_that_could_not_be_noted_are_not_appended_under() {
+    let rig = Rig::new();
+    rig.fs
+        .set_hook(fail(Op::Write, "", io::ErrorKind::StorageFull));
+    for _ in 0..2 {
+        let raised = rig.shard.raise_epochs(LeaderEpoch(3));
+        assert!(
+            matches!(raised, Err(LogError::Poisoned { .. })),
+            "{raised:?}"
+        );
+    }
+    rig.fs.clear_hook();
+    rig.enqueue(1, A, AckAt::Written);
+    rig.shard.write_once();
+    expect_poisoned(&rig, &[1]);
+}
+
 #[test]
 fn a_write_that_was_cut_back_fails_alone() {
     let rig = Rig::new();

@@ -176,6 +176,31 @@ impl Class {
     }
 }
 
+impl Script {
+    /// The sizes and limits with which it is lived. Where stale blocks come back, a whole batch of
+    /// an earlier life may stand in them, at the very place where it would follow: only the epoch
+    /// tells it, so that unclean starts raise it there, as a broker's always do.
+    pub(super) fn lived_shape(&self) -> Shape {
+        Shape {
+            raises_epochs: self.shape.raises_epochs || self.events.iter().any(Event::leaves_stale),
+            ..self.shape
+        }
+    }
+}
+
+impl Event {
+    /// Whether blocks of an earlier life may come back with it.
+    fn leaves_stale(&self) -> bool {
+        match self {
+            Self::Fail(_, end) | Self::Die(_, end) | Self::Crash(end) => {
+                let again = end.again.iter().flatten().map(|(_, class)| *class);
+                again.chain([end.class]).any(|class| class == Class::Stale)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
