@@ -111,6 +111,11 @@ impl Run {
         if self.is_smoke { smoke } else { full }
     }
 
+    /// The machine as it was at the start.
+    pub(crate) fn machine(&self) -> &str {
+        &self.machine
+    }
+
     /// The time.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
