@@ -24,7 +24,38 @@ pub struct Goal {
     pub deadline: Instant,
 }
 
-/// Goes on from an entry of the ledger.
+/// Goes on from an entry of the ledger; what was done so far is given to `keep` behind each
+/// stage, so that a run that is killed goes on from there.
+///
+/// # Errors
+/// Those of `keep`.
+pub fn in_stages<E>(
+    part: &Part,
+    work: &dyn Work,
+    mut entry: Entry,
+    goal: Goal,
+    stage: Duration,
+    mut keep: impl FnMut(&Entry) -> Result<(), E>,
+) -> Result<Entry, E> {
+    let known = entry.findings.len();
+    loop {
+        let next = Goal {
+            deadline: goal.deadline.min(Instant::now() + stage),
+            ..goal
+        };
+        entry = go_on(part, work, entry, next);
+        keep(&entry)?;
+        let is_over = entry.done >= goal.units
+            || entry.next >= work.items()
+            || entry.findings.len() > known
+            || Instant::now() >= goal.deadline;
+        if is_over {
+            return Ok(entry);
+        }
+    }
+}
+
+/// Goes on from an entry of the ledger, without a break.
 #[must_use]
 pub fn go_on(part: &Part, work: &dyn Work, mut entry: Entry, goal: Goal) -> Entry {
     let started = Instant::now();
@@ -176,6 +207,57 @@ mod tests {
         let entry = run(&work, entry, 100, HOUR);
         assert_eq!((entry.next, entry.done), (10, 20));
         assert!(entry.findings.is_empty());
+    }
+
+    /// One that takes longer than a stage.
+    struct Slow(Ones);
+
+    impl Work for Slow {
+        fn item(&self, number: u64, notes: &Notes) -> Result<u64, Finding> {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(2) {}
+            self.0.item(number, notes)
+        }
+
+        fn items(&self) -> u64 {
+            self.0.items
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_kept_behind_each_stage() {
+        let work = |broken| Slow(Ones { broken, items: 5 });
+        let stages = |work: &Slow, entry, units| {
+            let (mut kept, stage) = (Vec::new(), Duration::from_millis(1));
+            let deadline = Instant::now() + HOUR;
+            let keep = |entry: &Entry| -> Result<(), ()> {
+                kept.push(entry.next);
+                Ok(())
+            };
+            let goal = Goal { units, deadline };
+            let entry = in_stages(&PART, work, entry, goal, stage, keep).unwrap();
+            (entry, kept)
+        };
+        let (entry, kept) = stages(&work(1000), Entry::default(), 6);
+        assert_eq!((entry.done, kept.last()), (6, Some(&3)));
+        assert!(kept.len() > 1, "{kept:?}");
+        let (entry, _) = stages(&work(3), entry, 100);
+        assert_eq!((entry.next, entry.findings.len()), (4, 1));
+        // What was found before ends nothing.
+        let (entry, _) = stages(&work(1000), entry, 100);
+        assert_eq!((entry.next, entry.findings.len()), (5, 1));
+        let refused = in_stages(
+            &PART,
+            &work(1000),
+            Entry::default(),
+            Goal {
+                units: 1,
+                deadline: Instant::now(),
+            },
+            Duration::ZERO,
+            |_| Err("full"),
+        );
+        assert_eq!(refused.unwrap_err(), "full");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use highwater_tests::card::{Card, Row};
 use highwater_tests::drive::{self, Goal};
-use highwater_tests::ledger::{self, Ledger};
+use highwater_tests::ledger::{self, Entry, Ledger};
 use highwater_tests::part::{Notes, Part, Tier};
 use highwater_tests::parts;
 use highwater_tests::place::Place;
@@ -139,9 +139,9 @@ fn part_row(
         .map_err(|error| format!("cannot read the sources: {error}"))?;
     let entry = match args.resume {
         true => ledger.entry(part, args.tier, &code),
-        false => ledger::Entry {
+        false => Entry {
             code,
-            ..ledger::Entry::default()
+            ..Entry::default()
         },
     };
     let work = match (part.open)(place, args.tier) {
@@ -156,16 +156,17 @@ fn part_row(
         units: part.asked(args.tier),
         deadline: begun + share,
     };
-    let entry = drive::go_on(part, work.as_ref(), entry, goal);
-    let took = begun.elapsed();
+    let keep = |entry: &Entry| {
+        ledger
+            .keep(part, args.tier, entry.clone())
+            .map_err(|error| format!("cannot write the ledger: {error}"))
+    };
+    let entry = drive::in_stages(part, work.as_ref(), entry, goal, STAGE, keep)?;
     row.done = entry.done;
     row.seconds = entry.seconds;
-    row.findings.clone_from(&entry.findings);
-    row.notes = entry.notes.clone().into_iter().collect();
-    ledger
-        .keep(part, args.tier, entry)
-        .map_err(|error| format!("cannot write the ledger: {error}"))?;
-    Ok((row, took))
+    row.findings = entry.findings;
+    row.notes = entry.notes.into_iter().collect();
+    Ok((row, begun.elapsed()))
 }
 
 /// Runs one item again and says what it finds.
@@ -185,6 +186,9 @@ fn again(parts: &[Part], number: u64, tier: Tier, place: &Place) -> Result<bool,
     }
     Ok(outcome.is_ok())
 }
+
+/// How long a run may have worked for nothing when it is killed.
+const STAGE: Duration = Duration::from_secs(300);
 
 /// The times of the specification: eight minutes, six hours, and no end for a release.
 fn default_budget(tier: Tier, ci_seconds: u64) -> Duration {
