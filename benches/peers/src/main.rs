@@ -1,165 +1,147 @@
-//! The same workload through Highwater's client and through librdkafka, against one Highwater
-//! broker over loopback, in turns of one run.
+//! Highwater beside its peers: the same work, on the same machine, in turns of one run.
 //!
-//! `cargo run --release` in this folder; `-- --test` tries everything with little data. It prints
-//! for both clients the records a second, and what a record costs in CPU time: that of the client,
-//! which runs in this process, and that of the broker, which runs in one of its own.
+//! `cargo run --release` in this folder runs all that this machine can run; words choose groups:
+//! `clients`, `brokers`, `stores`, `redis`. `--test` tries everything with little data,
+//! `--broker-bin FILE` names the binary `highwater`. README.md says what each row means.
 //!
 //! Invariants
-//! - Both clients get the same records, the same settings and a topic of their own in each turn;
-//!   both verify checksums and wait for every answer.
-//! - Every record is counted: what is missing fails the run.
+//! - A row never holds a promise against a stronger one: classes of durability stand in each row.
+//! - Every record is counted, and what is stored is asked for: what is missing fails the run.
+//! - A group that cannot run is named, with what it lacks; a row that is lost is printed like one
+//!   that is won.
 
-mod broker;
+mod brokers;
+mod clients;
+mod disk;
+mod figures;
+mod load;
+mod meter;
 mod ours;
+mod redis;
+mod resp;
+mod server;
+mod stores;
 mod theirs;
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use highwater_broker::clock::SystemClock;
-use highwater_proto::clock::Clock;
+use figures::Figures;
 
-use broker::Child;
-use broker::cpu_seconds;
-use ours::Ours;
-use theirs::Theirs;
+type Failure = Box<dyn Error + Send + Sync>;
 
-type Failure = Box<dyn Error>;
+/// Measures its rows, or says what it lacks.
+type Group = fn(&mut Figures, &Call) -> Result<Ran, Failure>;
 
-/// A client that can run the workload.
-trait Peer {
-    /// Sends so many records to a new topic, and waits until all are stored.
-    fn produce(&self, topic: &str, settings: &Settings, count: usize) -> Result<(), Failure>;
-
-    /// Reads so many records of a topic with one partition, from its start.
-    fn consume(&self, topic: &str, count: usize) -> Result<(), Failure>;
+/// What became of a group.
+enum Ran {
+    Yes,
+    /// One line: what is missing, and how to get it.
+    Skipped(String),
 }
 
-/// What a producer is told, by Kafka's names.
-#[derive(Clone, Copy)]
-struct Settings {
-    batch_size: usize,
-    linger_ms: u64,
+/// The command line.
+struct Call {
+    is_smoke: bool,
+    groups: Vec<String>,
+    /// The binary `highwater`, if there is one.
+    binary: Option<PathBuf>,
 }
 
-/// What one pass has taken.
-#[derive(Clone, Copy, Default)]
-struct Pass {
-    per_second: f64,
-    client_cpu: f64,
-    broker_cpu: f64,
-}
-
-fn main() -> Result<(), Failure> {
-    let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|word| word == broker::CHILD) {
-        return broker::serve();
-    }
-    let is_smoke = words.iter().any(|word| word == "--test");
-    let (turns, count) = if is_smoke { (1, 2_000) } else { (7, 2_000_000) };
-    let bench = Bench {
-        child: Child::start()?,
-        clock: SystemClock::new(),
-        turns,
-        count,
-    };
-    let peers = [
-        Box::new(Ours::new(bench.child.address())?) as Box<dyn Peer>,
-        Box::new(Theirs::new(bench.child.address())),
-    ];
-    let cores = std::thread::available_parallelism()?;
-    println!("{cores} cores, {count} records of {RECORD_BYTES} bytes, median of {turns} turns");
-    println!(
-        "{:44} {:>12} {:>12} {:>12}",
-        "", "highwater", "librdkafka", "ratio"
-    );
-    for (batch_size, linger_ms, what) in [
-        (16_384, 5, "produce, batch.size 16384, linger.ms 5"),
-        (32_768, 20, "produce, batch.size 32768, linger.ms 20"),
-        (1_000_000, 5, "produce, batch.size 1000000, linger.ms 5"),
-    ] {
-        let settings = Settings {
-            batch_size,
-            linger_ms,
+impl Call {
+    fn parse() -> Result<Self, Failure> {
+        let mut call = Self {
+            is_smoke: false,
+            groups: Vec::new(),
+            binary: std::env::var_os("HIGHWATER_BIN").map(PathBuf::from),
         };
-        bench.compare(what, &peers, count, |peer, topic| {
-            peer.produce(topic, &settings, count)
-        })?;
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--test" => call.is_smoke = true,
+                "--broker-bin" => {
+                    let path = words.next().ok_or("--broker-bin needs a FILE")?;
+                    call.binary = Some(path.into());
+                }
+                name if GROUPS.iter().any(|(group, _)| *group == name) => {
+                    call.groups.push(word);
+                }
+                _ => {
+                    let names = GROUPS.map(|(name, _)| name).join(", ");
+                    let known = format!("{names}, --test, --broker-bin FILE");
+                    return Err(format!("unknown word {word:?}; known: {known}").into());
+                }
+            }
+        }
+        match &call.binary {
+            Some(path) if !path.is_file() => {
+                Err(format!("there is no binary {}", path.display()).into())
+            }
+            Some(_) => Ok(call),
+            None => {
+                let built = root().join("target/release/highwater");
+                call.binary = built.is_file().then_some(built);
+                Ok(call)
+            }
+        }
     }
-    let topic = bench.child.topic()?;
-    let settings = Settings {
-        batch_size: 16_384,
-        linger_ms: 5,
-    };
-    peers[0].produce(&topic, &settings, count)?;
-    bench.compare("consume", &peers, 0, |peer, _| {
-        peer.consume(&topic, count)
+
+    /// `full` in a measurement, `smoke` in a try.
+    const fn scale(&self, full: usize, smoke: usize) -> usize {
+        if self.is_smoke { smoke } else { full }
+    }
+
+    fn wants(&self, group: &str) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|it| it == group)
+    }
+}
+
+fn main() -> Result<ExitCode, Failure> {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, word, address, folder] = words.as_slice()
+        && word == server::CHILD
+    {
+        server::be_broker(address, Path::new(folder))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let call = Call::parse()?;
+    let mut figures = Figures::new(call.scale(TURNS, 1))?;
+    let mut skipped = Vec::new();
+    for (name, measure) in GROUPS {
+        if !call.wants(name) {
+            continue;
+        }
+        figures.begin(name);
+        match measure(&mut figures, &call)? {
+            Ran::Yes => {}
+            Ran::Skipped(why) => skipped.push(format!("SKIPPED: {name}: {why}")),
+        }
+    }
+    figures.finish(call.is_smoke)?;
+    for line in &skipped {
+        eprintln!("{line}");
+    }
+    // Whoever asks for a group by name wants it.
+    let is_refused = !skipped.is_empty() && !call.groups.is_empty();
+    Ok(if is_refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
-struct Bench {
-    child: Child,
-    clock: SystemClock,
-    turns: usize,
-    count: usize,
+/// The project's root folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-impl Bench {
-    /// Measures both in turns, and prints three lines. `stored` is what each pass leaves in the
-    /// topic that was made for it.
-    fn compare(
-        &self,
-        what: &str,
-        peers: &[Box<dyn Peer>; 2],
-        stored: usize,
-        work: impl Fn(&dyn Peer, &str) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut passes = [const { Vec::new() }; 2];
-        for _ in 0..self.turns {
-            for (peer, passes) in peers.iter().zip(&mut passes) {
-                let topic = self.child.topic()?;
-                passes.push(self.pass(|| work(&**peer, &topic))?);
-                self.child.expect_stored(&topic, stored)?;
-                self.child.remove(&topic)?;
-            }
-        }
-        let line = |what: &str, value: fn(&Pass) -> f64, digits: usize| {
-            let [ours, theirs] = &passes;
-            let ratios = ours.iter().zip(theirs).map(|(a, b)| value(a) / value(b));
-            let (ratio, ours) = (median(ratios), median(ours.iter().map(value)));
-            let theirs = median(theirs.iter().map(value));
-            println!("{what:44} {ours:>12.digits$} {theirs:>12.digits$} {ratio:>12.2}");
-        };
-        line(
-            &format!("{what}: million a second"),
-            |it| it.per_second / 1e6,
-            2,
-        );
-        line("- client's CPU, ns a record", |it| it.client_cpu * 1e9, 0);
-        line("- broker's CPU, ns a record", |it| it.broker_cpu * 1e9, 0);
-        Ok(())
-    }
+const GROUPS: [(&str, Group); 4] = [
+    ("clients", clients::measure),
+    ("brokers", brokers::measure),
+    ("stores", stores::measure),
+    ("redis", redis::measure),
+];
 
-    fn pass(&self, work: impl FnOnce() -> Result<(), Failure>) -> Result<Pass, Failure> {
-        let cpu = || Ok::<_, Failure>((cpu_seconds("self")?, cpu_seconds(self.child.id())?));
-        let (start, (client, broker)) = (self.clock.now().mono, cpu()?);
-        work()?;
-        let seconds = self.clock.now().mono.since(start).as_secs_f64();
-        let (client_end, broker_end) = cpu()?;
-        let count = self.count as f64;
-        Ok(Pass {
-            per_second: count / seconds,
-            client_cpu: (client_end - client) / count,
-            broker_cpu: (broker_end - broker) / count,
-        })
-    }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The value of a record in bytes.
-const RECORD_BYTES: usize = 100;
+/// Odd, so that one of them is in the middle.
+const TURNS: usize = 5;

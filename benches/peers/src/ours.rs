@@ -1,15 +1,15 @@
-//! The workload through Highwater's client.
+//! The work through Highwater's client.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use highwater::{Client, ConsumerConfig, ProducerConfig, Record, StartAt};
+use highwater::{Client, Consumer, ConsumerConfig, Producer, ProducerConfig, Record, StartAt};
 use tokio::runtime::Runtime;
 
 use crate::Failure;
-use crate::Peer;
-use crate::RECORD_BYTES;
-use crate::Settings;
+use crate::load::Load;
+use crate::load::Peer;
+use crate::load::Ready;
 
 /// Highwater's client.
 pub(crate) struct Ours {
@@ -27,45 +27,105 @@ impl Ours {
             runtime,
         })
     }
+
+    /// A producer that has stored a record in each partition.
+    fn producer(&self, topic: &str, load: &Load, value: &Bytes) -> Result<Producer, Failure> {
+        let config = ProducerConfig::new()
+            .batch_size(load.batch_size)
+            .linger_ms(load.linger_ms);
+        self.runtime.block_on(async {
+            let producer = self.client.producer(config)?;
+            for partition in 0..load.partitions {
+                let record = Record::to(topic).partition(partition);
+                producer.send(record.value(value.clone())).await?.await?;
+            }
+            Ok(producer)
+        })
+    }
 }
 
 impl Peer for Ours {
-    fn produce(&self, topic: &str, settings: &Settings, count: usize) -> Result<(), Failure> {
-        let config = ProducerConfig::new()
-            .batch_size(settings.batch_size)
-            .linger_ms(settings.linger_ms);
-        let value = Bytes::from(vec![7; RECORD_BYTES]);
-        self.runtime.block_on(async {
-            let producer = self.client.producer(config)?;
-            for _ in 0..count {
-                producer
-                    .send(Record::to(topic).value(value.clone()))
-                    .await?;
-            }
-            let report = producer.close(PATIENCE).await;
-            match report.stored == count as u64 {
-                true => Ok(()),
-                false => Err(format!("not all of {count} are stored: {report:?}").into()),
-            }
-        })
+    fn name(&self) -> &'static str {
+        "our client"
     }
 
-    fn consume(&self, topic: &str, count: usize) -> Result<(), Failure> {
-        let mut consumer = self.client.consumer(ConsumerConfig::default());
-        self.runtime.block_on(async {
-            consumer.assign(topic, 0, StartAt::Earliest).await?;
-            let mut left = count;
-            while left > 0 {
-                let records = consumer.poll(PATIENCE).await?;
-                let values = records.iter().filter_map(|it| it.value.as_ref());
-                let right = values.filter(|value| value.len() == RECORD_BYTES).count();
-                if records.is_empty() || right != records.len() {
-                    return Err(format!("{left} records are missing or wrong").into());
+    fn produce<'a>(&'a self, topic: &'a str, load: &'a Load) -> Result<Ready<'a>, Failure> {
+        let value = Bytes::from(vec![7; load.record_bytes]);
+        let producer = self.producer(topic, load, &value)?;
+        Ok(Ready::new(move || {
+            self.runtime.block_on(async {
+                for number in 0..load.records {
+                    let record = Record::to(topic).partition(load.partition(number));
+                    producer.send(record.value(value.clone())).await?;
                 }
-                left = left.saturating_sub(right);
+                // What is not stored then is missed when the topic's end is asked for.
+                producer.flush().await;
+                Ok(())
+            })
+        }))
+    }
+
+    fn await_each<'a>(
+        &'a self,
+        topic: &'a str,
+        load: &'a Load,
+        callers: usize,
+    ) -> Result<Ready<'a>, Failure> {
+        let value = Bytes::from(vec![7; load.record_bytes]);
+        let producer = self.producer(topic, load, &value)?;
+        Ok(Ready::new(move || {
+            self.runtime.block_on(async {
+                let tasks: Vec<_> = (0..callers)
+                    .map(|caller| {
+                        let (producer, value) = (producer.clone(), value.clone());
+                        let (topic, load) = (topic.to_owned(), *load);
+                        tokio::spawn(async move {
+                            for number in (caller..load.records).step_by(callers) {
+                                let partition = load.partition(number);
+                                let record = Record::to(topic.as_str()).partition(partition);
+                                producer.send(record.value(value.clone())).await?.await?;
+                            }
+                            Ok::<_, Failure>(())
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await??;
+                }
+                Ok(())
+            })
+        }))
+    }
+
+    fn consume<'a>(&'a self, topic: &'a str, load: &'a Load) -> Result<Ready<'a>, Failure> {
+        let mut consumer = self.client.consumer(ConsumerConfig::default());
+        let first = self.runtime.block_on(async {
+            for partition in 0..load.partitions {
+                consumer.assign(topic, partition, StartAt::Earliest).await?;
             }
-            Ok(())
-        })
+            poll(&mut consumer, load).await
+        })?;
+        Ok(Ready::new(move || {
+            self.runtime.block_on(async {
+                let mut left = load.records.saturating_sub(first);
+                while left > 0 {
+                    left = left.saturating_sub(poll(&mut consumer, load).await?);
+                }
+                Ok(())
+            })
+        }))
+    }
+}
+
+/// Takes some records, checks them and counts them.
+async fn poll(consumer: &mut Consumer, load: &Load) -> Result<usize, Failure> {
+    let records = consumer.poll(PATIENCE).await?;
+    let values = records.iter().filter_map(|it| it.value.as_ref());
+    let right = values.filter(|value| value.len() == load.record_bytes);
+    let right = right.count();
+    match records.is_empty() || right != records.len() {
+        true => Err("records are missing or wrong".into()),
+        false => Ok(right),
     }
 }
 
