@@ -239,7 +239,7 @@ impl Rig {
     /// Callers who each wait for their own durable record.
     fn callers(&self, figures: &mut Figures, call: &Call, partitions: i32) -> Result<(), Failure> {
         let load = Load {
-            records: call.scale(20_000, 100),
+            records: call.scale(10_000, 100),
             partitions,
             linger_ms: 0,
             ..LOAD

@@ -13,7 +13,7 @@ use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use highwater::{Broker, Client, NewTopic, OffsetSpec};
+use highwater::{Broker, Client, ConfigEntry, NewTopic, OffsetSpec};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -181,7 +181,27 @@ impl Server {
             })?;
             led.ok_or_else(|| format!("{name}-{partition} has no leader: {refusal:?}"))?;
         }
+        self.expect_config(&name, self.program.config(class))?;
         Ok(name)
+    }
+
+    /// Fails unless the broker says so itself: a class that is not in force is another one.
+    fn expect_config(
+        &self,
+        topic: &str,
+        wanted: Option<(&'static str, &'static str)>,
+    ) -> Result<(), Failure> {
+        let Some((name, value)) = wanted else {
+            return Ok(());
+        };
+        let admin = self.client.admin();
+        let entries = self.runtime.block_on(admin.topic_configs(topic))?;
+        let is_so =
+            |entry: &ConfigEntry| entry.name == name && entry.value.as_deref() == Some(value);
+        match entries.iter().any(is_so) {
+            true => Ok(()),
+            false => Err(format!("{topic} has not {name}={value}: {entries:?}").into()),
+        }
     }
 
     /// Sends to a topic of its own, which then must hold all.

@@ -120,6 +120,11 @@ impl Row {
         }
     }
 
+    /// Whether both sides have a value.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.value.ratio.is_finite()
+    }
+
     /// For the table.
     pub(crate) fn line(&self) -> String {
         let Self {
@@ -137,10 +142,9 @@ impl Row {
         let mut line = format!("{head} {target:>8} {verdict:17}");
         for (name, cpu) in [("server", self.server), ("client", self.client)] {
             if let Some(cpu) = cpu {
-                line += &format!(
-                    " {name} {:.2} / {:.2} = {:.2} ",
-                    cpu.ours, cpu.theirs, cpu.ratio
-                );
+                let Pair { ours, theirs, .. } = cpu;
+                let ratio = cpu.shown_ratio(2).unwrap_or_else(|| "-".to_owned());
+                line += &format!(" {name} {ours:.2} / {theirs:.2} = {ratio} ");
             }
         }
         line.trim_end().to_owned()
@@ -163,7 +167,7 @@ impl Row {
         for (name, pair) in pairs {
             if let Some(pair) = pair {
                 let Pair { ours, theirs, .. } = pair;
-                let ratio = pair.shown_ratio(4);
+                let ratio = pair.shown_ratio(4).unwrap_or_else(|| "null".to_owned());
                 line += &format!(
                     r#","{name}highwater":{ours:e},"{name}peer":{theirs:e},"{name}ratio":{ratio}"#
                 );
@@ -221,12 +225,9 @@ impl Pair {
     }
 
     /// In a pass shorter than a tick of the CPU's clock there may be nothing to divide by.
-    fn shown_ratio(self, digits: usize) -> String {
+    fn shown_ratio(self, digits: usize) -> Option<String> {
         let Self { ratio, .. } = self;
-        match ratio.is_finite() {
-            true => format!("{ratio:.digits$}"),
-            false => "null".to_owned(),
-        }
+        ratio.is_finite().then(|| format!("{ratio:.digits$}"))
     }
 
     const NOTHING: Self = Self {
@@ -354,8 +355,34 @@ mod tests {
         }
         assert!(line.contains("server 2.00 / 4.00 = 0.50"), "{line}");
         assert!(line.contains("client 1.00 / 4.00 = 0.25"), "{line}");
+        assert!(row.is_whole());
         let json = row.json();
         assert!(json.contains(r#""class":"1>0""#), "{json}");
         assert!(json.contains(r#""verdict":"yes""#), "{json}");
+    }
+
+    #[test]
+    fn a_ratio_to_nothing_is_no_number() {
+        let row = row(
+            Target::MoreIsBetter,
+            pass(1.0, 0.0, 0.0),
+            pass(1.0, 0.0, 0.0),
+        );
+        assert!(
+            row.line().contains("server 0.00 / 0.00 = -"),
+            "{}",
+            row.line()
+        );
+        let json = row.json();
+        assert!(
+            json.contains(r#""client_cpu_ms_a_mib_ratio":null"#),
+            "{json}"
+        );
+        let empty = Row::of_values(
+            ("group", "what", Unit::Size),
+            ("peer", Target::LessIsBetter),
+            (&[1.0], &[]),
+        );
+        assert!(!empty.is_whole());
     }
 }

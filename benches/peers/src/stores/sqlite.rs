@@ -25,6 +25,11 @@ pub(super) fn open(folder: &Path, class: Class) -> Result<Box<dyn Store>, Failur
     let connection = Connection::open(folder.join("log.db"))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous)?;
+    let mode =
+        connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?;
+    if mode != "wal" {
+        return Err(format!("SQLite journals in the mode {mode}").into());
+    }
     connection.execute_batch("CREATE TABLE log (id INTEGER PRIMARY KEY, value BLOB NOT NULL)")?;
     Ok(Box::new(Sqlite {
         connection: Mutex::new(connection),
