@@ -1,7 +1,7 @@
 //! The knobs of a producer: how many records a second it takes at most, and how long a record waits
 //! for its answer at a rate that every row can keep.
 
-use highwater::{Acks, Codec, ProducerConfig};
+use highwater::ProducerConfig;
 
 use super::bound;
 use super::kit::run::Run;
@@ -21,7 +21,7 @@ pub(crate) fn measure(run: &Run) -> Result<Table, Failure> {
     let raw = run.folder("tuning-produce-raw")?;
     let path = raw.path().join("written");
     let charts = &[Column::PerSecond, Column::P99];
-    Table::measure(run, "produce", charts, rows(), |knobs| {
+    Table::measure(run, "produce", charts, rows()?, |knobs| {
         let bound = bound::produce(run, &rig.flights, &knobs.producer, &path)?;
         let turn = pass(run, &rig, knobs)?;
         Ok(Turn {
@@ -31,84 +31,21 @@ pub(crate) fn measure(run: &Run) -> Result<Table, Failure> {
     })
 }
 
-fn rows() -> Vec<(String, Knobs)> {
-    let defaults = ProducerConfig::default();
-    let of = |producer: ProducerConfig| Knobs {
-        producer,
-        topic: Topic::default(),
+fn rows() -> Result<Vec<(String, Knobs)>, Failure> {
+    let row = |(what, settings, partitions, durability): &Row| {
+        let producer = ProducerConfig::from_properties(settings.iter().copied())?;
+        let topic = Topic {
+            partitions: *partitions,
+            durability,
+        };
+        Ok(((*what).to_owned(), Knobs { producer, topic }))
     };
-    let on = |partitions: i32, durability: &'static str| Topic {
-        partitions,
-        durability,
-    };
-    let tuned = tuned();
-    let rows = [
-        ("defaults", of(defaults.clone())),
-        ("acks=1", of(defaults.clone().acks(Acks::Leader))),
-        ("acks=0", of(defaults.clone().acks(Acks::None))),
-        ("batch.size=32768", of(defaults.clone().batch_size(32_768))),
-        (
-            "batch.size=262144",
-            of(defaults.clone().batch_size(262_144)),
-        ),
-        ("linger.ms=0", of(defaults.clone().linger_ms(0))),
-        ("linger.ms=20", of(defaults.clone().linger_ms(20))),
-        (
-            "compression.type=lz4",
-            of(defaults.clone().compression_type(Codec::Lz4)),
-        ),
-        (
-            "compression.type=snappy",
-            of(defaults.clone().compression_type(Codec::Snappy)),
-        ),
-        (
-            "compression.type=gzip",
-            of(defaults.clone().compression_type(Codec::Gzip)),
-        ),
-        ("max.in.flight...=1", of(defaults.clone().max_in_flight(1))),
-        (
-            "1 partition",
-            Knobs {
-                topic: on(1, "fsync"),
-                ..of(defaults.clone())
-            },
-        ),
-        (
-            "48 partitions",
-            Knobs {
-                topic: on(48, "fsync"),
-                ..of(defaults.clone())
-            },
-        ),
-        (
-            "durability=page-cache",
-            Knobs {
-                topic: on(12, "page-cache"),
-                ..of(defaults)
-            },
-        ),
-        ("32768, 20 ms, lz4", of(tuned.clone())),
-        ("- and acks=1", of(tuned.clone().acks(Acks::Leader))),
-        (
-            "- and page-cache",
-            Knobs {
-                topic: on(12, "page-cache"),
-                ..of(tuned)
-            },
-        ),
-    ];
-    let named = rows
-        .into_iter()
-        .map(|(what, knobs)| (what.to_owned(), knobs));
-    named.collect()
+    ROWS.iter().map(row).collect()
 }
 
 /// The documented tips together.
-pub(crate) fn tuned() -> ProducerConfig {
-    ProducerConfig::default()
-        .batch_size(32_768)
-        .linger_ms(20)
-        .compression_type(Codec::Lz4)
+pub(crate) fn tuned() -> Result<ProducerConfig, Failure> {
+    Ok(ProducerConfig::from_properties(TIPS)?)
 }
 
 /// As many records a second as are taken, and the latency at a rate.
@@ -142,6 +79,57 @@ fn pass(run: &Run, rig: &Rig, knobs: &Knobs) -> Result<Turn, Failure> {
         ..flood
     })
 }
+
+/// What it is called, the producer's settings, partitions and `durability` of the topic.
+type Row = (&'static str, Settings, i32, &'static str);
+type Settings = &'static [(&'static str, &'static str)];
+
+const ROWS: [Row; 17] = [
+    ("defaults", &[], 12, "fsync"),
+    ("acks=1", &[("acks", "1")], 12, "fsync"),
+    ("acks=0", &[("acks", "0")], 12, "fsync"),
+    ("batch.size=32768", &[("batch.size", "32768")], 12, "fsync"),
+    (
+        "batch.size=262144",
+        &[("batch.size", "262144")],
+        12,
+        "fsync",
+    ),
+    ("linger.ms=0", &[("linger.ms", "0")], 12, "fsync"),
+    ("linger.ms=20", &[("linger.ms", "20")], 12, "fsync"),
+    ("compression.type=lz4", &[LZ4], 12, "fsync"),
+    (
+        "compression.type=snappy",
+        &[("compression.type", "snappy")],
+        12,
+        "fsync",
+    ),
+    (
+        "compression.type=gzip",
+        &[("compression.type", "gzip")],
+        12,
+        "fsync",
+    ),
+    (
+        "one request in flight",
+        &[("max.in.flight.requests.per.connection", "1")],
+        12,
+        "fsync",
+    ),
+    ("1 partition", &[], 1, "fsync"),
+    ("48 partitions", &[], 48, "fsync"),
+    ("durability=page-cache", &[], 12, "page-cache"),
+    ("32768, 20 ms, lz4", &TIPS, 12, "fsync"),
+    (
+        "- and acks=1",
+        &[TIPS[0], TIPS[1], LZ4, ("acks", "1")],
+        12,
+        "fsync",
+    ),
+    ("- and page-cache", &TIPS, 12, "page-cache"),
+];
+const TIPS: [(&str, &str); 3] = [("batch.size", "32768"), ("linger.ms", "20"), LZ4];
+const LZ4: (&str, &str) = ("compression.type", "lz4");
 
 /// Flights that are sent as fast as they are taken.
 const FLOOD: usize = 200_000;

@@ -22,12 +22,12 @@ struct Knobs {
 pub(crate) fn measure(run: &Run) -> Result<Table, Failure> {
     let rig = Rig::new(run, "tuning-profile")?;
     let charts = &[Column::PerSecond, Column::P99];
-    Table::measure(run, "from end to end", charts, rows(), |knobs| {
+    Table::measure(run, "from end to end", charts, rows()?, |knobs| {
         pass(run, &rig, knobs)
     })
 }
 
-fn rows() -> Vec<(String, Knobs)> {
+fn rows() -> Result<Vec<(String, Knobs)>, Failure> {
     let untuned = Knobs {
         producer: ProducerConfig::default().linger_ms(0),
         consumer: ConsumerConfig::default(),
@@ -37,7 +37,7 @@ fn rows() -> Vec<(String, Knobs)> {
         },
     };
     let tuned = Knobs {
-        producer: tuned(),
+        producer: tuned()?,
         consumer: ConsumerConfig::default()
             .max_poll_records(5_000)
             .fetch_min_bytes(65_536),
@@ -69,7 +69,7 @@ fn rows() -> Vec<(String, Knobs)> {
     let named = rows
         .into_iter()
         .map(|(what, knobs)| (what.to_owned(), knobs));
-    named.collect()
+    Ok(named.collect())
 }
 
 fn pass(run: &Run, rig: &Rig, knobs: &Knobs) -> Result<Turn, Failure> {
