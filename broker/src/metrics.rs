@@ -6,7 +6,9 @@
 //! - A number only grows, but for those that say so; counting takes no lock, but for errors.
 //! - Threads count in cells of their own, so that they do not wait for each other's cache lines.
 
-use std::array;
+mod histogram;
+mod topics;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -14,17 +16,32 @@ use std::time::Duration;
 
 use highwater_proto::kafka::{APIS, ApiKey};
 
+pub use histogram::{Histogram, HistogramNow, Scale};
+pub use topics::{Topics, Traffic};
+
 /// A number that only grows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counter {
+    is_on: bool,
     cells: [Cell; CELLS],
 }
 
 impl Counter {
+    /// A counter at 0; one that is not on stays there.
+    #[must_use]
+    pub fn new(is_on: bool) -> Self {
+        Self {
+            is_on,
+            cells: Default::default(),
+        }
+    }
+
     /// Adds to it.
     #[inline]
     pub fn add(&self, count: u64) {
-        own(&self.cells).0.fetch_add(count, Ordering::Relaxed);
+        if self.is_on {
+            own(&self.cells).0.fetch_add(count, Ordering::Relaxed);
+        }
     }
 
     /// Adds one.
@@ -41,53 +58,15 @@ impl Counter {
     }
 }
 
-/// How long things took: how many took at most as long as each of [`BOUNDS`].
-#[derive(Debug, Default)]
-pub struct Durations {
-    cells: [DurationCell; CELLS],
-}
-
-/// What [`Durations`] say at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DurationsNow {
-    /// How many fell between each bound and the one before it; the last: above all bounds.
-    pub counts: [u64; BOUNDS.len() + 1],
-    /// All of them together.
-    pub sum: Duration,
-}
-
-impl Durations {
-    /// Counts one.
-    #[inline]
-    pub fn observe(&self, took: Duration) {
-        let cell = own(&self.cells);
-        let bucket = BOUNDS.partition_point(|bound| *bound < took);
-        if let Some(count) = cell.counts.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        cell.nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    /// The numbers now.
-    #[must_use]
-    pub fn now(&self) -> DurationsNow {
-        let sum = |of: &dyn Fn(&DurationCell) -> &AtomicU64| -> u64 {
-            let numbers = self.cells.iter();
-            numbers.map(|cell| of(cell).load(Ordering::Relaxed)).sum()
-        };
-        DurationsNow {
-            counts: array::from_fn(|bucket| sum(&|cell| &cell.counts[bucket])),
-            sum: Duration::from_nanos(sum(&|cell| &cell.nanos)),
-        }
-    }
-}
-
 /// The numbers of one broker since its start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
+    /// Whether anything is counted: whoever would have to ask the clock for it need not.
+    pub is_on: bool,
     /// Batches that were appended or recognised as duplicates.
     pub produced_batches: Counter,
+    /// Batches of those that were there already: their producer had sent them before.
+    pub duplicate_batches: Counter,
     /// Records of the batches that passed validation.
     pub produced_records: Counter,
     /// Bytes of those batches.
@@ -98,6 +77,8 @@ pub struct Metrics {
     pub fetches: Counter,
     /// Fetches that had to wait for records.
     pub parked_fetches: Counter,
+    /// How long they waited.
+    pub parked_times: Histogram,
     /// Records that were handed out.
     pub fetched_records: Counter,
     /// Bytes of records that were handed out.
@@ -118,51 +99,127 @@ pub struct Metrics {
     pub scrub_bytes: Counter,
     /// Ranges of damage, and failing reads, that were found by that.
     pub scrub_errors: Counter,
+    /// Bytes by topic.
+    pub topics: Topics,
+    /// Commits of groups of batches.
+    pub commits: Commits,
+    /// How long each sync of a file took, whoever asked for it.
+    pub syncs: Histogram,
+    /// Syncs that failed.
+    pub failed_syncs: Counter,
     /// Requests by API.
     pub requests: Requests,
 }
 
-/// Requests of the Kafka wire, over connections and in this process: how long each took from the
-/// moment when it came until its answer was there, waiting for records or for other members
-/// included, and the error codes that were answered.
-#[derive(Debug)]
-pub struct Requests {
-    /// By API key; made at the first request.
-    durations: Box<[OnceLock<Box<Durations>>]>,
-    /// By API and code: at most as many as there are of both.
-    errors: Mutex<BTreeMap<(ApiKey, i16), u64>>,
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(true)
+    }
 }
 
-impl Default for Requests {
-    fn default() -> Self {
-        let keys = APIS.iter().map(|api| slot(api.key) + 1).max();
+impl Metrics {
+    /// All of them at 0. Those that are not on stay there.
+    #[must_use]
+    pub fn new(is_on: bool) -> Self {
+        let counter = || Counter::new(is_on);
+        let times = || Histogram::new(Scale::TIMES, is_on);
         Self {
-            durations: (0..keys.unwrap_or(0)).map(|_| OnceLock::new()).collect(),
-            errors: Mutex::default(),
+            is_on,
+            produced_batches: counter(),
+            duplicate_batches: counter(),
+            produced_records: counter(),
+            produced_bytes: counter(),
+            refused_batches: counter(),
+            fetches: counter(),
+            parked_fetches: counter(),
+            parked_times: times(),
+            fetched_records: counter(),
+            fetched_bytes: counter(),
+            connections: counter(),
+            closed_connections: counter(),
+            refused_connections: counter(),
+            received_bytes: counter(),
+            sent_bytes: counter(),
+            retention_checks: counter(),
+            scrub_bytes: counter(),
+            scrub_errors: counter(),
+            topics: Topics::new(is_on),
+            commits: Commits {
+                times: times(),
+                batches: Histogram::new(Scale::COUNTS, is_on),
+                logs: Histogram::new(Scale::COUNTS, is_on),
+            },
+            syncs: times(),
+            failed_syncs: counter(),
+            requests: Requests::new(is_on),
         }
     }
 }
 
+/// Commits at `fsync`: batches of many callers that are made durable together.
+#[derive(Debug)]
+pub struct Commits {
+    /// From the queueing of the batch that waited longest to the end of its commit.
+    pub times: Histogram,
+    /// Batches whose producers waited for it.
+    pub batches: Histogram,
+    /// Logs that it made durable.
+    pub logs: Histogram,
+}
+
+/// Requests of the Kafka wire, over connections and in this process, and the error codes that were
+/// answered.
+#[derive(Debug)]
+pub struct Requests {
+    is_on: bool,
+    /// By API key; made at the first request.
+    times: Box<[OnceLock<Box<RequestTimes>>]>,
+    /// By API and code: at most as many as there are of both.
+    errors: Mutex<BTreeMap<(ApiKey, i16), u64>>,
+}
+
+/// The times of the requests of one API.
+#[derive(Debug)]
+pub struct RequestTimes {
+    /// From the moment when it came until its answer was there, waits included.
+    pub total: Histogram,
+    /// The part of it before it was begun: behind requests of the same connection.
+    pub queued: Histogram,
+}
+
 impl Requests {
-    /// Counts a request.
+    fn new(is_on: bool) -> Self {
+        let keys = APIS.iter().map(|api| slot(api.key) + 1).max();
+        Self {
+            is_on,
+            times: (0..keys.unwrap_or(0)).map(|_| OnceLock::new()).collect(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Counts a request: how long it took in all, and before it was begun.
     #[inline]
-    pub fn observe(&self, api: ApiKey, took: Duration) {
-        if let Some(durations) = self.durations.get(slot(api)) {
-            durations.get_or_init(Box::default).observe(took);
+    pub fn observe(&self, api: ApiKey, took: Duration, queued: Duration) {
+        if let Some(times) = self.times.get(slot(api)).filter(|_| self.is_on) {
+            let times = times.get_or_init(Box::default);
+            times.total.observe_time(took);
+            times.queued.observe_time(queued);
         }
     }
 
     /// Counts an error code in the answer to a request.
     pub fn failed(&self, api: ApiKey, code: i16) {
+        if !self.is_on {
+            return;
+        }
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         *errors.entry((api, code)).or_default() += 1;
     }
 
-    /// How long the requests of each API took that was used.
-    #[must_use]
-    pub fn durations(&self) -> Vec<(ApiKey, DurationsNow)> {
-        let used = |api: ApiKey| Some((api, self.durations.get(slot(api))?.get()?.now()));
-        APIS.iter().filter_map(|api| used(api.key)).collect()
+    /// The times of each API that was used.
+    pub fn times(&self) -> impl Iterator<Item = (ApiKey, &RequestTimes)> {
+        let used = |api: ApiKey| Some((api, &**self.times.get(slot(api))?.get()?));
+        APIS.iter().filter_map(move |api| used(api.key))
     }
 
     /// How many errors of each code each API answered.
@@ -173,38 +230,24 @@ impl Requests {
     }
 }
 
-/// The bounds of [`Durations`], from what memory takes to what a long poll waits.
-pub const BOUNDS: [Duration; 17] = [
-    Duration::from_micros(50),
-    Duration::from_micros(100),
-    Duration::from_micros(250),
-    Duration::from_micros(500),
-    Duration::from_millis(1),
-    Duration::from_micros(2500),
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(25),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_millis(2500),
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-];
+impl Default for RequestTimes {
+    fn default() -> Self {
+        let times = || Histogram::new(Scale::TIMES, true);
+        Self {
+            total: times(),
+            queued: times(),
+        }
+    }
+}
+
+/// Values of one label, such as names of topics, that monitoring is told of: what clients choose
+/// must not fill the memory of who watches.
+pub const LABELS_MAX: usize = 1000;
 
 /// A cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Cell(AtomicU64);
-
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct DurationCell {
-    counts: [AtomicU64; BOUNDS.len() + 1],
-    nanos: AtomicU64,
-}
 
 fn slot(api: ApiKey) -> usize {
     usize::try_from(api.number()).unwrap_or(usize::MAX)
@@ -232,50 +275,57 @@ mod tests {
 
     #[test]
     fn threads_count_together() {
-        let counter = Counter::default();
+        let counter = Counter::new(true);
+        let times = Histogram::new(Scale::TIMES, true);
         std::thread::scope(|scope| {
             for _ in 0..2 * CELLS {
-                scope.spawn(|| (0..1000).for_each(|_| counter.increment()));
+                scope.spawn(|| {
+                    for nanos in 0..1000 {
+                        counter.increment();
+                        times.observe(nanos);
+                    }
+                });
             }
         });
-        assert_eq!(counter.value(), 2000 * CELLS as u64);
+        let threads = 2 * CELLS as u64;
+        assert_eq!(counter.value(), 1000 * threads);
+        assert_eq!(times.now().counts[0], 1000 * threads);
+        assert_eq!(times.now().sum, 999 * 1000 / 2 * threads);
     }
 
     #[test]
-    fn a_duration_counts_below_the_bound_that_it_does_not_pass() {
-        assert!(BOUNDS.is_sorted());
-        let durations = Durations::default();
-        let took = [
-            Duration::ZERO,
-            BOUNDS[0],
-            BOUNDS[0] + Duration::from_nanos(1),
-            BOUNDS[16],
-            Duration::from_secs(31),
-        ];
-        took.iter().for_each(|took| durations.observe(*took));
-        let now = durations.now();
-        assert_eq!((now.counts[0], now.counts[1]), (2, 1));
-        assert_eq!((now.counts[16], now.counts[17]), (1, 1));
-        assert_eq!(now.counts.iter().sum::<u64>(), 5);
-        assert_eq!(now.sum, took.iter().sum());
+    fn what_is_off_counts_nothing() {
+        let off = Metrics::new(false);
+        let [api, ..] = APIS else {
+            panic!("there are APIs")
+        };
+        off.connections.increment();
+        off.requests
+            .observe(api.key, Duration::ZERO, Duration::ZERO);
+        off.requests.failed(api.key, 3);
+        assert_eq!(off.connections.value(), 0);
+        assert_eq!(off.requests.times().count(), 0);
+        assert_eq!(off.requests.errors(), BTreeMap::new());
     }
 
     #[test]
     fn only_the_apis_that_were_used_are_told() {
-        let requests = Requests::default();
-        assert_eq!(requests.durations(), []);
+        let requests = Requests::new(true);
+        assert_eq!(requests.times().count(), 0);
         let [first, .., last] = APIS else {
             panic!("there are APIs")
         };
         for api in [first.key, last.key, last.key] {
-            requests.observe(api, Duration::ZERO);
+            requests.observe(api, Duration::from_secs(1), Duration::ZERO);
         }
-        let counts: Vec<_> = requests
-            .durations()
-            .into_iter()
-            .map(|(api, now)| (api, now.counts[0]))
+        let told: Vec<_> = requests
+            .times()
+            .map(|(api, times)| {
+                let counts = [&times.total, &times.queued].map(|of| of.now().counts);
+                (api, counts.map(|counts| counts.iter().sum::<u64>()))
+            })
             .collect();
-        assert_eq!(counts, [(first.key, 1), (last.key, 2)]);
+        assert_eq!(told, [(first.key, [1, 1]), (last.key, [2, 2])]);
         requests.failed(last.key, 3);
         requests.failed(last.key, 3);
         assert_eq!(requests.errors(), BTreeMap::from([((last.key, 3), 2)]));

@@ -12,6 +12,7 @@
 
 mod append;
 mod committer;
+mod metered_fs;
 mod open;
 mod scrub;
 mod upkeep;
@@ -30,6 +31,7 @@ use highwater_log::types::{LeaderEpoch, LogId, Offset};
 use highwater_proto::clock::Clock;
 use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, watch};
 
+use crate::metrics::Metrics;
 use crate::workers::Workers;
 use committer::Committer;
 
@@ -54,6 +56,7 @@ pub struct Shard {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     workers: Workers,
+    metrics: Arc<Metrics>,
     room: Arc<Semaphore>,
     room_bytes: u32,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -105,6 +108,20 @@ impl Shard {
     #[must_use]
     pub fn records_room(&self) -> Room {
         self.core.room()
+    }
+
+    /// Where commits and syncs are counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Bytes of the batches that wait to be written or synced, and how many there may be.
+    #[must_use]
+    pub fn queued_bytes(&self) -> (u64, u64) {
+        let bytes_max = u64::from(self.room_bytes);
+        let free = self.room.available_permits() as u64;
+        (bytes_max.saturating_sub(free), bytes_max)
     }
 
     /// Fails if an append would be refused now for lack of room.

@@ -79,8 +79,9 @@ pub use outbox::{
 pub use producer::{CloseReport, Delivery, Partitioner, Producer};
 pub use record::{ConsumerRecord, Header, Record, RecordMetadata};
 pub use retry::{
-    Backoff, DeadLetter, DeadLetters, Halted, HandlerSummary, Handling, LetterFilter, LetterTopic,
-    Letters, Order, Redrive, RedriveEntry, RedriveSummary, Redriven, StoredLetter,
+    Backoff, DeadLetter, DeadLetters, Halted, HandlerCounts, HandlerMetrics, HandlerSummary,
+    Handling, LetterFilter, LetterTopic, Letters, Order, Redrive, RedriveEntry, RedriveSummary,
+    Redriven, StoredLetter,
 };
 pub use trace::TraceContext;
 pub use transactional::Transactional;

@@ -244,6 +244,15 @@ impl LogReader {
         self.segments().iter().map(|segment| segment.bytes).sum()
     }
 
+    /// How many ranges of the log are known to be damaged and not given up, whether a start, a check
+    /// or a read found them.
+    #[must_use]
+    pub fn damaged_ranges(&self) -> usize {
+        let view = self.shared.view.load();
+        let sealed = view.sealed.iter().map(|sealed| sealed.bad().open_count());
+        sealed.sum::<usize>() + view.active.bad().open_count()
+    }
+
     /// The segments, in order; the last one is the active one.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {

@@ -18,11 +18,12 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::broker::{Broker, Parts, block_on};
 use crate::clock::SystemClock;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Recording};
 use crate::error::BrokerError;
 use crate::ids::Ids;
 use crate::kafka::faults::Faults;
 use crate::kafka::{KafkaListener, Server};
+use crate::metrics::Metrics;
 use crate::service::{Service, ServiceOptions};
 use crate::shard::{Shard, ShardOptions};
 use crate::workers::{Slow, Workers};
@@ -208,6 +209,8 @@ impl Builder {
     async fn run(self, workers: Workers, ids: Ids) -> Result<Parts, BrokerError> {
         let config = Arc::new(self.config);
         let data_dir = self.dir.display().to_string();
+        let is_counting = config.metrics_recording_level != Recording::Off;
+        let metrics = Arc::new(Metrics::new(is_counting));
         let opened = {
             let (config, of_shard) = (Arc::clone(&config), workers.clone());
             let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));
@@ -218,6 +221,7 @@ impl Builder {
                     config: &config,
                     clock,
                     workers: of_shard,
+                    metrics,
                 })
             };
             let opened = workers.spawn_blocking(open).await;

@@ -9,6 +9,7 @@
 use highwater_log::config::{OnFull, Verify};
 
 use crate::config::dynamic::{Dynamic, kept_entries};
+use crate::config::recording::Recording;
 use crate::config::setting::{Any, Setting, SettingValue, settings};
 use crate::config::topic::{Layers, TopicConfig, TopicConfigs, TopicSettings};
 use crate::config::value::{Check, ConfigEntry, ConfigSource, ConfigSynonym, ConfigType};
@@ -161,6 +162,9 @@ settings! {
         = 600_000, 1..=i64::MAX;
     /// The longest text that a client may leave beside an offset, in bytes.
     "offset.metadata.max.bytes" offset_metadata_max_bytes: i32 = 4_096, 0..=i64::from(i32::MAX);
+    /// What is counted for `/metrics`: INFO (everything; DEBUG and TRACE mean the same here), or
+    /// OFF (nothing but what is looked up when it is asked for).
+    "metrics.recording.level" metrics_recording_level: Recording = Recording::Info, Any;
     /// Threads that serve connections and requests.
     "num.network.threads" num_network_threads: usize = 2, 1..=1024;
     /// How long a shutdown waits for requests under way, in milliseconds.

@@ -8,9 +8,11 @@
 mod broker;
 pub mod dynamic;
 pub mod overrides;
+mod recording;
 mod setting;
 pub mod topic;
 mod topic_table;
 pub mod value;
 
 pub use broker::{BrokerConfig, OnPoison, Validation};
+pub use recording::Recording;

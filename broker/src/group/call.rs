@@ -249,6 +249,8 @@ pub struct GroupListing {
     pub protocol_type: String,
     /// What it does.
     pub state: GroupState,
+    /// How many members it has.
+    pub members_count: usize,
 }
 
 /// A group, as tools see it.

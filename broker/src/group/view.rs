@@ -24,6 +24,7 @@ impl Group {
             group: group.to_owned(),
             protocol_type: self.protocol_type.clone(),
             state: self.state(),
+            members_count: self.roster.iter().count(),
         }
     }
 

@@ -97,6 +97,7 @@ struct Begun<'a, T> {
 struct Asked {
     api: ApiKey,
     at: Mono,
+    begun: Mono,
 }
 
 impl<'a, O: Outlet> Lane<'a, O> {
@@ -151,6 +152,10 @@ impl<'a, O: Outlet> Lane<'a, O> {
         let asked = Asked {
             api: work.api(),
             at,
+            begun: match service.metrics().is_on {
+                true => service.clock().now().mono,
+                false => at,
+            },
         };
         let call = Call {
             service,
@@ -268,7 +273,8 @@ impl<'a, O: Outlet> Lane<'a, O> {
 
     fn count(&self, now: Mono, asked: Asked, answer: &Result<Option<Response>, Refusal>) {
         let requests = &self.service.metrics().requests;
-        requests.observe(asked.api, now.since(asked.at));
+        let queued = asked.begun.since(asked.at);
+        requests.observe(asked.api, now.since(asked.at), queued);
         if let Ok(Some(response)) = answer {
             response.error_codes(|code| requests.failed(asked.api, code));
         }

@@ -64,12 +64,14 @@ impl Server {
             .config()
             .queued_max_request_bytes
             .min(Semaphore::MAX_PERMITS);
+        let frame_budget = Arc::new(Semaphore::new(budget));
+        service.watch_request_budget(&frame_budget);
         Arc::new(Self {
             service,
             workers,
             faults,
             gate,
-            frame_budget: Arc::new(Semaphore::new(budget)),
+            frame_budget,
             complaints: Complaints::default(),
             addresses: Mutex::default(),
             phase: watch::Sender::new(Phase::Open),

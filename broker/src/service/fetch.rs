@@ -148,12 +148,19 @@ impl Service {
             self.inner.metrics.parked_fetches.increment();
             // What was read is let go while the fetch waits.
             drop(round);
+            let since = self.clock().now().mono;
             LongPoll::new(self, call).enough().await;
+            let waited = self.clock().now().mono.since(since);
+            self.inner.metrics.parked_times.observe_time(waited);
             round = Round::read(self, call);
         }
         self.inner.metrics.fetches.increment();
         self.inner.metrics.fetched_bytes.add(round.bytes as u64);
         self.inner.metrics.fetched_records.add(round.records);
+        for (topic, bytes) in round.topics {
+            let topics = &self.inner.metrics.topics;
+            topics.count(topic, |topic| topic.fetched.add(bytes));
+        }
         round.partitions
     }
 

@@ -26,7 +26,7 @@ pub use crate::group::{
 };
 use crate::service::Service;
 
-pub use lag::PartitionLag;
+pub use lag::{GroupLag, Lags, PartitionLag};
 pub(super) use recover::RecoveredGroups;
 pub(super) use runtime::Groups;
 

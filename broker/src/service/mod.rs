@@ -10,6 +10,7 @@
 pub mod cluster;
 pub mod configs;
 pub mod fetch;
+mod first_times;
 pub mod groups;
 mod housekeeping;
 pub mod offsets;
@@ -23,12 +24,12 @@ mod start;
 pub mod topic_partitions;
 pub mod topics;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use highwater_log::error::LogError;
 use highwater_log::types::LogId;
 use highwater_proto::clock::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::BrokerConfig;
 use crate::coordinator::Coordinator;
@@ -53,7 +54,7 @@ pub struct Service {
 struct Inner {
     config: Arc<BrokerConfig>,
     clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     workers: Workers,
     ids: Ids,
     shard: Arc<Shard>,
@@ -65,6 +66,9 @@ struct Inner {
     /// Where the data is, for the broker's description.
     data_dir: String,
     closing: watch::Sender<bool>,
+    /// What is left for requests that are being received; set by who receives them.
+    request_budget: OnceLock<Arc<Semaphore>>,
+    first_times: first_times::FirstTimes,
 }
 
 /// What decisions of the metadata machine lock.

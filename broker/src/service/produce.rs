@@ -181,7 +181,11 @@ impl Service {
         let metrics = &self.inner.metrics;
         let records_count = u64::try_from(batch.header().records_count).unwrap_or(0);
         metrics.produced_records.add(records_count);
-        metrics.produced_bytes.add(batch.bytes().len() as u64);
+        let bytes = batch.bytes().len() as u64;
+        metrics.produced_bytes.add(bytes);
+        metrics
+            .topics
+            .count(log.topic, |topic| topic.produced.add(bytes));
         self.open_log(topic, log).await?;
         Ok(enqueuer.enqueue(log, batch, ack).await)
     }
@@ -224,17 +228,21 @@ impl Service {
             } in entries
             {
                 let result = match outcome {
-                    Ok(pending) => pending.await.map(produced).map_err(ProduceError::from),
+                    Ok(pending) => pending.await.map_err(ProduceError::from),
                     Err(error) => Err(error),
                 };
+                let metrics = &service.inner.metrics;
                 match &result {
-                    Ok(_) => service.inner.metrics.produced_batches.increment(),
-                    Err(_) => service.inner.metrics.refused_batches.increment(),
+                    Ok(_) => metrics.produced_batches.increment(),
+                    Err(_) => metrics.refused_batches.increment(),
+                }
+                if result.as_ref().is_ok_and(|appended| appended.duplicate) {
+                    metrics.duplicate_batches.increment();
                 }
                 answers.push(ProducedPartition {
                     topic,
                     partition,
-                    result,
+                    result: result.map(produced),
                 });
             }
             answers

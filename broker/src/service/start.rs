@@ -10,7 +10,7 @@
 //!   heard of nothing, nothing is moved: the broker does not start.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use highwater_log::config::LogConfig;
 use highwater_log::error::LogError;
@@ -24,8 +24,8 @@ use crate::coordinator::{Coordinator, CoordinatorOptions, Replayed, replay};
 use crate::error::BrokerError;
 use crate::ids::{Ids, TopicId};
 use crate::meta::{LastStop, MetaMachine, OFFSETS_TOPIC};
-use crate::metrics::Metrics;
 use crate::service::fetch::session::Sessions;
+use crate::service::first_times::FirstTimes;
 use crate::service::groups::{Groups, RecoveredGroups};
 use crate::service::producer_ids::Block;
 use crate::service::{Inner, MetaKey, Service};
@@ -92,7 +92,7 @@ impl Service {
             inner: Arc::new(Inner {
                 config,
                 clock,
-                metrics: Metrics::default(),
+                metrics: Arc::clone(shard.metrics()),
                 workers,
                 ids,
                 shard,
@@ -103,6 +103,8 @@ impl Service {
                 listening: Mutex::default(),
                 data_dir,
                 closing: watch::Sender::new(false),
+                request_budget: OnceLock::new(),
+                first_times: FirstTimes::default(),
             }),
         };
         service.catch_up(&recovered).await?;

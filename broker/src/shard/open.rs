@@ -17,7 +17,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::metrics::Metrics;
 use crate::shard::committer::Committer;
+use crate::shard::metered_fs::MeteredFs;
 use crate::shard::{Shard, Waiters};
 use crate::workers::Workers;
 
@@ -34,6 +36,8 @@ pub struct ShardOptions<'a> {
     pub clock: Arc<dyn Clock>,
     /// Where tasks and slow work run.
     pub workers: Workers,
+    /// Where commits and syncs are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A shard that has recovered, and what recovery found.
@@ -54,7 +58,9 @@ impl Shard {
             config,
             clock,
             workers,
+            metrics,
         } = options;
+        let fs = MeteredFs::over(fs, &clock, &metrics);
         let opened = DataDir::open(Arc::clone(&fs), &dir)?;
         // Which topics there are stands in one of these logs; until it is read, all are alike.
         let logs = opened
@@ -66,6 +72,7 @@ impl Shard {
         let waiters = Arc::new(Waiters::new(config.fetch_parked_max));
         let moved = Arc::clone(&waiters);
         core.on_advance(move |logs| moved.moved(logs.iter().copied()));
+        watch_commits(&core, &clock, &metrics);
         let work = Arc::new(Notify::new());
         let wanted = Arc::clone(&work);
         core.on_work(move || wanted.notify_one());
@@ -77,6 +84,7 @@ impl Shard {
             dir,
             clock,
             workers,
+            metrics,
             room: Arc::new(Semaphore::new(room_bytes as usize)),
             room_bytes,
             turn: Arc::default(),
@@ -90,6 +98,19 @@ impl Shard {
             recovered,
         })
     }
+}
+
+fn watch_commits(core: &Core, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) {
+    if !metrics.is_on {
+        return;
+    }
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    core.on_cycle(move |cycle| {
+        let took = clock.now().mono.since(cycle.since);
+        metrics.commits.times.observe_time(took);
+        metrics.commits.batches.observe(cycle.appends as u64);
+        metrics.commits.logs.observe(cycle.logs as u64);
+    });
 }
 
 fn shard_config(config: &BrokerConfig) -> ShardConfig {

@@ -78,6 +78,41 @@ impl Scrape {
             .map(|(_, labels, value)| (labels, *value))
     }
 
+    /// The families with their types.
+    pub(crate) fn families(&self) -> impl Iterator<Item = (&str, &str)> {
+        let types = self.types.iter();
+        types.map(|(name, kind)| (name.as_str(), kind.as_str()))
+    }
+
+    /// The labels of a family's samples, but for the bounds of histograms.
+    pub(crate) fn labels_of(&self, family: &str) -> BTreeSet<&str> {
+        let is_of = |name: &str| {
+            let suffix = name.strip_prefix(family);
+            suffix.is_some_and(|suffix| ["", "_sum", "_count", "_bucket"].contains(&suffix))
+        };
+        let samples = self.samples.iter().filter(|(name, _, _)| is_of(name));
+        let labels = samples.flat_map(|(_, labels, _)| labels.keys());
+        labels
+            .map(String::as_str)
+            .filter(|label| *label != "le")
+            .collect()
+    }
+
+    /// How many values each label has; one that is empty is none.
+    pub(crate) fn label_values(&self) -> BTreeMap<&str, usize> {
+        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (label, value) in self.samples.iter().flat_map(|(_, labels, _)| labels) {
+            // An empty value is no label.
+            if !value.is_empty() {
+                values.entry(label).or_default().insert(value);
+            }
+        }
+        values
+            .into_iter()
+            .map(|(label, values)| (label, values.len()))
+            .collect()
+    }
+
     /// The value of the sample with these labels.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = labels

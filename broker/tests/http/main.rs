@@ -12,6 +12,7 @@
 )]
 #[path = "../service/disk.rs"]
 mod disk;
+mod documented;
 mod format;
 mod get;
 mod health;

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use highwater_broker::config::{BrokerConfig, Recording};
 use highwater_broker::service::groups::OffsetToCommit;
 use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
 use highwater_proto::kafka::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -12,8 +13,8 @@ use highwater_proto::kafka::{ApiRequest, Request, Response};
 
 use crate::format::Scrape;
 use crate::get::get;
-use crate::kit::{Rig, START, batch, batch_of};
-use crate::member::commit_all;
+use crate::kit::{Rig, START, batch, batch_of, idempotent};
+use crate::member::{commit_all, offset_of};
 
 /// A broker with HTTP.
 struct Scraped {
@@ -23,7 +24,10 @@ struct Scraped {
 
 impl Scraped {
     fn new() -> Self {
-        let rig = Rig::new();
+        Self::over(Rig::new())
+    }
+
+    fn over(rig: Rig) -> Self {
         let address = rig.broker.listen_http("127.0.0.1:0").unwrap();
         Self { rig, address }
     }
@@ -64,6 +68,11 @@ fn a_fresh_broker_tells_zeros_and_its_version() {
         "kafka_server_replicamanager_isrshrinks_total",
         "kafka_server_replicamanager_isrexpands_total",
         "kafka_controller_kafkacontroller_offlinepartitionscount",
+        "kafka_server_under_replicated_partitions",
+        "highwater_quarantined_ranges",
+        "highwater_group_partitions_left_out",
+        "highwater_queued_batches_bytes",
+        "highwater_queued_requests_bytes",
     ] {
         assert_eq!(scrape.value(name, &[]), Some(0.0), "{name}");
     }
@@ -139,7 +148,9 @@ async fn a_request_that_waits_is_counted_with_its_wait() {
         let labels = [("api", "Fetch"), ("le", le)];
         scrape.value("highwater_request_duration_seconds_bucket", &labels)
     };
-    assert_eq!((buckets("0.1"), buckets("0.25")), (Some(0.0), Some(1.0)));
+    // 2^27 and 2^28 nanoseconds, between which 250 ms lie.
+    let around = (buckets("0.134217728"), buckets("0.268435456"));
+    assert_eq!(around, (Some(0.0), Some(1.0)));
     let sum = scrape.value(
         "highwater_request_duration_seconds_sum",
         &[("api", "Fetch")],
@@ -149,6 +160,10 @@ async fn a_request_that_waits_is_counted_with_its_wait() {
         scrape.value("highwater_fetches_parked_total", &[]),
         Some(1.0)
     );
+    let waited = scrape.value("highwater_fetch_wait_seconds_sum", &[]);
+    assert_eq!(waited, Some(0.25));
+    let queued = scrape.value("highwater_request_queue_seconds_sum", &[("api", "Fetch")]);
+    assert_eq!(queued, Some(0.0), "it was begun at once");
 }
 
 #[tokio::test]
@@ -212,6 +227,93 @@ async fn records_and_logs_are_told() {
     assert_eq!(of("highwater_log_end_offset", "0"), Some(4.0));
     assert_eq!(of("highwater_log_size_bytes", "0"), Some(bytes));
     assert_eq!(of("highwater_log_end_offset", "1"), Some(0.0));
+    let by_topic = |name| scrape.value(name, &[("topic", "t")]);
+    let topic_bytes = by_topic("highwater_topic_produced_bytes_total");
+    assert_eq!(topic_bytes, Some(bytes));
+    let fetched = by_topic("highwater_topic_fetched_bytes_total");
+    assert_eq!(fetched, Some(bytes));
+}
+
+#[tokio::test]
+async fn a_commit_is_told_with_its_size_and_the_time_of_its_sync() {
+    let broker = Scraped::new();
+    let rig = &broker.rig;
+    rig.topic("t", 1, &[]).await;
+    let before = broker.scrape();
+    rig.produce("t", batch(&["a"])).await.unwrap();
+    rig.produce("t", batch(&["b"])).await.unwrap();
+    let scrape = broker.scrape();
+    let grown = |name| scrape.value(name, &[]).unwrap() - before.value(name, &[]).unwrap();
+    assert_eq!(grown("highwater_commit_seconds_count"), 2.0);
+    assert_eq!(grown("highwater_commit_batches_sum"), 2.0);
+    assert_eq!(grown("highwater_commit_logs_sum"), 2.0);
+    assert!(grown("highwater_sync_seconds_count") >= 2.0);
+    assert_eq!(grown("highwater_sync_errors_total"), 0.0);
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_twice_is_told_as_a_duplicate() {
+    let broker = Scraped::new();
+    let rig = &broker.rig;
+    rig.topic("t", 1, &[]).await;
+    for sequence in [0, 0, 1] {
+        let batch = idempotent(7, 0, sequence, &["x"]);
+        rig.produce("t", batch).await.unwrap();
+    }
+    let scrape = broker.scrape();
+    let value = |name| scrape.value(name, &[]);
+    assert_eq!(value("highwater_produced_batches_total"), Some(3.0));
+    assert_eq!(value("highwater_duplicate_batches_total"), Some(1.0));
+}
+
+#[tokio::test]
+async fn dead_letters_are_told_by_their_topics_names() {
+    let broker = Scraped::new();
+    let rig = &broker.rig;
+    for topic in ["t", "t-dlt", "u.DLQ"] {
+        rig.topic(topic, 1, &[]).await;
+    }
+    let codec = highwater_proto::compress::Codec::None;
+    let batch = batch_of(
+        codec,
+        None,
+        &[(START.0, None, "x"), (START.0 + 500, None, "y")],
+    );
+    rig.produce("t-dlt", batch.clone()).await.unwrap();
+    rig.produce("t", batch).await.unwrap();
+    rig.advance_ms(2_000);
+    let scrape = broker.scrape();
+    let of = |name, topic| scrape.value(name, &[("topic", topic)]);
+    let told = ["t-dlt", "u.DLQ", "t"].map(|topic| of("highwater_dead_letters", topic));
+    assert_eq!(told, [Some(2.0), Some(0.0), None]);
+    let name = "highwater_dead_letter_oldest_seconds";
+    assert_eq!((of(name, "t-dlt"), of(name, "u.DLQ")), (Some(2.0), None));
+}
+
+#[tokio::test]
+async fn what_is_not_recorded_stays_at_zero_and_what_is_looked_up_is_told() {
+    let config = BrokerConfig {
+        metrics_recording_level: Recording::Off,
+        ..BrokerConfig::default()
+    };
+    let broker = Scraped::over(Rig::with(config));
+    let rig = &broker.rig;
+    rig.topic("t", 1, &[]).await;
+    rig.produce("t", batch(&["a"])).await.unwrap();
+    broker.ask(0, ApiVersionsRequest::default()).await;
+    let scrape = broker.scrape();
+    for name in [
+        "highwater_produced_records_total",
+        "highwater_commit_seconds_count",
+        "highwater_sync_seconds_count",
+    ] {
+        assert_eq!(scrape.value(name, &[]), Some(0.0), "{name}");
+    }
+    let requests = scrape.all("highwater_request_duration_seconds_count");
+    assert_eq!(requests.count(), 0);
+    let labels = [("topic", "t"), ("partition", "0")];
+    let end = scrape.value("highwater_log_end_offset", &labels);
+    assert_eq!(end, Some(1.0));
 }
 
 /// A group that nobody is in, with a name that must be escaped.
@@ -252,6 +354,47 @@ async fn the_lag_of_a_group_is_told_in_records_and_in_seconds() {
     let empty = [("state", "Empty")];
     let scrape = broker.scrape();
     assert_eq!(scrape.value("highwater_groups", &empty), Some(1.0));
+    let members = scrape.value("highwater_group_members", &[("group", group)]);
+    assert_eq!(members, Some(0.0));
+}
+
+/// Hostile clients: more topics, groups and partitions than anybody could watch.
+#[tokio::test]
+async fn no_label_has_more_values_than_a_thousand() {
+    let config = BrokerConfig {
+        broker_partitions_max: 20_000,
+        ..BrokerConfig::default()
+    };
+    let broker = Scraped::over(Rig::with(config));
+    let rig = &broker.rig;
+    rig.topic("a-wide", 1_003, &[]).await;
+    for number in 0..1_001 {
+        rig.topic(&format!("t-{number:04}-dlt"), 1, &[]).await;
+    }
+    let offsets = [0, 1_002].map(|partition| offset_of("a-wide", partition, 0));
+    let hidden = offset_of("t-1000-dlt", 0, 0);
+    let offsets = [&offsets[..], &[hidden]].concat();
+    for number in 0..1_002 {
+        let group = format!("g-{number:04}");
+        commit_all(&rig.service, &group, offsets.clone())
+            .await
+            .unwrap();
+    }
+    rig.produce("t-1000-dlt", batch(&["a", "b"])).await.unwrap();
+    let scrape = broker.scrape();
+    let others = scrape.value("highwater_topic_produced_bytes_total", &[("topic", "")]);
+    assert!(others > Some(0.0), "the last topic has no name here");
+    for (label, count) in scrape.label_values() {
+        assert!(count <= 1_000, "{label} has {count} values");
+    }
+    let value = |name| scrape.value(name, &[]);
+    // Three partitions of the wide topic, and the last topics of one each: that of the groups'
+    // offsets takes a place, too.
+    assert_eq!(value("highwater_partitions_left_out"), Some(6.0));
+    assert_eq!(value("highwater_groups_left_out"), Some(2.0));
+    assert_eq!(value("highwater_group_partitions_left_out"), Some(2_000.0));
+    let labels = [("group", "g-0999")];
+    assert_eq!(scrape.value("kafka_consumer_lag_sum", &labels), Some(2.0));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::dead_letters::{DeadLetters, Recorder};
 use super::machine::{Exhausted, Order, Rules};
+use super::metrics::HandlerMetrics;
 use super::runner::Runner;
 use crate::admin::CommittedOffset;
 use crate::cluster::Cluster;
@@ -62,6 +63,7 @@ pub struct Handling {
     letters: DeadLetters,
     rules: Rules,
     drain: Duration,
+    metrics: HandlerMetrics,
 }
 
 /// What came of a handler's run.
@@ -140,6 +142,7 @@ impl Handling {
                 bytes_max: 64 << 20,
             },
             drain: Duration::from_secs(30),
+            metrics: HandlerMetrics::default(),
         }
     }
 
@@ -220,6 +223,22 @@ impl Handling {
         self
     }
 
+    /// What it does, counted while it runs, for the application's own monitoring.
+    ///
+    /// ```
+    /// use highwater_client::{Client, HandlerMetrics};
+    ///
+    /// fn metrics_of(client: &Client) -> HandlerMetrics {
+    ///     let handling = client.handler("payment-service").topics(["order-events"]);
+    ///     // Keep it where the metrics are served, and run the handling.
+    ///     handling.metrics()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> HandlerMetrics {
+        self.metrics.clone()
+    }
+
     pub(crate) const fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
     }
@@ -278,7 +297,7 @@ impl Handling {
                 self.rules,
                 recorder,
                 positions,
-                handler,
+                (handler, self.metrics),
             );
             runner.subscribed(self.topics)
         });

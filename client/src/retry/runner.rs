@@ -25,13 +25,14 @@ use self::work::{Ended, Work};
 use super::dead_letters::Recorder;
 use super::handling::{Halted, HandlerSummary};
 use super::machine::{Effect, Id, Input, Machine, Place, Rules, Stored};
+use super::metrics::HandlerMetrics;
 use super::notices::{Listener, Notice, Notices};
 use crate::admin::CommittedOffset;
 use crate::cluster::Cluster;
 use crate::config::ConsumerConfig;
 use crate::consumer::Consumer;
 use crate::error::ClientError;
-use crate::failure::{FailureClass, HandlerError};
+use crate::failure::HandlerError;
 use crate::handler::{Attempt, Calls, Positions};
 use crate::record::ConsumerRecord;
 
@@ -49,6 +50,7 @@ pub(super) struct Runner<H> {
     kept: Kept,
     releases: Vec<Release>,
     committed: HashMap<Place, i64>,
+    metrics: HandlerMetrics,
     summary: HandlerSummary,
 }
 
@@ -67,7 +69,7 @@ impl<H: Calls> Runner<H> {
         rules: Rules,
         recorder: Recorder,
         positions: Option<Arc<dyn Positions>>,
-        handler: H,
+        (handler, metrics): (H, HandlerMetrics),
     ) -> Self {
         Self {
             cluster: Arc::clone(cluster),
@@ -82,6 +84,7 @@ impl<H: Calls> Runner<H> {
             kept: Kept::new(cluster, positions),
             releases: Vec::new(),
             committed: HashMap::new(),
+            metrics,
             summary: HandlerSummary::default(),
         }
     }
@@ -222,14 +225,14 @@ impl<H: Calls> Runner<H> {
             Ended::CalledTogether(ids, result) => {
                 let is_handled = result.is_ok() && ids.iter().all(|it| self.machine.is_current(it));
                 if is_handled {
-                    self.summary.handled += u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                    self.metrics.handled(ids.len());
                 }
                 self.step(Input::CalledTogether(ids, result));
             }
             Ended::Recorded(id, result) => {
                 let stored = match result {
                     Ok(()) => {
-                        self.summary.dead_letters += u64::from(self.machine.is_current(&id));
+                        self.metrics.recorded(self.machine.is_current(&id).into());
                         Stored::Yes
                     }
                     Err(error) => {
@@ -246,16 +249,10 @@ impl<H: Calls> Runner<H> {
 
     fn count(&mut self, id: &Id, result: &Result<(), HandlerError>) {
         let Err(error) = result else {
-            self.summary.handled += 1;
+            self.metrics.handled(1);
             return;
         };
-        match error.class() {
-            FailureClass::Skip => self.summary.skipped += 1,
-            class => {
-                self.summary.failures += 1;
-                self.summary.panics += u64::from(class == FailureClass::Panic);
-            }
-        }
+        self.metrics.failed(error.class());
         let Id { place, offset, .. } = id;
         tracing::debug!(%error, group = self.group, %place, offset, "a record was not handled");
         let now = self.cluster.clock().wall();
@@ -310,20 +307,20 @@ impl<H: Calls> Runner<H> {
                 let _ = self.consumer.resume(&place.topic, place.partition);
             }
             Effect::Released(place, offset) => self.released(&place, offset),
-            Effect::OutageBegan => tracing::error!(
-                group = self.group,
-                "records fail whatever their key: nothing is handled until a probe succeeds"
-            ),
+            Effect::OutageBegan => {
+                self.metrics.outage(true);
+                tracing::error!(group = %self.group,
+                    "records fail whatever their key: nothing is handled until a probe succeeds");
+            }
             Effect::OutageEnded => {
-                tracing::info!(
-                    group = self.group,
-                    "a probe has succeeded: records are handled"
-                );
+                self.metrics.outage(false);
+                tracing::info!(group = %self.group, "a probe has succeeded: records are handled");
             }
         }
     }
 
     fn call(&mut self, id: Id, attempt: u32) {
+        self.metrics.called(attempt);
         let attempt = Attempt {
             record: Arc::clone(&self.held(&id).record),
             number: attempt,
@@ -475,6 +472,7 @@ impl<H: Calls> Runner<H> {
             .sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let error = self.summary.error.or_else(|| committed.err());
         self.summary.error = error.or(closed.error);
+        self.metrics.sum_up(&mut self.summary);
         self.summary
     }
 

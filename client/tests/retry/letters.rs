@@ -98,14 +98,20 @@ fn a_panic_counts_as_an_attempt_and_ends_as_a_dead_letter() {
     both(|client| async move {
         topic(&client, "t", 1).await;
         fill(&client, "t", 0, &["a"]).await;
-        let summary = group(&client, "t")
-            .run(Panics, committed_up_to(&client, "t", 1))
-            .await;
+        let handling = group(&client, "t");
+        let metrics = handling.metrics();
+        let summary = handling.run(Panics, committed_up_to(&client, "t", 1)).await;
         ended_well(&summary);
         assert_eq!(
             (summary.failures, summary.panics, summary.dead_letters),
             (4, 4, 1)
         );
+        let counts = metrics.snapshot();
+        assert_eq!(
+            (counts.failures, counts.panics, counts.dead_letters),
+            (4, 4, 1)
+        );
+        assert_eq!((counts.retries, counts.handled), (3, 0));
         let (_, letter) = letters(&client, "t-dlt", 1).await.remove(0);
         assert_eq!(
             (letter.class.as_deref(), letter.attempts),

@@ -176,6 +176,14 @@ impl BadRanges {
         read(&self.noted).clone()
     }
 
+    /// Ranges that nobody has given up yet: those that stay, and what reads found beside them.
+    pub(crate) fn open_count(&self) -> usize {
+        let noted = read(&self.noted);
+        let found = read(&self.found);
+        let is_new = |bad: &&BadRange| !noted.contains(bad);
+        noted.iter().filter(|bad| !bad.is_hole).count() + found.iter().filter(is_new).count()
+    }
+
     /// Adds what the rebuilding of an index found.
     pub(crate) fn note(&self, ranges: Vec<BadRange>) {
         let mut noted = write(&self.noted);

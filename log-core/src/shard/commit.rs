@@ -16,9 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use highwater_proto::clock::Mono;
+
 use super::poison::PanicGuard;
 use super::side_by_side::side_by_side;
-use super::{Done, Shard, ShardConfig, Slot};
+use super::{Cycle, Done, Shard, ShardConfig, Slot};
 use crate::error::LogError;
 use crate::journal::{Journal, JournalEntry, Stored};
 use crate::log::{Appended, SyncTarget};
@@ -66,6 +68,8 @@ pub(super) struct Waiting {
     waiters: Vec<Waiter>,
     /// Bytes that the batches kept for the journal hold in memory.
     stored_bytes: usize,
+    /// When the first of all these batches was queued.
+    since: Option<Mono>,
     refused: Option<LogError>,
 }
 
@@ -75,6 +79,7 @@ impl Waiting {
         &mut self,
         commits: Vec<Commit>,
         waiters: Vec<Waiter>,
+        since: Mono,
         limits: &ShardConfig,
     ) -> Option<(Vec<Waiter>, LogError)> {
         if let Some(why) = &self.refused {
@@ -84,6 +89,7 @@ impl Waiting {
             self.add_commit(commit, limits);
         }
         self.waiters.extend(waiters);
+        self.since = Some(self.since.map_or(since, |first| first.min(since)));
         None
     }
 
@@ -166,7 +172,10 @@ impl Shard {
             return false;
         };
         let Waiting {
-            commits, waiters, ..
+            commits,
+            waiters,
+            since,
+            ..
         } = cycle;
         let had_ended = journal.ended().is_some();
         let outcome = self.make_durable(&mut journal, commits.values());
@@ -179,11 +188,20 @@ impl Shard {
         drop(journal);
         let outcome = outcome.map_err(|why| self.poison(&why));
         self.announce(&advanced);
+        let appends = waiters.len();
         for Waiter { done, appended } in waiters {
             done.answer(outcome.clone().map(|()| appended));
         }
         let bytes: usize = commits.values().map(|commit| commit.bytes).sum();
         self.note_synced(bytes as u64, has_ended && !had_ended);
+        if let (Some(hook), Some(since)) = (self.hooks.on_cycle.get(), since) {
+            let logs = commits.len();
+            hook(Cycle {
+                logs,
+                appends,
+                since,
+            });
+        }
         guard.disarm();
         true
     }

@@ -39,7 +39,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use highwater_proto::batch::ProducedBatch;
-use highwater_proto::clock::Now;
+use highwater_proto::clock::{Mono, Now};
 
 use self::commit::Waiting;
 pub use self::room::Room;
@@ -249,6 +249,17 @@ struct Slot {
     is_vital: AtomicBool,
 }
 
+/// A cycle of stage 2 that has come to its end, well or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// Logs that had been written.
+    pub logs: usize,
+    /// Appends that waited for it.
+    pub appends: usize,
+    /// When the first batch of those that it covers was queued, by the clock of its caller.
+    pub since: Mono,
+}
+
 /// What the owner wants to be told; each is set at most once.
 #[derive(Default)]
 #[expect(
@@ -258,6 +269,7 @@ struct Slot {
 struct Hooks {
     on_advance: OnceLock<Box<dyn Fn(&[LogId]) + Send + Sync>>,
     on_work: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    on_cycle: OnceLock<Box<dyn Fn(Cycle) + Send + Sync>>,
 }
 
 impl fmt::Debug for Hooks {
@@ -300,6 +312,12 @@ impl Shard {
     /// counts. A thread uses [`Self::wait_for_work`] instead.
     pub fn on_work(&self, hook: impl Fn() + Send + Sync + 'static) {
         let _first_wins = self.hooks.on_work.set(Box::new(hook));
+    }
+
+    /// Calls `hook` at the end of each cycle, outside all locks, after its appends are answered.
+    /// Only the first hook counts.
+    pub fn on_cycle(&self, hook: impl Fn(Cycle) + Send + Sync + 'static) {
+        let _first_wins = self.hooks.on_cycle.set(Box::new(hook));
     }
 
     /// Waits until [`Self::tick`] is wanted earlier than it said, the shard is closed, or the time

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use highwater_proto::batch::{PREFIX_BYTES, ProducedBatch};
-use highwater_proto::clock::Now;
+use highwater_proto::clock::{Mono, Now};
 
 use super::commit::{Commit, Waiter};
 use super::poison::PanicGuard;
@@ -112,7 +112,11 @@ impl Shard {
         let bytes: usize = group.iter().map(|append| append.batch.bytes().len()).sum();
         let shortage = self.space.shortage(bytes as u64, now.mono);
         self.space.note_short(shortage.is_some());
-        let mut outcome = Outcome::default();
+        let since = group.iter().map(|append| append.now.mono).min();
+        let mut outcome = Outcome {
+            since: since.unwrap_or(now.mono),
+            ..Outcome::default()
+        };
         for (log, appends) in by_log(group) {
             let Some(slot) = self.slot(log) else {
                 outcome.refuse(appends, &LogError::Closed);
@@ -178,10 +182,11 @@ impl Shard {
             waiters,
             advanced,
             failed,
+            since,
         } = outcome;
         if !commits.is_empty() || !waiters.is_empty() {
             let limits = &self.config;
-            let refused = lock(&self.waiting).add(commits, waiters, limits);
+            let refused = lock(&self.waiting).add(commits, waiters, since, limits);
             match refused {
                 None => self.commit_bell.ring(),
                 Some((waiters, why)) => {
@@ -210,6 +215,8 @@ struct Outcome {
     advanced: Vec<LogId>,
     /// A log's file is in an unknown state.
     failed: Option<LogError>,
+    /// When the first batch of the group was queued.
+    since: Mono,
 }
 
 impl Outcome {

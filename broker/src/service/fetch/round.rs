@@ -21,6 +21,8 @@ pub(super) struct Round {
     pub(super) bytes: usize,
     /// How many records stand in them from the asked offsets on.
     pub(super) records: u64,
+    /// The bytes of each partition that has any, by the id of its topic.
+    pub(super) topics: Vec<([u8; 16], u64)>,
     /// Something must be told at once: an error, or a diverging epoch.
     is_urgent: bool,
 }
@@ -32,6 +34,7 @@ impl Round {
             partitions: Vec::new(),
             bytes: 0,
             records: 0,
+            topics: Vec::new(),
             is_urgent: false,
         };
         let bytes_max = bytes_max(service, call);
@@ -43,13 +46,15 @@ impl Round {
             } else {
                 Minimum::None
             };
-            let result = service
-                .fetch_target(asked)
-                .and_then(|partition| read_partition(&partition, asked, left, minimum))
-                .map(|(fetched, count)| {
-                    round.records += count;
-                    fetched
-                });
+            let result = service.fetch_target(asked).and_then(|partition| {
+                let (fetched, count) = read_partition(&partition, asked, left, minimum)?;
+                round.records += count;
+                let bytes = fetched.records_bytes() as u64;
+                if bytes > 0 {
+                    round.topics.push((partition.id().topic, bytes));
+                }
+                Ok(fetched)
+            });
             match &result {
                 Ok(fetched) => {
                     round.bytes += fetched.records_bytes();

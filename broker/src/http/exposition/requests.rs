@@ -1,0 +1,215 @@
+//! What came and went: requests, records, commits, connections.
+//!
+//! Floor 5 of broker, behind the feature `http`.
+
+use std::fmt;
+
+use highwater_proto::code::ErrorCode;
+use prometheus_client::metrics::MetricType;
+
+use super::{Facts, Text, Told, count_of, histogram_of};
+use crate::ids::TopicId;
+
+impl Facts {
+    pub(super) fn requests(&self, text: &mut Text<'_>) -> fmt::Result {
+        self.request_times(text)?;
+        self.traffic(text)?;
+        self.topics(text)?;
+        self.commits(text)?;
+        self.connections(text)
+    }
+
+    fn request_times(&self, text: &mut Text<'_>) -> fmt::Result {
+        let requests = &self.service.metrics().requests;
+        let help = "Requests by API: seconds from their arrival to their answer, waits included";
+        let name = "highwater_request_duration_seconds";
+        text.family(name, help, MetricType::Histogram, |family| {
+            requests.times().try_for_each(|(api, times)| {
+                let labels = [("api", api.name())];
+                histogram_of(
+                    &mut family.encode_family(&labels)?,
+                    &times.total.now(),
+                    Told::Times,
+                )
+            })
+        })?;
+        let help = "The part of it before a request was begun, behind others of its connection";
+        let name = "highwater_request_queue_seconds";
+        text.family(name, help, MetricType::Histogram, |family| {
+            requests.times().try_for_each(|(api, times)| {
+                let labels = [("api", api.name())];
+                histogram_of(
+                    &mut family.encode_family(&labels)?,
+                    &times.queued.now(),
+                    Told::CoarseTimes,
+                )
+            })
+        })?;
+        let errors = requests.errors();
+        let help = "Error codes that were answered, by API and Kafka's name of the error";
+        let name = "highwater_request_errors";
+        text.family(name, help, MetricType::Counter, |family| {
+            errors.iter().try_for_each(|((api, code), count)| {
+                let error = ErrorCode::from_i16(*code).map_or("UNKNOWN", ErrorCode::name);
+                let labels = [("api", api.name()), ("error", error)];
+                count_of(&mut family.encode_family(&labels)?, *count)
+            })
+        })
+    }
+
+    fn traffic(&self, text: &mut Text<'_>) -> fmt::Result {
+        let metrics = self.service.metrics();
+        for (name, help, counter) in [
+            (
+                "highwater_produced_batches",
+                "Batches that were appended, or recognised as duplicates",
+                &metrics.produced_batches,
+            ),
+            (
+                "highwater_duplicate_batches",
+                "Batches of those that were stored before: their producer had sent them already",
+                &metrics.duplicate_batches,
+            ),
+            (
+                "highwater_produced_records",
+                "Records that were accepted for appending",
+                &metrics.produced_records,
+            ),
+            (
+                "highwater_produced_bytes",
+                "Bytes of batches that were accepted for appending",
+                &metrics.produced_bytes,
+            ),
+            (
+                "highwater_refused_batches",
+                "Batches that were refused",
+                &metrics.refused_batches,
+            ),
+            (
+                "highwater_fetches",
+                "Fetches that were answered",
+                &metrics.fetches,
+            ),
+            (
+                "highwater_fetches_parked",
+                "Fetches that had to wait for records",
+                &metrics.parked_fetches,
+            ),
+            (
+                "highwater_fetched_records",
+                "Records that were handed out",
+                &metrics.fetched_records,
+            ),
+            (
+                "highwater_fetched_bytes",
+                "Bytes of records that were handed out",
+                &metrics.fetched_bytes,
+            ),
+        ] {
+            text.counter(name, help, counter)?;
+        }
+        let help = "How long the fetches waited that had to wait for records";
+        let name = "highwater_fetch_wait_seconds";
+        text.histogram(name, help, &metrics.parked_times, Told::CoarseTimes)?;
+        let help = "Fetches that wait for records now";
+        text.gauge(
+            "highwater_fetches_waiting",
+            help,
+            self.service.parked_count(),
+        )
+    }
+
+    fn topics(&self, text: &mut Text<'_>) -> fmt::Result {
+        let topics = &self.service.metrics().topics;
+        let (mut told, mut others) = topics.now(|id| self.service.topic_name(TopicId(id)));
+        told.retain(|(topic, bytes)| {
+            let is_told = self.told.contains(topic);
+            if !is_told {
+                others = [others[0] + bytes[0], others[1] + bytes[1]];
+            }
+            is_told
+        });
+        for (name, help, which) in [
+            (
+                "highwater_topic_produced_bytes",
+                "Bytes of batches that were accepted, by topic; without one: of topics beyond 1000",
+                0,
+            ),
+            (
+                "highwater_topic_fetched_bytes",
+                "Bytes of records that were handed out, by topic; without one: the same",
+                1,
+            ),
+        ] {
+            text.family(name, help, MetricType::Counter, |family| {
+                for (topic, bytes) in &told {
+                    let labels = [("topic", topic.as_str())];
+                    count_of(&mut family.encode_family(&labels)?, bytes[which])?;
+                }
+                match others {
+                    [0, 0] => Ok(()),
+                    bytes => count_of(&mut family.encode_family(&[("topic", "")])?, bytes[which]),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn commits(&self, text: &mut Text<'_>) -> fmt::Result {
+        let metrics = self.service.metrics();
+        let commits = &metrics.commits;
+        let help = "Commits: from the queueing of the first of their batches to their end";
+        text.histogram(
+            "highwater_commit_seconds",
+            help,
+            &commits.times,
+            Told::Times,
+        )?;
+        let help = "Batches whose producers waited for the same commit";
+        text.histogram(
+            "highwater_commit_batches",
+            help,
+            &commits.batches,
+            Told::Counts,
+        )?;
+        let help = "Logs that were made durable by the same commit";
+        text.histogram("highwater_commit_logs", help, &commits.logs, Told::Counts)?;
+        let help = "Syncs of files, whoever asked for them";
+        text.histogram("highwater_sync_seconds", help, &metrics.syncs, Told::Times)?;
+        let help = "Syncs that failed";
+        text.counter("highwater_sync_errors", help, &metrics.failed_syncs)
+    }
+
+    fn connections(&self, text: &mut Text<'_>) -> fmt::Result {
+        let metrics = self.service.metrics();
+        let closed = metrics.closed_connections.value();
+        let open = metrics.connections.value().saturating_sub(closed);
+        let help = "Connections of Kafka clients that are open now";
+        text.gauge("highwater_connections", help, open)?;
+        for (name, help, counter) in [
+            (
+                "highwater_connections_accepted",
+                "Connections that were accepted",
+                &metrics.connections,
+            ),
+            (
+                "highwater_connections_refused",
+                "Connections that were refused, or closed because of what came over them",
+                &metrics.refused_connections,
+            ),
+            (
+                "highwater_received_bytes",
+                "Bytes of requests that came over connections",
+                &metrics.received_bytes,
+            ),
+            (
+                "highwater_sent_bytes",
+                "Bytes of answers that went over connections",
+                &metrics.sent_bytes,
+            ),
+        ] {
+            text.counter(name, help, counter)?;
+        }
+        Ok(())
+    }
+}
