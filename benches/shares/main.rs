@@ -16,6 +16,7 @@ mod commit;
 mod groups;
 mod kit;
 mod limits;
+mod metrics;
 mod startup;
 mod wire;
 
@@ -25,13 +26,14 @@ use kit::run::Run;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut run = Run::from_args()?;
-    let groups: [(&str, Group); 7] = [
+    let groups: [(&str, Group); 8] = [
         ("limits", limits::measure),
         ("append", append::measure),
         ("commit", commit::measure),
         ("wire", wire::measure),
         ("client", client::measure),
         ("groups", groups::measure),
+        ("metrics", metrics::measure),
         ("startup", startup::measure),
     ];
     for (name, measure) in groups {

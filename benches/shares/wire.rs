@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use bytes::Bytes;
+use highwater::broker::config::BrokerConfig;
 use highwater::{Broker, Client, NewTopic, OffsetSpec, ProducerConfig, Record};
 use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::produce::{ProducePartition, ProduceRequest, ProduceTopic};
@@ -93,7 +94,12 @@ pub(crate) struct Rig {
 impl Rig {
     /// A broker over a folder.
     pub(crate) fn new(dir: &std::path::Path) -> Result<Self, Failure> {
-        let broker = Broker::open(dir)?;
+        Self::with(dir, BrokerConfig::default())
+    }
+
+    /// A broker over a folder, with settings.
+    pub(crate) fn with(dir: &std::path::Path, config: BrokerConfig) -> Result<Self, Failure> {
+        let broker = Broker::builder().data_dir(dir).config(config).start()?;
         broker.listen_kafka("127.0.0.1:0")?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build()?;
@@ -126,7 +132,12 @@ impl Rig {
 
     /// Sends as many requests of one batch each over one connection, without waiting for answers;
     /// gives the bytes a second until the last one is there.
-    fn send_frames(&self, run: &Run, batch: &Bytes, count: usize) -> Result<f64, Failure> {
+    pub(crate) fn send_frames(
+        &self,
+        run: &Run,
+        batch: &Bytes,
+        count: usize,
+    ) -> Result<f64, Failure> {
         let frame = frame(batch)?;
         self.with_topic(1, || {
             let mut near = TcpStream::connect(self.broker.bootstrap_servers())?;

@@ -244,8 +244,8 @@ impl LogReader {
         self.segments().iter().map(|segment| segment.bytes).sum()
     }
 
-    /// How many ranges of the log are known to be damaged and not given up, whether a start, a check
-    /// or a read found them.
+    /// How many ranges of the log are known to be damaged and not given up, whether a start, a
+    /// check or a read found them.
     #[must_use]
     pub fn damaged_ranges(&self) -> usize {
         let view = self.shared.view.load();

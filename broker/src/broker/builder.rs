@@ -18,7 +18,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::broker::{Broker, Parts, block_on};
 use crate::clock::SystemClock;
-use crate::config::{BrokerConfig, Recording};
+use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::ids::Ids;
 use crate::kafka::faults::Faults;
@@ -209,8 +209,7 @@ impl Builder {
     async fn run(self, workers: Workers, ids: Ids) -> Result<Parts, BrokerError> {
         let config = Arc::new(self.config);
         let data_dir = self.dir.display().to_string();
-        let is_counting = config.metrics_recording_level != Recording::Off;
-        let metrics = Arc::new(Metrics::new(is_counting));
+        let metrics = Arc::new(Metrics::new(config.metrics_recording_level.is_on()));
         let opened = {
             let (config, of_shard) = (Arc::clone(&config), workers.clone());
             let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));

@@ -18,6 +18,13 @@ pub enum Recording {
     Trace,
 }
 
+impl Recording {
+    /// Whether anything is counted.
+    pub(crate) const fn is_on(self) -> bool {
+        !matches!(self, Self::Off)
+    }
+}
+
 impl SettingValue for Recording {
     type Allowed = Any;
     const KIND: ConfigType = ConfigType::String;

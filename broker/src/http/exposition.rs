@@ -3,9 +3,9 @@
 //! Floor 5 of broker, behind the feature `http`.
 //!
 //! Invariants
-//! - The text is bounded: at most [`PARTITIONS_MAX`] partitions of topics and of groups, and of each
-//!   label at most [`LABELS_MAX`](crate::metrics::LABELS_MAX) values; how much was left out is a
-//!   metric, too.
+//! - The text is bounded: at most [`PARTITIONS_MAX`] partitions of topics and of groups, and of
+//!   each label at most [`LABELS_MAX`](crate::metrics::LABELS_MAX) values; how much was left out is
+//!   a metric, too.
 //! - What names come from clients (topics, groups) stand in values of labels, escaped.
 //! - Every name stands in `docs/monitoring.md`, which a test holds to this text.
 

@@ -43,9 +43,13 @@ pub(super) fn text(metrics: &OutboxMetrics) -> String {
     }
     let name = "outbox_published_total";
     head(&mut text, name, "Records that were acknowledged", "counter");
-    for (topic, count) in &metrics.published {
+    for (topic, count) in metrics.published.iter().take(TOPICS_MAX) {
         // Names of topics have no character that would have to be escaped.
         let _ = writeln!(text, "{name}{{topic=\"{topic}\"}} {count}");
+    }
+    let others: u64 = metrics.published.values().skip(TOPICS_MAX).sum();
+    if others > 0 {
+        let _ = writeln!(text, "{name}{{topic=\"\"}} {others}");
     }
     histogram(
         &mut text,
@@ -83,8 +87,12 @@ fn histogram(text: &mut String, name: &str, what: &str, histogram: &Histogram) {
     );
 }
 
+/// Topics that are told by name: rows choose them.
+const TOPICS_MAX: usize = 1000;
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use super::*;
@@ -124,6 +132,41 @@ mod tests {
                 "outbox_batch_rows_sum 7",
                 "outbox_batch_rows_count 4",
             ]
+        );
+    }
+
+    #[test]
+    fn every_metric_is_documented_and_no_other_is() {
+        let document = include_str!("../../../docs/monitoring.md");
+        let table = document.split("<!-- metrics: outbox -->").nth(1).unwrap();
+        let table = table.split("<!-- /metrics -->").next().unwrap();
+        let rows = table.lines().filter_map(|row| row.strip_prefix("| `"));
+        let documented: BTreeSet<_> = rows
+            .map(|row| {
+                let mut cells = row.split('|').map(|cell| cell.trim().trim_matches('`'));
+                (cells.next().unwrap(), cells.next().unwrap())
+            })
+            .collect();
+        let text = text(&OutboxMetrics::default());
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let printed: BTreeSet<_> = types.map(|line| line.split_once(' ').unwrap()).collect();
+        assert_eq!(printed, documented);
+    }
+
+    #[test]
+    fn topics_beyond_a_thousand_are_told_together() {
+        let mut metrics = OutboxMetrics::default();
+        let topics = (0..TOPICS_MAX + 2).map(|number| (format!("t-{number:04}"), 3));
+        metrics.published.extend(topics);
+        let lines = lines(&metrics);
+        let published: Vec<_> = lines
+            .iter()
+            .filter(|it| it.starts_with("outbox_published"))
+            .collect();
+        assert_eq!(published.len(), TOPICS_MAX + 1);
+        assert_eq!(
+            *published[TOPICS_MAX],
+            "outbox_published_total{topic=\"\"} 6"
         );
     }
 

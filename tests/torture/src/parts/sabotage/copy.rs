@@ -190,7 +190,7 @@ fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
 }
 
 /// The workspace; its manifests and sources name benches and tests, which must be there.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "proto",
     "log-core",
     "broker",
@@ -201,6 +201,7 @@ const FOLDERS: [&str; 13] = [
     "tests/cli",
     "tests/crash",
     "tests/kit",
+    "tests/monitoring",
     "tests/relays",
     "tests/testing",
     "tests/torture",
