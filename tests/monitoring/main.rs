@@ -12,6 +12,10 @@
     clippy::panic,
     reason = "a failed step of a test ends it"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the files of the project, and those that Prometheus reads, are no log"
+)]
 
 mod alertmanager;
 mod live;

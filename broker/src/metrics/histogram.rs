@@ -55,7 +55,7 @@ impl Scale {
 
     /// The place of a value: the first whose bound it does not pass.
     #[inline]
-    const fn place(self, value: u64) -> usize {
+    fn place(self, value: u64) -> usize {
         // Bounds belong to what is below them.
         let value = value.saturating_sub(1);
         if value < 1 << self.low {
@@ -66,7 +66,9 @@ impl Scale {
             return self.places() - 1;
         }
         let step = (value >> (octave - self.sub_bits)) & ((1 << self.sub_bits) - 1);
-        1 + (((octave - self.low) as usize) << self.sub_bits) + step as usize
+        // It is below four.
+        let step = usize::try_from(step).unwrap_or(0);
+        1 + (((octave - self.low) as usize) << self.sub_bits) + step
     }
 }
 

@@ -171,11 +171,9 @@ impl Shard {
             guard.disarm();
             return false;
         };
+        let since = cycle.since;
         let Waiting {
-            commits,
-            waiters,
-            since,
-            ..
+            commits, waiters, ..
         } = cycle;
         let had_ended = journal.ended().is_some();
         let outcome = self.make_durable(&mut journal, commits.values());
@@ -185,10 +183,10 @@ impl Shard {
             Ok(()) => advance(commits.values()),
             Err(_) => Vec::new(),
         };
+        let appends = waiters.len();
         drop(journal);
         let outcome = outcome.map_err(|why| self.poison(&why));
         self.announce(&advanced);
-        let appends = waiters.len();
         for Waiter { done, appended } in waiters {
             done.answer(outcome.clone().map(|()| appended));
         }
