@@ -13,8 +13,9 @@ use highwater::{
 };
 
 use crate::alertmanager::Alertmanager;
+use crate::has;
 use crate::process::Prometheus;
-use crate::{has, read};
+use crate::read;
 
 #[test]
 fn an_alert_fires_when_a_consumer_stops_and_clears_when_it_returns() {

@@ -1,10 +1,12 @@
-//! The rules by themselves: promtool takes them, each fires in one case and not in another, and each
-//! is documented.
+//! The rules by themselves: promtool takes them, each fires in one case and not in another, and
+//! each is documented.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::{has, path, read};
+use crate::has;
+use crate::path;
+use crate::read;
 
 const RULES: &str = "ops/prometheus/alerts.yml";
 const CASES: &str = "tests/monitoring/alerts_test.yml";
