@@ -64,6 +64,9 @@ async fn after_a_failed_sync_it_is_live_but_not_ready_and_says_why() {
     assert_eq!(get(&address, "/health/live").status, 200);
     let metrics = get(&address, "/metrics").body;
     assert!(metrics.contains("\nhighwater_poisoned 1\n"), "{metrics}");
+    let failed = "\nhighwater_sync_errors_total ";
+    let failed = metrics.split(failed).nth(1).map(|rest| &rest[..2]);
+    assert_eq!(failed, Some("1\n"), "{metrics}");
 }
 
 #[test]

@@ -155,6 +155,7 @@ async fn damage_that_nobody_reads_is_found_told_and_noted_once() {
     damage(&disk, "b");
     let rig = rig_on(&disk);
     let metrics = rig.service.metrics();
+    assert_eq!(rig.service.damaged_ranges().await, 0, "nobody knows it yet");
     rig.advance_ms(59_999);
     assert_eq!(metrics.scrub_bytes.value(), 0);
     until(|| {
@@ -162,6 +163,7 @@ async fn damage_that_nobody_reads_is_found_told_and_noted_once() {
         metrics.scrub_errors.value() == 1
     })
     .await;
+    assert_eq!(rig.service.damaged_ranges().await, 1);
     let rig = rig.restart().await;
     let metrics = rig.service.metrics();
     let scrub = tokio::spawn({
@@ -177,6 +179,16 @@ async fn damage_that_nobody_reads_is_found_told_and_noted_once() {
     assert_eq!(metrics.scrub_errors.value(), 0, "it is known");
     assert!(consumed(&rig, 1).await.is_err());
     assert_eq!(consumed(&rig, 2).await.unwrap(), ["c", "d", "e"]);
+    assert_eq!(
+        rig.service.damaged_ranges().await,
+        1,
+        "it is kept, and told once"
+    );
+    rig.broker.shutdown().await.unwrap();
+    let disk = copy_of(&rig.fs);
+    mend(&disk, RepairMode::GiveUp).unwrap();
+    let rig = rig_on(&disk);
+    assert_eq!(rig.service.damaged_ranges().await, 0, "it is given up");
 }
 
 #[tokio::test]
