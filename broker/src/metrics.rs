@@ -7,7 +7,6 @@
 //! - Threads count in cells of their own, so that they do not wait for each other's cache lines.
 
 mod histogram;
-mod topics;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,7 +16,6 @@ use std::time::Duration;
 use highwater_proto::kafka::{APIS, ApiKey};
 
 pub use histogram::{Histogram, HistogramNow, Scale};
-pub use topics::{Topics, Traffic};
 
 /// A number that only grows.
 #[derive(Debug)]
@@ -99,8 +97,6 @@ pub struct Metrics {
     pub scrub_bytes: Counter,
     /// Ranges of damage, and failing reads, that were found by that.
     pub scrub_errors: Counter,
-    /// Bytes by topic.
-    pub topics: Topics,
     /// Commits of groups of batches.
     pub commits: Commits,
     /// How long each sync of a file took, whoever asked for it.
@@ -143,7 +139,6 @@ impl Metrics {
             retention_checks: counter(),
             scrub_bytes: counter(),
             scrub_errors: counter(),
-            topics: Topics::new(is_on),
             commits: Commits {
                 times: times(),
                 batches: Histogram::new(Scale::COUNTS, is_on),
@@ -183,8 +178,23 @@ pub struct Requests {
 pub struct RequestTimes {
     /// From the moment when it came until its answer was there, waits included.
     pub total: Histogram,
-    /// The part of it before it was begun: behind requests of the same connection.
-    pub queued: Histogram,
+    /// The part of it before it was begun: behind requests of the same connection. Those that did
+    /// not wait, nearly all, are not counted here: what is not done costs nothing.
+    queued: Histogram,
+}
+
+impl RequestTimes {
+    /// How long requests waited behind others of their connection, those that did not included.
+    #[must_use]
+    pub fn queued(&self) -> HistogramNow {
+        let mut queued = self.queued.now();
+        let all: u64 = self.total.now().counts.iter().sum();
+        let counted: u64 = queued.counts.iter().sum();
+        if let Some(least) = queued.counts.first_mut() {
+            *least += all.saturating_sub(counted);
+        }
+        queued
+    }
 }
 
 impl Requests {
@@ -203,7 +213,9 @@ impl Requests {
         if let Some(times) = self.times.get(slot(api)).filter(|_| self.is_on) {
             let times = times.get_or_init(Box::default);
             times.total.observe_time(took);
-            times.queued.observe_time(queued);
+            if !queued.is_zero() {
+                times.queued.observe_time(queued);
+            }
         }
     }
 
@@ -317,15 +329,20 @@ mod tests {
         };
         for api in [first.key, last.key, last.key] {
             requests.observe(api, Duration::from_secs(1), Duration::ZERO);
+            requests.observe(api, Duration::from_secs(2), Duration::from_secs(1));
         }
         let told: Vec<_> = requests
             .times()
             .map(|(api, times)| {
-                let counts = [&times.total, &times.queued].map(|of| of.now().counts);
-                (api, counts.map(|counts| counts.iter().sum::<u64>()))
+                let (total, queued) = (times.total.now(), times.queued());
+                let all = total.counts.iter().sum::<u64>();
+                assert_eq!(queued.counts.iter().sum::<u64>(), all);
+                (api, all, queued.counts[0], queued.sum)
             })
             .collect();
-        assert_eq!(told, [(first.key, [1, 1]), (last.key, [2, 2])]);
+        let second = 1_000_000_000;
+        let expected = [(first.key, 2, 1, second), (last.key, 4, 2, 2 * second)];
+        assert_eq!(told, expected);
         requests.failed(last.key, 3);
         requests.failed(last.key, 3);
         assert_eq!(requests.errors(), BTreeMap::from([((last.key, 3), 2)]));

@@ -79,6 +79,19 @@ impl Partition {
         self.reader.as_ref().map_or(0, LogReader::size_bytes)
     }
 
+    /// Counts bytes that a consumer gets.
+    pub fn count_fetched(&self, bytes: u64) {
+        if let Some(reader) = &self.reader {
+            reader.count_fetched(bytes);
+        }
+    }
+
+    /// Bytes that were produced and fetched since the log was opened.
+    #[must_use]
+    pub fn counted(&self) -> (u64, u64) {
+        self.reader.as_ref().map_or((0, 0), LogReader::counted)
+    }
+
     /// Whole batches from the one that contains `from`, below the high watermark.
     pub fn read(
         &self,

@@ -16,7 +16,7 @@ mod oldest;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use highwater_proto::clock::Now;
@@ -173,6 +173,8 @@ impl Log {
             marks: Arc::clone(&marks),
             verify: AtomicU8::default(),
             skips_damage: AtomicBool::default(),
+            produced_bytes: AtomicU64::default(),
+            fetched_bytes: AtomicU64::default(),
             view: CurrentView::new(View {
                 sealed: opened.sealed,
                 active: Arc::clone(opened.writer.shared()),

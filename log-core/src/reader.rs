@@ -14,7 +14,7 @@ mod time;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -36,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) verify: AtomicU8,
     /// `corrupt.read=skip`.
     pub(crate) skips_damage: AtomicBool,
+    /// What its users have counted.
+    pub(crate) produced_bytes: AtomicU64,
+    pub(crate) fetched_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -242,6 +245,30 @@ impl LogReader {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.segments().iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Counts bytes that a producer sends to the log; nothing here depends on it.
+    pub fn count_produced(&self, bytes: u64) {
+        self.shared
+            .produced_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that a consumer gets from the log; nothing here depends on it.
+    pub fn count_fetched(&self, bytes: u64) {
+        self.shared
+            .fetched_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What was counted since the log was opened: bytes produced, and bytes fetched.
+    #[must_use]
+    pub fn counted(&self) -> (u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (
+            read(&self.shared.produced_bytes),
+            read(&self.shared.fetched_bytes),
+        )
     }
 
     /// How many ranges of the log are known to be damaged and not given up, whether a start, a

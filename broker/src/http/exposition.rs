@@ -16,7 +16,7 @@ mod process;
 mod requests;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use highwater_log::shard::Room;
@@ -50,8 +50,6 @@ pub(crate) async fn text(service: &Service) -> Result<String, fmt::Error> {
 #[derive(Debug)]
 struct Facts {
     service: Service,
-    /// Topics that are told by name.
-    told: BTreeSet<String>,
     partitions: Vec<PartitionOverview>,
     partitions_count: usize,
     letters: Vec<LetterTopic>,
@@ -74,11 +72,10 @@ impl Facts {
             *states.entry(listing.state.name()).or_default() += 1;
         }
         let told = service.told_topics();
-        let lags = service.lags(told.clone(), PARTITIONS_MAX).await;
         let letters = service.letter_topics(&told).await;
+        let lags = service.lags(told, PARTITIONS_MAX).await;
         Self {
             service: service.clone(),
-            told,
             partitions,
             partitions_count,
             letters,

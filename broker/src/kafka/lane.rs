@@ -83,6 +83,8 @@ pub(super) struct Lane<'a, O: Outlet> {
     outlet: O,
     /// Produce requests that are enqueued and not yet answered.
     under_way: VecDeque<Begun<'a, O::Tag>>,
+    /// When the last answer was there: what came before that has waited for it.
+    latest: Mono,
 }
 
 /// A request that has taken effect and is not yet answered.
@@ -114,6 +116,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
             gone,
             outlet,
             under_way: VecDeque::new(),
+            latest: Mono(0),
         }
     }
 
@@ -149,13 +152,10 @@ impl<'a, O: Outlet> Lane<'a, O> {
         }: Job<O::Tag>,
     ) -> Result<(), End> {
         let (service, session) = (self.service, self.session);
-        let asked = Asked {
+        let mut asked = Asked {
             api: work.api(),
             at,
-            begun: match service.metrics().is_on {
-                true => service.clock().now().mono,
-                false => at,
-            },
+            begun: at.max(self.latest),
         };
         let call = Call {
             service,
@@ -180,6 +180,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                     }
                     request => {
                         self.drain().await?;
+                        asked.begun = at.max(self.latest);
                         let abandoned = O::abandoned(&mut tag);
                         execute(call, request, self.gone, abandoned).await
                     }
@@ -262,6 +263,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
         answer: Result<Option<Response>, Refusal>,
     ) -> Result<(), End> {
         let now = self.service.clock().now().mono;
+        self.latest = now;
         self.count(now, asked, &answer);
         let put = self.outlet.put(now, tag, answer);
         if put.is_err() {

@@ -157,9 +157,8 @@ impl Service {
         self.inner.metrics.fetches.increment();
         self.inner.metrics.fetched_bytes.add(round.bytes as u64);
         self.inner.metrics.fetched_records.add(round.records);
-        for (topic, bytes) in round.topics {
-            let topics = &self.inner.metrics.topics;
-            topics.count(topic, |topic| topic.fetched.add(bytes));
+        for (partition, bytes) in round.served {
+            partition.count_fetched(bytes);
         }
         round.partitions
     }

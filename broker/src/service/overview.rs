@@ -44,6 +44,17 @@ pub struct LetterTopic {
     pub oldest_ms: Option<i64>,
 }
 
+/// The bytes of records that went through a topic since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicTraffic {
+    /// The topic's name; empty for all that are not told by name.
+    pub topic: String,
+    /// Bytes of batches that were accepted.
+    pub produced: u64,
+    /// Bytes of records that were handed out.
+    pub fetched: u64,
+}
+
 /// Memory that is bounded by a setting: what is taken of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -146,6 +157,38 @@ impl Service {
             }
         });
         (partitions.collect(), count)
+    }
+
+    /// Bytes that were produced and fetched since the start, by topic: of the first [`LABELS_MAX`],
+    /// and of all others together, without a name.
+    #[must_use]
+    pub fn topic_traffic(&self) -> Vec<TopicTraffic> {
+        let mut topics: Vec<_> = self
+            .inner
+            .meta
+            .read(|meta| meta.state().topics().cloned().collect());
+        topics.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut others = TopicTraffic::default();
+        let mut told = Vec::new();
+        for topic in &topics {
+            let mut traffic = TopicTraffic::default();
+            for id in topic.logs() {
+                let (produced, fetched) = self.log(id).counted();
+                traffic.produced += produced;
+                traffic.fetched += fetched;
+            }
+            if told.len() < LABELS_MAX {
+                traffic.topic.clone_from(&topic.name);
+                told.push(traffic);
+            } else {
+                others.produced += traffic.produced;
+                others.fetched += traffic.fetched;
+            }
+        }
+        if topics.len() > LABELS_MAX {
+            told.push(others);
+        }
+        told
     }
 
     /// Those of these topics whose names end as those of dead letters do: `-dlt`, `.DLT`, `.dlq`

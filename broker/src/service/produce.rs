@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use highwater_log::log::Appended;
+use highwater_log::reader::LogReader;
 use highwater_log::shard::AckAt;
 use highwater_log::types::{LogId, Offset};
 use highwater_proto::batch::BatchHeader;
@@ -183,17 +184,14 @@ impl Service {
         metrics.produced_records.add(records_count);
         let bytes = batch.bytes().len() as u64;
         metrics.produced_bytes.add(bytes);
-        metrics
-            .topics
-            .count(log.topic, |topic| topic.produced.add(bytes));
-        self.open_log(topic, log).await?;
+        self.open_log(topic, log).await?.count_produced(bytes);
         Ok(enqueuer.enqueue(log, batch, ack).await)
     }
 
     /// Makes the files of a partition at its first batch.
-    async fn open_log(&self, topic: &Topic, log: LogId) -> Result<(), ProduceError> {
-        if self.inner.shard.reader(log).is_some() {
-            return Ok(());
+    async fn open_log(&self, topic: &Topic, log: LogId) -> Result<LogReader, ProduceError> {
+        if let Some(reader) = self.inner.shard.reader(log) {
+            return Ok(reader);
         }
         // On a full disk nothing is made for records that would be refused.
         let room = self.inner.shard.expect_room();
@@ -208,7 +206,12 @@ impl Service {
             })
         };
         match self.inner.shard.open_log(log, plan).await {
-            Ok(()) => Ok(()),
+            // Of a topic that is deleted at this moment there is nothing any more.
+            Ok(()) => self
+                .inner
+                .shard
+                .reader(log)
+                .ok_or(ProduceError::UnknownTopicOrPartition),
             Err(_) if self.topic(&TopicRef::Id(id)).is_none() => {
                 Err(ProduceError::UnknownTopicOrPartition)
             }

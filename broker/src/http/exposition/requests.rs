@@ -8,7 +8,7 @@ use highwater_proto::code::ErrorCode;
 use prometheus_client::metrics::MetricType;
 
 use super::{Facts, Text, Told, count_of, histogram_of};
-use crate::ids::TopicId;
+use crate::service::overview::TopicTraffic;
 
 impl Facts {
     pub(super) fn requests(&self, text: &mut Text<'_>) -> fmt::Result {
@@ -40,7 +40,7 @@ impl Facts {
                 let labels = [("api", api.name())];
                 histogram_of(
                     &mut family.encode_family(&labels)?,
-                    &times.queued.now(),
+                    &times.queued(),
                     Told::CoarseTimes,
                 )
             })
@@ -120,39 +120,21 @@ impl Facts {
     }
 
     fn topics(&self, text: &mut Text<'_>) -> fmt::Result {
-        let topics = &self.service.metrics().topics;
-        let (mut told, mut others) = topics.now(|id| self.service.topic_name(TopicId(id)));
-        told.retain(|(topic, bytes)| {
-            let is_told = self.told.contains(topic);
-            if !is_told {
-                others = [others[0] + bytes[0], others[1] + bytes[1]];
-            }
-            is_told
-        });
-        for (name, help, which) in [
-            (
-                "highwater_topic_produced_bytes",
-                "Bytes of batches that were accepted, by topic; without one: of topics beyond 1000",
-                0,
-            ),
-            (
-                "highwater_topic_fetched_bytes",
-                "Bytes of records that were handed out, by topic; without one: the same",
-                1,
-            ),
-        ] {
+        let traffic = self.service.topic_traffic();
+        let mut family = |name, help, bytes: fn(&TopicTraffic) -> u64| {
             text.family(name, help, MetricType::Counter, |family| {
-                for (topic, bytes) in &told {
-                    let labels = [("topic", topic.as_str())];
-                    count_of(&mut family.encode_family(&labels)?, bytes[which])?;
-                }
-                match others {
-                    [0, 0] => Ok(()),
-                    bytes => count_of(&mut family.encode_family(&[("topic", "")])?, bytes[which]),
-                }
-            })?;
-        }
-        Ok(())
+                traffic.iter().try_for_each(|one| {
+                    let labels = [("topic", one.topic.as_str())];
+                    count_of(&mut family.encode_family(&labels)?, bytes(one))
+                })
+            })
+        };
+        let help = "Bytes of batches that were accepted, by topic; without one: of all beyond 1000";
+        let name = "highwater_topic_produced_bytes";
+        family(name, help, |one| one.produced)?;
+        let help = "Bytes of records that were handed out, by topic; without one: the same";
+        let name = "highwater_topic_fetched_bytes";
+        family(name, help, |one| one.fetched)
     }
 
     fn commits(&self, text: &mut Text<'_>) -> fmt::Result {

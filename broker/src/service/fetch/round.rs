@@ -21,8 +21,8 @@ pub(super) struct Round {
     pub(super) bytes: usize,
     /// How many records stand in them from the asked offsets on.
     pub(super) records: u64,
-    /// The bytes of each partition that has any, by the id of its topic.
-    pub(super) topics: Vec<([u8; 16], u64)>,
+    /// The partitions that have any, each with its bytes.
+    pub(super) served: Vec<(Partition, u64)>,
     /// Something must be told at once: an error, or a diverging epoch.
     is_urgent: bool,
 }
@@ -34,7 +34,7 @@ impl Round {
             partitions: Vec::new(),
             bytes: 0,
             records: 0,
-            topics: Vec::new(),
+            served: Vec::new(),
             is_urgent: false,
         };
         let bytes_max = bytes_max(service, call);
@@ -51,7 +51,7 @@ impl Round {
                 round.records += count;
                 let bytes = fetched.records_bytes() as u64;
                 if bytes > 0 {
-                    round.topics.push((partition.id().topic, bytes));
+                    round.served.push((partition, bytes));
                 }
                 Ok(fetched)
             });
