@@ -139,10 +139,14 @@ async fn a_request_that_waits_is_counted_with_its_wait() {
         topics,
         ..FetchRequest::default()
     };
-    let waiting = broker.rig.broker.exchange().send(4, fetch.into());
+    let session = rig.broker.exchange();
+    let waiting = session.send(4, fetch.into());
     rig.until_parked(1).await;
+    // Behind it, on the same connection, so to speak.
+    let behind = session.send(0, ApiVersionsRequest::default().into());
     rig.advance_ms(250);
     waiting.await.unwrap();
+    behind.await.unwrap();
     let scrape = broker.scrape();
     let buckets = |le| {
         let labels = [("api", "Fetch"), ("le", le)];
@@ -164,6 +168,11 @@ async fn a_request_that_waits_is_counted_with_its_wait() {
     assert_eq!(waited, Some(0.25));
     let queued = scrape.value("highwater_request_queue_seconds_sum", &[("api", "Fetch")]);
     assert_eq!(queued, Some(0.0), "it was begun at once");
+    let behind = [("api", "ApiVersions")];
+    let queued = scrape.value("highwater_request_queue_seconds_sum", &behind);
+    assert_eq!(queued, Some(0.25), "it had to wait for the fetch");
+    let count = scrape.value("highwater_request_queue_seconds_count", &behind);
+    assert_eq!(count, Some(1.0));
 }
 
 #[tokio::test]
