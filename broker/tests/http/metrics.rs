@@ -9,12 +9,13 @@ use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
 use highwater_proto::kafka::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use highwater_proto::kafka::messages::heartbeat::HeartbeatRequest;
 use highwater_proto::kafka::messages::metadata::{MetadataRequest, MetadataTopic};
+use highwater_proto::kafka::messages::produce::{ProducePartition, ProduceRequest, ProduceTopic};
 use highwater_proto::kafka::{ApiRequest, Request, Response};
 
 use crate::format::Scrape;
 use crate::get::get;
 use crate::kit::{Rig, START, batch, batch_of, idempotent};
-use crate::member::{commit_all, offset_of};
+use crate::member::{commit_all, faulty, offset_of};
 
 /// A broker with HTTP.
 struct Scraped {
@@ -173,6 +174,47 @@ async fn a_request_that_waits_is_counted_with_its_wait() {
     assert_eq!(queued, Some(0.25), "it had to wait for the fetch");
     let count = scrape.value("highwater_request_queue_seconds_count", &behind);
     assert_eq!(count, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_the_ones_before_it_was_in_a_queue() {
+    let (rig, disk) = faulty();
+    rig.topic("t", 1, &[]).await;
+    rig.produce("t", batch(&["a"])).await.unwrap();
+    let held = disk.faults.hold_syncs();
+    let session = rig.broker.exchange();
+    let topics = vec![ProduceTopic {
+        name: "t".into(),
+        partitions: vec![ProducePartition {
+            index: 0,
+            records: Some(batch(&["b"])),
+        }],
+    }];
+    let produce = ProduceRequest {
+        acks: -1,
+        topics,
+        ..ProduceRequest::default()
+    };
+    let produced = session.send(9, produce.into());
+    let behind = session.send(0, ApiVersionsRequest::default().into());
+    crate::kit::until(|| rig.service.metrics().produced_batches.value() == 1).await;
+    crate::kit::until(|| rig.service.metrics().produced_records.value() == 2).await;
+    rig.advance_ms(100);
+    drop(held);
+    produced.await.unwrap();
+    behind.await.unwrap();
+    let text = rig.broker.metrics_text().await.unwrap();
+    let scrape = Scrape::parse(&text);
+    let queued = |api| scrape.value("highwater_request_queue_seconds_sum", &[("api", api)]);
+    assert_eq!(
+        (queued("Produce"), queued("ApiVersions")),
+        (Some(0.0), Some(0.1))
+    );
+    let total = scrape.value(
+        "highwater_request_duration_seconds_sum",
+        &[("api", "Produce")],
+    );
+    assert_eq!(total, Some(0.1));
 }
 
 #[tokio::test]
