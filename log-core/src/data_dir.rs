@@ -394,7 +394,7 @@ fn read_clean(fs: &dyn Fs, root: &Path) -> Result<Option<BTreeMap<LogId, Offset>
 }
 
 pub(crate) const LOGS: &str = "logs";
-const LOST: &str = "lost+found";
+pub(crate) const LOST: &str = "lost+found";
 pub(crate) const VERSION: &str = "VERSION";
 const CLEAN: &str = "CLEAN";
 const SMALL_FILE_BYTES_MAX: u64 = 4096;

@@ -13,6 +13,7 @@ mod dump;
 mod index;
 mod log;
 mod repair;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use self::dump::{Dump, Stretch, dump};
 use self::log::LogCheck;
 use self::repair::log_of;
 pub use self::repair::{Loss, Repair};
+pub use self::survey::{Survey, survey};
 use crate::data_dir::{Peek, VERSION};
 use crate::error::LogError;
 use crate::fs::{Fs, OpenMode};

@@ -7,6 +7,7 @@
 
 mod demo;
 mod dlq;
+mod doctor;
 mod group;
 mod outbox;
 mod topic;
@@ -20,6 +21,7 @@ use highwater_client::{Acks, Codec};
 use crate::cli::moment::From;
 pub(crate) use demo::{DemoArgs, DemoCommand, FlightsArgs, StoryArgs};
 pub(crate) use dlq::{DlqArgs, DlqCommand, LetterPlace, RedriveArgs};
+pub(crate) use doctor::{DoctorArgs, HealthArgs};
 pub(crate) use group::{GroupArgs, GroupCommand, ResetArgs};
 pub(crate) use outbox::{Capture, Mode, OutboxArgs};
 pub(crate) use topic::{TopicArgs, TopicCommand};
@@ -58,6 +60,10 @@ pub(crate) enum Command {
     Outbox(OutboxArgs),
     /// Look into a data directory without a broker; nothing is changed
     Log(LogArgs),
+    /// Look at a data directory and its disk for what costs data or nights
+    Doctor(DoctorArgs),
+    /// Ask a running broker whether it is ready
+    Health(HealthArgs),
     /// See it work, in seconds: orders, their events, and payments that happen once, whatever
     /// goes wrong between
     Demo(DemoArgs),

@@ -4,6 +4,7 @@
 //!
 //! Invariants
 //! - Only here does the command line touch the disk itself; a broker's data goes through `Fs`.
+//!   `doctor/probe` looks at owners and links, which `Fs` does not know.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -12,9 +12,11 @@ mod consume;
 mod demo;
 mod descriptors;
 mod dlq;
+mod doctor;
 mod failure;
 mod files;
 mod group;
+mod health;
 mod intake;
 mod lines;
 mod log;
@@ -113,6 +115,8 @@ fn execute(args: Args, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
         Command::Dlq(args) => dlq::run(args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Log(args) => log::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -2,6 +2,7 @@
 
 mod demo;
 mod dlq;
+mod doctor;
 mod groups;
 mod kit;
 mod log;

@@ -1,6 +1,7 @@
 //! Verify and dump on whole data directories, sound and damaged in every way that has a name.
 
 mod repair;
+mod survey;
 
 use std::io::IoSlice;
 use std::path::Path;

@@ -11,7 +11,7 @@ mod layers;
 mod print;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::error::InvalidConfig;
@@ -76,6 +76,17 @@ impl Settings {
         config.log_retention_check_interval_ms = NEVER_MS;
         config.offsets_retention_check_interval_ms = NEVER_MS;
         Ok(config)
+    }
+
+    /// The broker's settings of a file, or of the one that the environment names, under those of
+    /// the environment.
+    pub(crate) fn of_file(path: Option<&Path>) -> Result<BrokerConfig, Failure> {
+        let variables = layers::variables();
+        let path = path.map(Path::to_owned);
+        let path = path.or_else(|| layers::config_variable(&variables));
+        let file = path.map(|path| Layer::file(&path)).transpose()?;
+        let all = file.into_iter().chain([Layer::environment(variables)]);
+        Ok(Self::from_layers(all.collect())?.broker)
     }
 
     /// Every setting with its value and its source, as TOML.
