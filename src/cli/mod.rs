@@ -73,6 +73,13 @@ pub fn run_on(disk: Option<Arc<dyn Fs>>) -> ExitCode {
     }
 }
 
+/// The definition of the arguments, of which completions and man pages are made.
+#[must_use]
+pub fn definition() -> clap::Command {
+    use clap::CommandFactory as _;
+    Args::command()
+}
+
 /// What was asked for; `None` if it was help or the version, which have been printed.
 fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Args>, Failure> {
     match Args::try_parse_from(words) {
@@ -136,7 +143,6 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_arguments_is_sound() {
-        use clap::CommandFactory;
-        Args::command().debug_assert();
+        definition().debug_assert();
     }
 }

@@ -198,6 +198,7 @@ const FOLDERS: [&str; 14] = [
     "src",
     "benches",
     "examples",
+    "release/pages",
     "tests/cli",
     "tests/crash",
     "tests/kit",
