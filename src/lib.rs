@@ -47,6 +47,11 @@
 //! with SQLite's own source, `sqlite-bundled`) and `tokio-postgres` have the databases of outbox
 //! and inbox.
 
+/// The program on the first page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FirstPage;
+
 /// The command line. Not part of the library's interface: only binaries use it.
 #[cfg(feature = "cli")]
 #[doc(hidden)]

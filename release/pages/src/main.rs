@@ -6,9 +6,9 @@
 //! - Pages and completions come from the same definition of the arguments that the binary parses.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Command, Parser};
+use clap::{Command, Parser, ValueEnum as _};
 use clap_complete::{Shell, generate_to};
 
 /// Writes completions/ and man/ below a folder, which must exist.
@@ -19,7 +19,10 @@ struct Args {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Args { dir } = Args::parse();
+    write(&Args::parse().dir)
+}
+
+fn write(dir: &Path) -> Result<(), Box<dyn Error>> {
     let mut command = highwater::cli::definition();
     let completions = dir.join("completions");
     let man = dir.join("man");
@@ -28,14 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             std::fs::create_dir(folder)?;
         }
     }
-    for shell in [
-        Shell::Bash,
-        Shell::Elvish,
-        Shell::Fish,
-        Shell::PowerShell,
-        Shell::Zsh,
-    ] {
-        generate_to(shell, &mut command, "highwater", &completions)?;
+    for shell in Shell::value_variants() {
+        generate_to(*shell, &mut command, "highwater", &completions)?;
     }
     clap_mangen::generate_to(without_help(command), &man)?;
     Ok(())
@@ -46,4 +43,47 @@ fn without_help(command: Command) -> Command {
     command
         .disable_help_subcommand(true)
         .mut_subcommands(without_help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<String> = entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_command_has_a_page_and_every_shell_its_completions() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        let pages = names(&dir.path().join("man"));
+        let mut wanted = vec!["highwater.1".to_owned()];
+        let definition = highwater::cli::definition();
+        for command in definition.get_subcommands() {
+            wanted.push(format!("highwater-{}.1", command.get_name()));
+            for below in command.get_subcommands() {
+                wanted.push(format!(
+                    "highwater-{}-{}.1",
+                    command.get_name(),
+                    below.get_name()
+                ));
+            }
+        }
+        wanted.sort();
+        assert_eq!(pages, wanted);
+        assert!(pages.contains(&"highwater-log-verify.1".to_owned()));
+        let completions = names(&dir.path().join("completions"));
+        assert_eq!(completions.len(), 5, "{completions:?}");
+        for name in completions {
+            let text = std::fs::read_to_string(dir.path().join("completions").join(&name));
+            assert!(text.unwrap().contains("doctor"), "{name}");
+        }
+    }
 }
