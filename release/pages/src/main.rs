@@ -46,6 +46,10 @@ fn without_help(command: Command) -> Command {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what was written is read where it was written"
+)]
 mod tests {
     use super::*;
 
