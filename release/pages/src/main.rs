@@ -34,7 +34,8 @@ fn write(dir: &Path) -> Result<(), Box<dyn Error>> {
     for shell in Shell::value_variants() {
         generate_to(*shell, &mut command, "highwater", &completions)?;
     }
-    clap_mangen::generate_to(without_help(command), &man)?;
+    // A fresh one: making completions adds `help` to every command.
+    clap_mangen::generate_to(without_help(highwater::cli::definition()), &man)?;
     Ok(())
 }
 
