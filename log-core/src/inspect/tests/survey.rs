@@ -44,6 +44,12 @@ fn what_a_crash_and_a_damaged_disk_leave_is_surveyed() {
     shard.abandon();
     assert!(!surveyed(&fs).was_closed);
 
+    // Closed once, and then not.
+    let fs = closed();
+    open(&fs).abandon();
+    let found = surveyed(&fs);
+    assert_eq!((found.was_closed, found.points), (false, 2));
+
     let fs = closed();
     let root = Path::new(ROOT);
     flip(&fs, &PathBuf::from(dir_of(A)).join("checkpoint"), 25);
