@@ -61,7 +61,7 @@ mod embed;
 pub mod testing;
 
 pub use embed::EmbeddedClient;
-pub use highwater_broker::{Broker, Builder, KafkaListener};
+pub use highwater_broker::{Broker, Builder, KafkaListener, SecurityProtocol};
 #[cfg(any(feature = "json", feature = "protobuf"))]
 pub use highwater_client::EventType;
 pub use highwater_client::{

@@ -22,6 +22,7 @@ pub mod waiting;
 pub mod workers;
 
 pub use broker::{Broker, Builder};
+pub use highwater_proto::security::SecurityProtocol;
 pub use kafka::{KafkaListener, faults};
 pub use service::repair;
 pub use sockets::Address;

@@ -8,7 +8,7 @@
 //! - A length or count from outside is compared with the bytes that are there before it is used.
 //!
 //! The floors, lowest first:
-//! - 0: [`error`], [`code`], [`clock`];
+//! - 0: [`error`], [`code`], [`clock`], [`security`];
 //! - 1: [`varint`], [`compress`];
 //! - 2: the layout of a record, and the primitives of the Kafka wire (`cursor`);
 //! - 3: [`batch`], and the records of the metadata log (`meta`);
@@ -53,4 +53,5 @@ mod layout;
 #[cfg(feature = "meta")]
 pub mod meta;
 pub mod record;
+pub mod security;
 pub mod varint;

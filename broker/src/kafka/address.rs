@@ -1,4 +1,4 @@
-//! A listener as it is written: `[NAME=]HOST:PORT[,advertise=HOST:PORT]`.
+//! A listener as it is written: `[NAME=]HOST:PORT[,advertise=HOST:PORT][,protocol=PROTOCOL]`.
 //!
 //! Floor 5 of broker.
 //!
@@ -7,6 +7,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+
+use highwater_proto::security::SecurityProtocol;
 
 use crate::error::InvalidConfig;
 use crate::sockets::Address;
@@ -31,6 +33,8 @@ pub struct KafkaListener {
     /// What clients are told, where that is another address than the one that they came by. Port 0
     /// stands for the real port of `bind`.
     pub advertise: Option<Address>,
+    /// What protects its connections.
+    pub protocol: SecurityProtocol,
 }
 
 impl FromStr for KafkaListener {
@@ -52,13 +56,24 @@ fn parse(text: &str) -> Result<KafkaListener, String> {
         name,
         bind: Address::parse(bind)?,
         advertise: None,
+        protocol: SecurityProtocol::Plaintext,
     };
+    let mut has_protocol = false;
     for part in parts {
         match part.split_once('=') {
             Some(("advertise", text)) if listener.advertise.is_none() => {
                 listener.advertise = Some(Address::parse(text)?);
             }
-            _ => return Err(format!("{part:?} is not advertise=HOST:PORT")),
+            Some(("protocol", text)) if !has_protocol => {
+                has_protocol = true;
+                let parsed = text.parse::<SecurityProtocol>();
+                listener.protocol = parsed.map_err(|error| error.to_string())?;
+            }
+            _ => {
+                return Err(format!(
+                    "{part:?} is neither advertise=HOST:PORT nor protocol=PROTOCOL"
+                ));
+            }
         }
     }
     Ok(listener)
@@ -80,9 +95,12 @@ impl fmt::Display for KafkaListener {
             write!(f, "{name}=")?;
         }
         write!(f, "{}", self.bind)?;
-        match &self.advertise {
-            Some(address) => write!(f, ",advertise={address}"),
-            None => Ok(()),
+        if let Some(address) = &self.advertise {
+            write!(f, ",advertise={address}")?;
+        }
+        match self.protocol {
+            SecurityProtocol::Plaintext => Ok(()),
+            other => write!(f, ",protocol={other}"),
         }
     }
 }
@@ -100,6 +118,8 @@ mod tests {
             "OUTSIDE=0.0.0.0:9092,advertise=broker.example:19092",
             "[::1]:0",
             "in=localhost:1,advertise=[fe80::1]:0",
+            "127.0.0.1:9093,protocol=SSL",
+            "S=0.0.0.0:9093,advertise=broker.example:1,protocol=SASL_SSL",
         ] {
             assert_eq!(text.parse::<KafkaListener>().unwrap().to_string(), text);
         }
@@ -115,6 +135,8 @@ mod tests {
             "host:99999",
             "host:1,advertize=host:2",
             "host:1,advertise=a:1,advertise=b:2",
+            "host:1,protocol=TLS",
+            "host:1,protocol=SSL,protocol=PLAINTEXT",
             "a b=host:1",
             "ho st:1",
         ] {

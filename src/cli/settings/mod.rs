@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::error::InvalidConfig;
-use highwater_broker::{Address, KafkaListener};
+use highwater_broker::{Address, KafkaListener, SecurityProtocol};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
@@ -240,6 +240,7 @@ fn default_listener() -> KafkaListener {
         name: None,
         bind,
         advertise: None,
+        protocol: SecurityProtocol::Plaintext,
     }
 }
 
