@@ -9,15 +9,15 @@
 //!
 //! The floors, lowest first:
 //! - 0: [`error`], [`code`], [`clock`], [`security`];
-//! - 1: [`varint`], [`compress`];
+//! - 1: [`varint`], [`compress`], [`sasl`];
 //! - 2: the layout of a record, and the primitives of the Kafka wire (`cursor`);
 //! - 3: [`batch`], and the records of the metadata log (`meta`);
 //! - 4: [`record`], [`batch_builder`], and the Kafka messages (`kafka`);
 //! - 5: the seam between a client and a broker (`exchange`), the log of consumer groups
 //!   (`group_log`), and what members of a group tell each other (`consumer_protocol`).
 //!
-//! Features: `kafka` (the wire), `meta` (records of the metadata log), and one for each codec:
-//! `lz4`, `gzip`, `snappy`, `zstd`. Without its feature a codec is known by name and by number,
+//! Features: `kafka` (the wire), `meta` (records of the metadata log), `sasl` (proofs of passwords),
+//! and one for each codec: `lz4`, `gzip`, `snappy`, `zstd`. Without its feature a codec is known by name and by number,
 //! and refuses to compress or decompress.
 
 #![forbid(unsafe_code)]
@@ -53,5 +53,6 @@ mod layout;
 #[cfg(feature = "meta")]
 pub mod meta;
 pub mod record;
+pub mod sasl;
 pub mod security;
 pub mod varint;
