@@ -18,11 +18,15 @@ pub mod partition;
 pub mod service;
 pub mod shard;
 mod sockets;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod waiting;
 pub mod workers;
 
 pub use broker::{Broker, Builder};
 pub use highwater_proto::security::SecurityProtocol;
+#[cfg(feature = "http")]
+pub use http::HttpListener;
 pub use kafka::{KafkaListener, faults};
 pub use service::repair;
 pub use sockets::Address;

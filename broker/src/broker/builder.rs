@@ -54,7 +54,7 @@ pub struct Builder {
     listeners: Vec<KafkaListener>,
     faults: Faults,
     #[cfg(feature = "http")]
-    pub(super) http: Vec<crate::Address>,
+    pub(super) http: Vec<crate::http::HttpListener>,
 }
 
 impl Builder {
@@ -247,7 +247,12 @@ impl Builder {
         };
         let kafka = Server::new(service.clone(), workers.clone(), self.faults);
         #[cfg(feature = "http")]
-        let http = crate::http::HttpServer::new(service.clone(), workers.runtime().clone());
+        let http = crate::http::HttpServer::new(
+            service.clone(),
+            workers.runtime().clone(),
+            #[cfg(feature = "tls")]
+            kafka.tls(),
+        );
         let listening = listen(&kafka, &self.listeners);
         #[cfg(feature = "http")]
         let listening = listening.and_then(|()| http.listen_all(&self.http));

@@ -4,19 +4,21 @@
 
 use super::{Broker, Builder};
 use crate::error::BrokerError;
+use crate::http::HttpListener;
 use crate::sockets::Address;
 
 impl Broker {
-    /// Serves health and metrics over HTTP at `HOST:PORT`, for example `127.0.0.1:0` for a free
-    /// port; gives the address at which they are reached. There are
+    /// Serves health and metrics over HTTP at `HOST:PORT[,protocol=SSL]`, for example `127.0.0.1:0`
+    /// for a free port; gives the address at which they are reached. There are
     /// - `/health/live`: the process answers;
     /// - `/health/ready`: 200, or 503 and why nothing can be stored;
     /// - `/metrics`: the text format of Prometheus.
     ///
-    /// Whoever connects may read the names of topics and groups.
+    /// Whoever connects may read the names of topics and groups. With `protocol=SSL` it is HTTPS,
+    /// with the certificate of the Kafka listeners, and `ssl.client.auth` counts as it does there.
     ///
     /// # Errors
-    /// The text is no address, it cannot be listened on, or the broker is shut down.
+    /// The text is no listener, it cannot be listened on, or the broker is shut down.
     ///
     /// ```
     /// use highwater_broker::Broker;
@@ -26,8 +28,8 @@ impl Broker {
     /// assert_ne!(address.port, 0);
     /// # Ok::<(), highwater_broker::error::BrokerError>(())
     /// ```
-    pub fn listen_http(&self, address: &str) -> Result<Address, BrokerError> {
-        self.parts.http.listen(&address.parse()?)
+    pub fn listen_http(&self, listener: &str) -> Result<Address, BrokerError> {
+        self.parts.http.listen(&listener.parse()?)
     }
 
     /// Where HTTP is served, in the order in which it was asked for.
@@ -69,8 +71,8 @@ impl Builder {
     /// # Ok::<(), highwater_broker::error::BrokerError>(())
     /// ```
     #[must_use]
-    pub fn listen_http(mut self, address: Address) -> Self {
-        self.http.push(address);
+    pub fn listen_http(mut self, listener: HttpListener) -> Self {
+        self.http.push(listener);
         self
     }
 }

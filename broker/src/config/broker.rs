@@ -9,10 +9,12 @@
 use highwater_log::config::{OnFull, Verify};
 
 use crate::config::dynamic::{Dynamic, kept_entries};
+use crate::config::mechanisms::Mechanisms;
 use crate::config::recording::Recording;
 use crate::config::setting::{Any, Setting, SettingValue, settings};
 use crate::config::topic::{Layers, TopicConfig, TopicConfigs, TopicSettings};
-use crate::config::value::{Check, ConfigEntry, ConfigSource, ConfigSynonym, ConfigType};
+use crate::config::value::{ConfigEntry, ConfigSource, ConfigSynonym};
+use crate::config::words::{ClientAuth, OnPoison, Validation};
 use crate::error::InvalidConfig;
 
 settings! {
@@ -77,6 +79,37 @@ settings! {
     "socket.receive.window.ms" socket_receive_window_ms: u64 = 30_000, 1..=i64::MAX;
     /// A connection that takes no byte of its answers for so long is closed, in milliseconds.
     "socket.send.stall.max.ms" socket_send_stall_max_ms: u64 = 60_000, 1..=i64::MAX;
+    /// The PEM file of the broker's certificate, followed by those between it and its authority.
+    "ssl.certificate.location" ssl_certificate_location: String = String::new(), Any;
+    /// The PEM file of the certificate's private key, not encrypted.
+    "ssl.key.location" ssl_key_location: String = String::new(), Any;
+    /// The PEM file of the authorities whose certificates clients may show.
+    "ssl.ca.location" ssl_ca_location: String = String::new(), Any;
+    /// Whether clients show a certificate over TLS: none, requested or required.
+    "ssl.client.auth" ssl_client_auth: ClientAuth = ClientAuth::None, Any;
+    /// How long a TLS handshake may take, in milliseconds.
+    "ssl.handshake.timeout.ms" ssl_handshake_timeout_ms: u64 = 10_000, 1..=3_600_000;
+    /// TLS handshakes under way at once; further connections are closed.
+    "ssl.handshakes.max" ssl_handshakes_max: usize = 1_000, 1..=1_000_000;
+    /// TLS handshakes under way at once with one address; further connections are closed.
+    "ssl.handshakes.max.per.ip" ssl_handshakes_max_per_ip: usize = 200, 1..=1_000_000;
+    /// How clients of a listener with SASL may prove who they are.
+    "sasl.enabled.mechanisms" sasl_enabled_mechanisms: Mechanisms = Mechanisms::scram(), Any;
+    /// Whether PLAIN, which sends the password itself, may be used without TLS.
+    "allow.plaintext.password" allow_plaintext_password: bool = false, Any;
+    /// The largest request of a client that has not proved who it is, in bytes.
+    "sasl.server.max.receive.size" sasl_server_max_receive_size: usize
+        = 512 * 1024, 1024..=i64::from(i32::MAX);
+    /// How long a client may take to prove who it is, in milliseconds.
+    "authentication.timeout.ms" authentication_timeout_ms: u64 = 10_000, 1..=3_600_000;
+    /// How long a client waits for the answer that its proof is wrong, in milliseconds.
+    "connection.failed.authentication.delay.ms" connection_failed_authentication_delay_ms: u64
+        = 100, 0..=60_000;
+    /// Wrong proofs from one address in a second; more are refused unseen.
+    "authentication.failures.max.per.second" authentication_failures_max_per_second: usize
+        = 10, 1..=1_000_000;
+    /// Users with a password.
+    "users.max" users_max: usize = 10_000, 1..=20_000;
     /// The largest answer to a fetch, in bytes, but for a larger first batch.
     "fetch.max.bytes" fetch_max_bytes: usize = 57_671_680, 1024..=i64::from(i32::MAX);
     /// Fetches that wait for records at once; further ones are answered at once.
@@ -191,6 +224,8 @@ impl BrokerConfig {
             queued_max_bytes: 16 * MIB,
             connection_requests_max_bytes: 4 * MIB,
             max_connections: 1_000,
+            ssl_handshakes_max: 100,
+            ssl_handshakes_max_per_ip: 50,
             fetch_max_bytes: 8 * MIB,
             fetch_session_partitions_max: 10_000,
             log_journal_bytes: 16 * MIB as u64,
@@ -225,6 +260,12 @@ impl BrokerConfig {
             return Err(InvalidConfig::new(
                 "queued.max.request.bytes",
                 "is below socket.request.max.bytes, so that the largest request never fits",
+            ));
+        }
+        if self.ssl_client_auth != ClientAuth::None && self.ssl_ca_location.is_empty() {
+            return Err(InvalidConfig::new(
+                "ssl.client.auth",
+                "needs ssl.ca.location: the authorities whose certificates clients may show",
             ));
         }
         if (0..DIR_BYTES_MIN).contains(&self.log_dirs_max_bytes) {
@@ -313,65 +354,6 @@ impl BrokerConfig {
     }
 }
 
-/// How far a batch is checked before it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validation {
-    /// Header and checksum, and the records of uncompressed batches. A client can store a
-    /// compressed payload that nobody can decompress.
-    Shallow,
-    /// The records of every batch.
-    Deep,
-}
-
-impl SettingValue for Validation {
-    type Allowed = Any;
-    const KIND: ConfigType = ConfigType::String;
-
-    fn parse(text: &str, _: &Any) -> Result<Self, String> {
-        match Check::OneOf(&["shallow", "deep"]).check(text)?.as_str() {
-            "deep" => Ok(Self::Deep),
-            _ => Ok(Self::Shallow),
-        }
-    }
-
-    fn print(&self) -> String {
-        match self {
-            Self::Shallow => "shallow",
-            Self::Deep => "deep",
-        }
-        .to_owned()
-    }
-}
-
-/// What a server does once nothing can be written any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnPoison {
-    /// It serves what is durable.
-    ReadOnly,
-    /// It ends, so that whoever supervises it starts it again.
-    Exit,
-}
-
-impl SettingValue for OnPoison {
-    type Allowed = Any;
-    const KIND: ConfigType = ConfigType::String;
-
-    fn parse(text: &str, _: &Any) -> Result<Self, String> {
-        match Check::OneOf(&["read-only", "exit"]).check(text)?.as_str() {
-            "exit" => Ok(Self::Exit),
-            _ => Ok(Self::ReadOnly),
-        }
-    }
-
-    fn print(&self) -> String {
-        match self {
-            Self::ReadOnly => "read-only",
-            Self::Exit => "exit",
-        }
-        .to_owned()
-    }
-}
-
 const MIB: usize = 1 << 20;
 /// A smaller directory has no room for its own journal.
 const DIR_BYTES_MIN: i64 = 1 << 20;
@@ -380,6 +362,7 @@ const MIB_MIN: i64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::value::ConfigType;
 
     #[test]
     fn both_profiles_are_valid() {

@@ -7,12 +7,16 @@
 
 mod broker;
 pub mod dynamic;
+mod mechanisms;
 pub mod overrides;
 mod recording;
 mod setting;
 pub mod topic;
 mod topic_table;
 pub mod value;
+mod words;
 
-pub use broker::{BrokerConfig, OnPoison, Validation};
+pub use broker::BrokerConfig;
+pub use mechanisms::Mechanisms;
 pub use recording::Recording;
+pub use words::{ClientAuth, OnPoison, Validation};

@@ -46,6 +46,19 @@ impl SettingValue for bool {
     }
 }
 
+impl SettingValue for String {
+    type Allowed = Any;
+    const KIND: ConfigType = ConfigType::String;
+
+    fn parse(text: &str, _: &Any) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn print(&self) -> String {
+        self.clone()
+    }
+}
+
 macro_rules! whole_number {
     ($($type:ty: $kind:ident),*) => {$(
         impl SettingValue for $type {

@@ -92,6 +92,9 @@ pub enum BrokerError {
         /// What the operating system answered.
         source: std::io::Error,
     },
+    /// The certificate, the key or the authorities of TLS cannot be used.
+    #[error("a listener with TLS cannot be opened: {0}")]
+    Tls(String),
     /// The broker was shut down.
     #[error("the broker is shut down")]
     Closed,

@@ -7,9 +7,11 @@
 //! - Connections are bounded in number and in time.
 //! - It answers until everything else has come to its end, so that readiness can say so.
 
+mod address;
 mod exposition;
 mod routes;
 mod sockets;
+mod stream;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,8 +21,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::BrokerError;
+#[cfg(not(feature = "tls"))]
+use crate::error::InvalidConfig;
 use crate::service::Service;
 use crate::sockets::{Address, bind, no_address, reachable};
+pub use address::HttpListener;
 pub(crate) use exposition::text as metrics_text;
 use sockets::Sockets;
 
@@ -29,6 +34,8 @@ use sockets::Sockets;
 pub(crate) struct HttpServer {
     service: Service,
     runtime: Handle,
+    #[cfg(feature = "tls")]
+    tls: Arc<crate::tls::Tls>,
     /// Connections that may be open.
     places: Arc<Semaphore>,
     addresses: Mutex<Vec<Address>>,
@@ -37,10 +44,16 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    pub(crate) fn new(service: Service, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        service: Service,
+        runtime: Handle,
+        #[cfg(feature = "tls")] tls: Arc<crate::tls::Tls>,
+    ) -> Self {
         Self {
             service,
             runtime,
+            #[cfg(feature = "tls")]
+            tls,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             addresses: Mutex::default(),
             serving: Mutex::default(),
@@ -49,10 +62,14 @@ impl HttpServer {
     }
 
     /// Opens a listener; gives the address at which it is reached.
-    pub(crate) fn listen(&self, address: &Address) -> Result<Address, BrokerError> {
+    pub(crate) fn listen(&self, listener: &HttpListener) -> Result<Address, BrokerError> {
         if *self.over.borrow() {
             return Err(BrokerError::Closed);
         }
+        if listener.is_encrypted {
+            self.prepare_tls()?;
+        }
+        let address = &listener.bind;
         let failed = |source| BrokerError::Listen {
             address: address.to_string(),
             source,
@@ -63,19 +80,32 @@ impl HttpServer {
         let local = sockets.iter().map(TcpListener::local_addr).next();
         let local = local.unwrap_or_else(|| Err(no_address())).map_err(failed)?;
         for socket in sockets {
-            self.serve(socket);
+            self.serve(socket, listener.is_encrypted);
         }
         let reached = Address::from(reachable(local));
-        tracing::info!(address = %reached, "health and metrics are served over HTTP");
+        let is_encrypted = listener.is_encrypted;
+        tracing::info!(address = %reached, is_encrypted, "health and metrics are served over HTTP");
         self.addresses().push(reached.clone());
         Ok(reached)
     }
 
     /// Opens several listeners.
-    pub(crate) fn listen_all(&self, addresses: &[Address]) -> Result<(), BrokerError> {
-        addresses
+    pub(crate) fn listen_all(&self, listeners: &[HttpListener]) -> Result<(), BrokerError> {
+        listeners
             .iter()
-            .try_for_each(|address| self.listen(address).map(drop))
+            .try_for_each(|listener| self.listen(listener).map(drop))
+    }
+
+    #[cfg(feature = "tls")]
+    fn prepare_tls(&self) -> Result<(), BrokerError> {
+        self.tls.prepare()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "it is a method where there is TLS")]
+    fn prepare_tls(&self) -> Result<(), BrokerError> {
+        let why = "HTTP with protocol=SSL: this build has no TLS";
+        Err(InvalidConfig::new("listeners", why).into())
     }
 
     /// Where the listeners are reached, in the order in which they were opened.
@@ -101,7 +131,7 @@ impl HttpServer {
         self.over.send_replace(true);
     }
 
-    fn serve(&self, socket: TcpListener) {
+    fn serve(&self, socket: TcpListener, is_encrypted: bool) {
         let places = Arc::clone(&self.places);
         let sockets = Sockets::new(
             socket,
@@ -109,6 +139,10 @@ impl HttpServer {
             places,
             self.ended(),
         );
+        #[cfg(feature = "tls")]
+        let sockets = sockets.with_tls(is_encrypted.then(|| Arc::clone(&self.tls)));
+        #[cfg(not(feature = "tls"))]
+        debug_assert!(!is_encrypted);
         let router = routes::router(self.service.clone());
         let end = self.ended();
         let task = self.runtime.spawn(async move {

@@ -11,16 +11,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use highwater_proto::clock::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
 
 use super::ended;
+use super::stream::Stream;
 use crate::sockets::is_of_one_connection;
 
 /// One listening socket.
@@ -29,6 +36,8 @@ pub(super) struct Sockets {
     clock: Arc<dyn Clock>,
     places: Arc<Semaphore>,
     over: watch::Receiver<bool>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl Sockets {
@@ -43,10 +52,28 @@ impl Sockets {
             clock,
             places,
             over,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
-    fn admit(&self, stream: TcpStream, place: OwnedSemaphorePermit) -> Bounded {
+    /// The same, over TLS if there is one.
+    #[cfg(feature = "tls")]
+    pub(super) fn with_tls(self, tls: Option<Arc<crate::tls::Tls>>) -> Self {
+        let next_line_at = Arc::default();
+        let tls = tls.map(|tls| Tls { tls, next_line_at });
+        Self { tls, ..self }
+    }
+
+    #[cfg(feature = "tls")]
+    fn stream(&self, stream: TcpStream, peer: SocketAddr) -> Stream {
+        match &self.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => Stream::Handshake(Box::pin(tls.clone().handshake(stream, peer))),
+        }
+    }
+
+    fn admit(&self, stream: Stream, place: OwnedSemaphorePermit) -> Bounded {
         let over = self.over.clone();
         let life = self.clock.sleep_until(self.clock.now().mono.plus(LIFE_MAX));
         Bounded {
@@ -73,7 +100,13 @@ impl Listener for Sockets {
             let place = Arc::clone(&self.places).acquire_owned().await;
             let place = place.expect("nobody closes the places");
             match self.socket.accept().await {
-                Ok((stream, peer)) => return (self.admit(stream, place), peer),
+                Ok((stream, peer)) => {
+                    #[cfg(feature = "tls")]
+                    let stream = self.stream(stream, peer);
+                    #[cfg(not(feature = "tls"))]
+                    let stream = Stream::Plain(stream);
+                    return (self.admit(stream, place), peer);
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if pause == PAUSE_MIN {
@@ -92,9 +125,40 @@ impl Listener for Sockets {
     }
 }
 
+/// TLS, and when the next line about it may be said.
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+struct Tls {
+    tls: Arc<crate::tls::Tls>,
+    next_line_at: Arc<AtomicU64>,
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    async fn handshake(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> io::Result<Box<TlsStream<TcpStream>>> {
+        match self.tls.accept(stream).await {
+            Ok(secured) => Ok(Box::new(secured.stream)),
+            Err(why) => {
+                let now = self.tls.clock().now().mono;
+                // Of two at once one is silent, or both say it: either does no harm.
+                if now.0 >= self.next_line_at.load(Ordering::Relaxed) {
+                    self.next_line_at
+                        .store(now.plus(LINE_PAUSE).0, Ordering::Relaxed);
+                    tracing::warn!(client = %peer, %why, "an HTTP connection was closed");
+                }
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+        }
+    }
+}
+
 /// A connection with an end.
 pub(super) struct Bounded {
-    stream: TcpStream,
+    stream: Stream,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
     is_over: bool,
     _place: OwnedSemaphorePermit,
@@ -144,6 +208,9 @@ impl AsyncWrite for Bounded {
 
 /// A scraper comes every 15 seconds, and may keep its connection meanwhile.
 const LIFE_MAX: Duration = Duration::from_secs(60);
+/// Between two lines of the log about failed handshakes.
+#[cfg(feature = "tls")]
+const LINE_PAUSE: Duration = Duration::from_secs(60);
 /// Between two tries when the process has no file descriptors left, say.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);

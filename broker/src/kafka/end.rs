@@ -14,6 +14,8 @@ use highwater_proto::kafka::{FrameError, RequestError};
 use thiserror::Error;
 
 use super::dispatch::Refusal;
+#[cfg(feature = "tls")]
+use crate::tls::HandshakeError;
 
 /// Why a connection is closed.
 #[derive(Debug, Error)]
@@ -27,6 +29,17 @@ pub(super) enum End {
     /// The socket failed.
     #[error("the connection failed: {0}")]
     Failed(#[from] io::Error),
+    /// The TLS handshake failed.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// There are as many TLS handshakes under way as there may be.
+    #[cfg(feature = "tls")]
+    #[error(
+        "as many TLS handshakes are under way as ssl.handshakes.max and ssl.handshakes.max.per.ip \
+         allow"
+    )]
+    Handshakes,
     /// There was no request for long.
     #[error("there was no request for {0:?} (connections.max.idle.ms)")]
     Idle(Duration),
@@ -73,6 +86,14 @@ pub(super) enum Tone {
 impl End {
     pub(super) fn tone(&self) -> Tone {
         match self {
+            // What is encrypted wrongly is no failure of the network.
+            Self::Failed(error) if error.kind() == io::ErrorKind::InvalidData => Tone::Complaint,
+            #[cfg(feature = "tls")]
+            Self::Handshake(HandshakeError::Closed | HandshakeError::Failed(_)) => Tone::Quiet,
+            #[cfg(feature = "tls")]
+            Self::Handshake(HandshakeError::Foreign(_)) => Tone::Foreign,
+            #[cfg(feature = "tls")]
+            Self::Handshake(_) => Tone::Complaint,
             Self::Closed
             | Self::ClosedInFrame
             | Self::Failed(_)
@@ -80,6 +101,8 @@ impl End {
             | Self::Closing
             | Self::Scripted => Tone::Quiet,
             Self::Frame(FrameError::Foreign(_)) => Tone::Foreign,
+            #[cfg(feature = "tls")]
+            Self::Handshakes => Tone::Complaint,
             Self::SlowSender(_)
             | Self::StalledReader(_)
             | Self::Frame(_)

@@ -62,6 +62,17 @@ impl Gate {
         }
     }
 
+    /// The count of TLS handshakes under way, which has no rate of its own.
+    #[cfg(feature = "tls")]
+    pub(super) fn of_handshakes(config: &BrokerConfig) -> Self {
+        Self {
+            connections_max: config.ssl_handshakes_max,
+            per_address_max: config.ssl_handshakes_max_per_ip,
+            pace: Duration::ZERO,
+            state: Mutex::default(),
+        }
+    }
+
     /// When the next connection may be accepted; not in the future if that is now.
     pub(super) fn next_at(&self) -> Mono {
         let burst = SECOND.saturating_sub(self.pace);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::address::KafkaListener;
-use super::conn;
+use super::conn::{self, Door};
 use super::end::Tone;
 use super::server::{Counted, Phase, Server};
 use super::timer::Timer;
@@ -36,10 +36,13 @@ pub(super) fn open(server: &Arc<Server>, listener: &KafkaListener) -> Result<Add
         let port = socket.local_addr().map_err(failed)?.port();
         let acceptor = Acceptor {
             server: Arc::clone(server),
-            advertise: listener
-                .advertise
-                .clone()
-                .map(|address| with_port(address, port)),
+            door: Door {
+                advertise: listener
+                    .advertise
+                    .clone()
+                    .map(|address| with_port(address, port)),
+                protocol: listener.protocol,
+            },
             _counted: server.accepting.one(),
         };
         server.workers.spawn(acceptor.run(socket));
@@ -61,7 +64,7 @@ fn with_port(address: Address, port: u16) -> Address {
 /// The task of one listening socket.
 struct Acceptor {
     server: Arc<Server>,
-    advertise: Option<Address>,
+    door: Door,
     _counted: Counted,
 }
 
@@ -107,8 +110,8 @@ impl Acceptor {
                 metrics.connections.increment();
                 let server = Arc::clone(server);
                 let workers = server.workers.clone();
-                let advertise = self.advertise.clone();
-                workers.spawn(conn::serve(server, stream, peer, advertise, admission));
+                let door = self.door.clone();
+                workers.spawn(conn::serve(server, stream, peer, door, admission));
             }
             Err(full) => {
                 metrics.refused_connections.increment();

@@ -18,7 +18,7 @@ use super::dispatch::Refusal;
 use super::end::End;
 use super::lane::{Job, Lane, Outlet, Work};
 use super::server::{Phase, Server};
-use super::session::{Peer, Session};
+use super::session::{Peer, Security, Session};
 use crate::sockets::Address;
 
 /// The client's end of a session.
@@ -113,7 +113,11 @@ impl Exchange for Local {
 async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
     let _counted = server.sessions.one();
     let address = server.addresses().first().cloned();
-    let session = Session::new(Peer::Local, address.unwrap_or_else(nowhere));
+    let session = Session::new(
+        Peer::Local,
+        address.unwrap_or_else(nowhere),
+        Security::default(),
+    );
     let gone = Notify::new();
     let (forward, forwarded) = mpsc::channel(server.service.config().connection_requests_max);
     let lane = Lane::new(&server, &session, &gone, Replies);

@@ -20,11 +20,12 @@ use super::faults::Faults;
 use super::gate::Gate;
 use super::listener;
 use super::local::Local;
-use super::session::Session;
-use crate::error::BrokerError;
+use crate::error::{BrokerError, InvalidConfig};
 use crate::service::Service;
 use crate::service::cluster::Listening;
 use crate::sockets::Address;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::workers::Workers;
 
 /// The Kafka side of one broker.
@@ -34,6 +35,11 @@ pub(crate) struct Server {
     pub(super) workers: Workers,
     pub(super) faults: Faults,
     pub(super) gate: Arc<Gate>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Arc<Tls>,
+    /// TLS handshakes under way.
+    #[cfg(feature = "tls")]
+    pub(super) handshakes: Arc<Gate>,
     /// Bytes of requests that may be received and under way at once.
     pub(super) frame_budget: Arc<Semaphore>,
     complaints: Complaints,
@@ -60,6 +66,12 @@ pub(super) enum Phase {
 impl Server {
     pub(crate) fn new(service: Service, workers: Workers, faults: Faults) -> Arc<Self> {
         let gate = Arc::new(Gate::new(service.config()));
+        #[cfg(feature = "tls")]
+        let handshakes = Arc::new(Gate::of_handshakes(service.config()));
+        #[cfg(feature = "tls")]
+        let clock = Arc::clone(service.clock());
+        #[cfg(feature = "tls")]
+        let tls = Arc::new(Tls::new(service.config(), clock, workers.clone()));
         let budget = service
             .config()
             .queued_max_request_bytes
@@ -71,6 +83,10 @@ impl Server {
             workers,
             faults,
             gate,
+            #[cfg(feature = "tls")]
+            tls,
+            #[cfg(feature = "tls")]
+            handshakes,
             frame_budget,
             complaints: Complaints::default(),
             addresses: Mutex::default(),
@@ -88,15 +104,41 @@ impl Server {
         if *self.phase.borrow() != Phase::Open {
             return Err(BrokerError::Closed);
         }
+        self.prepare(listener)?;
         let address = listener::open(self, listener)?;
         tracing::info!(%listener, %address, "Kafka clients are listened to");
-        let name = listener.name.as_deref().unwrap_or("PLAINTEXT");
+        let name = listener.name.as_deref();
+        let name = name.unwrap_or_else(|| listener.protocol.name());
         self.service.announce(Listening {
             bind: format!("{name}://{}", listener.bind),
             advertised: format!("{name}://{address}"),
         });
         self.addresses().push(address.clone());
         Ok(address)
+    }
+
+    /// The TLS that all listeners share.
+    #[cfg(all(feature = "http", feature = "tls"))]
+    pub(crate) fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.tls)
+    }
+
+    /// What a listener needs beside its socket.
+    fn prepare(&self, listener: &KafkaListener) -> Result<(), BrokerError> {
+        let refused = |what: &str| {
+            let why = format!("{listener}: this build has no {what}");
+            Err(InvalidConfig::new("listeners", why).into())
+        };
+        if listener.protocol.has_sasl() {
+            return refused("SASL");
+        }
+        if !listener.protocol.is_encrypted() {
+            return Ok(());
+        }
+        #[cfg(feature = "tls")]
+        return self.tls.prepare();
+        #[cfg(not(feature = "tls"))]
+        refused("TLS")
     }
 
     /// Where clients reach the listeners, in the order in which they were opened.
@@ -166,12 +208,12 @@ impl Server {
     }
 
     /// Says why a session ended, as loudly as it deserves.
-    pub(super) fn report(&self, session: &Session, end: &End) {
+    pub(super) fn report(&self, client: &impl fmt::Display, end: &End) {
         let tone = end.tone();
         if tone != Tone::Quiet {
             self.service.metrics().refused_connections.increment();
         }
-        self.say(tone, session, end);
+        self.say(tone, client, end);
     }
 
     /// One line about a client, unless there were too many.

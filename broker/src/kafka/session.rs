@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use highwater_proto::cursor::Str;
+use highwater_proto::security::SecurityProtocol;
 
 use crate::sockets::Address;
 
@@ -17,7 +18,7 @@ use crate::sockets::Address;
 #[derive(Debug)]
 pub(super) struct Session {
     peer: Peer,
-    principal: Principal,
+    security: Security,
     advertised: Address,
     client: Mutex<Client>,
 }
@@ -31,11 +32,12 @@ pub(super) enum Peer {
     Local,
 }
 
-/// Who a client has proved to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Principal {
-    /// Nobody: nothing asks for a proof yet.
-    Anonymous,
+/// What protects a connection, and whom its client has proved to be by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Security {
+    pub(super) protocol: SecurityProtocol,
+    /// The subject of the certificate that the client has shown.
+    pub(super) certificate_principal: Option<String>,
 }
 
 /// What a client says of itself. It proves nothing; it is the best help to find an error.
@@ -46,10 +48,10 @@ struct Client {
 }
 
 impl Session {
-    pub(super) fn new(peer: Peer, advertised: Address) -> Self {
+    pub(super) fn new(peer: Peer, advertised: Address, security: Security) -> Self {
         Self {
             peer,
-            principal: Principal::Anonymous,
+            security,
             advertised,
             client: Mutex::default(),
         }
@@ -100,7 +102,9 @@ impl fmt::Display for Session {
             Peer::Tcp(address) => write!(f, "{address}")?,
             Peer::Local => f.write_str("in process")?,
         }
-        let Principal::Anonymous = self.principal;
+        if let Some(subject) = &self.security.certificate_principal {
+            write!(f, " principal={}", subject.escape_debug())?;
+        }
         let client = self.client();
         if let Some(id) = &client.id {
             write!(f, " client.id={}", id.escape_debug())?;
@@ -128,7 +132,7 @@ mod tests {
             host: "localhost".to_owned(),
             port: 9092,
         };
-        let session = Session::new(peer, advertised);
+        let session = Session::new(peer, advertised, Security::default());
         assert_eq!(session.to_string(), "127.0.0.1:5");
         session.set_client_id(Some(&Str::from_static("a\nb")));
         session.set_software(&Str::from_static("kcat"), &Str::from_static("1.7"));

@@ -94,7 +94,9 @@ fn a_broker_that_shuts_down_says_so_until_it_has() {
 fn a_port_that_is_taken_stops_the_start_with_its_name() {
     let broker = Broker::in_memory().unwrap();
     let address = broker.listen_http("127.0.0.1:0").unwrap();
-    let started = Broker::builder().listen_http(address.clone()).start();
+    let started = Broker::builder()
+        .listen_http(address.clone().into())
+        .start();
     let error = started.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -7,10 +7,13 @@
 //! - Requests under way are bounded by count and by bytes; beyond that the socket is not read.
 //! - At its end, what was received whole takes effect, and is answered if the client is there.
 
+#[cfg(feature = "tls")]
+mod encrypted;
 mod pace;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod wire;
 mod writer;
 
 use std::net::SocketAddr;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use highwater_proto::clock::Mono;
+use highwater_proto::security::SecurityProtocol;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
@@ -28,6 +32,7 @@ use super::server::{Phase, Server};
 use super::session::{Peer, Session};
 use crate::sockets::Address;
 use reader::Reader;
+use wire::Wire;
 use writer::Writer;
 
 /// Serves a connection until its end.
@@ -35,7 +40,7 @@ pub(super) async fn serve(
     server: Arc<Server>,
     stream: TcpStream,
     peer: SocketAddr,
-    advertise: Option<Address>,
+    door: Door,
     admission: Admission,
 ) {
     let _counted = server.sessions.one();
@@ -44,19 +49,33 @@ pub(super) async fn serve(
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    let advertised = advertise.unwrap_or_else(|| Address::from(local));
-    let session = Session::new(Peer::Tcp(peer), advertised);
+    let opened = tokio::select! {
+        opened = wire::open(&server, stream, peer, door.protocol) => opened,
+        () = server.reached(Phase::Over) => Err(End::Closing),
+    };
+    let (wire, security) = match opened {
+        Ok(opened) => opened,
+        Err(end) => return server.report(&peer, &end),
+    };
+    let advertised = door.advertise.unwrap_or_else(|| Address::from(local));
+    let session = Session::new(Peer::Tcp(peer), advertised, security);
     let end = tokio::select! {
-        end = run(&server, &stream, &session) => end,
+        end = run(&server, &wire, &session) => end,
         () = server.reached(Phase::Over) => End::Closing,
     };
+    wire.close();
     server.report(&session, &end);
 }
 
-async fn run(server: &Server, stream: &TcpStream, session: &Session) -> End {
-    if let Err(error) = stream.set_nodelay(true) {
-        return error.into();
-    }
+/// What a listener says of its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// What clients are told, where that is another address than the one that they came by.
+    pub(super) advertise: Option<Address>,
+    pub(super) protocol: SecurityProtocol,
+}
+
+async fn run(server: &Server, stream: &Wire, session: &Session) -> End {
     let gone = Notify::new();
     let activity = Activity::at(server.service.clock().now().mono);
     // There is always room: each request has its place among those under way.

@@ -18,10 +18,10 @@ use highwater_proto::clock::Mono;
 use highwater_proto::kafka::{
     ApiKey, Request, RequestError, SIZE_BYTES, open_request, request_size,
 };
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::pace::Pace;
+use super::wire::Wire;
 use super::{Activity, Held, Ticket};
 use crate::kafka::api::api_versions;
 use crate::kafka::end::End;
@@ -33,7 +33,7 @@ use crate::kafka::timer::Timer;
 /// The reading half of a connection.
 pub(super) struct Reader<'a> {
     server: &'a Server,
-    stream: &'a TcpStream,
+    stream: &'a Wire,
     session: &'a Session,
     activity: &'a Activity,
     buffer: BytesMut,
@@ -50,7 +50,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(
         server: &'a Server,
-        stream: &'a TcpStream,
+        stream: &'a Wire,
         session: &'a Session,
         activity: &'a Activity,
     ) -> Self {

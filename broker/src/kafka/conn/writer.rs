@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use highwater_proto::clock::Mono;
 use highwater_proto::kafka::{Response, SIZE_BYTES};
-use tokio::net::TcpStream;
 
+use super::wire::Wire;
 use super::{Activity, Ticket};
 use crate::kafka::dispatch::Refusal;
 use crate::kafka::end::End;
@@ -25,7 +25,7 @@ use crate::kafka::timer::Timer;
 /// The writing half of a connection.
 pub(super) struct Writer<'a> {
     server: &'a Server,
-    stream: &'a TcpStream,
+    stream: &'a Wire,
     activity: &'a Activity,
     timer: Timer,
     stall_max: Duration,
@@ -37,7 +37,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(server: &'a Server, stream: &'a TcpStream, activity: &'a Activity) -> Self {
+    pub(super) fn new(server: &'a Server, stream: &'a Wire, activity: &'a Activity) -> Self {
         let stall_max = server.service.config().socket_send_stall_max_ms;
         Self {
             server,
@@ -52,6 +52,9 @@ impl<'a> Writer<'a> {
     }
 
     fn write_some(&mut self) -> io::Result<()> {
+        if self.parts.is_empty() {
+            return self.stream.try_flush();
+        }
         let mut slices = [IoSlice::new(&[]); PARTS_MAX];
         let count = self.parts.len().min(PARTS_MAX);
         for (slice, part) in slices.iter_mut().zip(&self.parts) {
@@ -74,7 +77,7 @@ impl<'a> Writer<'a> {
 
     async fn write_all(&mut self) -> Result<(), End> {
         let mut moved_at = self.put_at;
-        while !self.parts.is_empty() {
+        while !self.parts.is_empty() || self.stream.holds_back() {
             match self.write_some() {
                 Ok(()) => moved_at = self.timer.now(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -14,7 +14,7 @@ use highwater_proto::kafka::{APIS, ApiKey};
 
 use super::{Call, ErrorCode, Request, Str, failed};
 use crate::Broker;
-use crate::kafka::session::{Peer, Session};
+use crate::kafka::session::{Peer, Security, Session};
 use crate::sockets::Address;
 
 const CODE: ErrorCode = ErrorCode::NotController;
@@ -248,7 +248,7 @@ fn every_api_says_its_code_and_no_other_in_each_version() {
         host: "localhost".to_owned(),
         port: 9092,
     };
-    let session = Session::new(peer, advertised);
+    let session = Session::new(peer, advertised, Security::default());
     let mut told = Vec::new();
     for request in requests() {
         let key = request.key();
