@@ -71,6 +71,7 @@ pub use handler::{Attempt, Handler, handler_fn};
 pub use highwater_proto::code::ErrorCode;
 pub use highwater_proto::compress::Codec;
 pub use highwater_proto::exchange::BoxFuture;
+pub use highwater_proto::security::SecurityProtocol;
 pub use link::Tcp;
 pub use outbox::{
     Capturing, Histogram, Outbox, OutboxError, OutboxMetrics, Outgoing, ParkedKey, Relay,
@@ -120,7 +121,7 @@ impl Client {
     /// As [`Self::connect`]; `Invalid` if settings cannot be right.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, ClientError> {
         config.check_addresses()?;
-        let dial = Arc::new(Tcp::new(&config.client_id));
+        let dial = Arc::new(Tcp::of(&config)?);
         let client = Self::over_with(config, dial, Arc::new(SystemClock::new()))?;
         client.cluster.any().await?;
         Ok(client)

@@ -14,6 +14,7 @@ pub(crate) struct Authority {
 /// A certificate and its key, both as PEM.
 #[derive(Clone, Debug)]
 pub(crate) struct Issued {
+    pub(crate) name: String,
     pub(crate) certificate: String,
     pub(crate) key: String,
 }
@@ -47,6 +48,7 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Issued {
+            name: name.to_owned(),
             certificate,
             key: key.serialize_pem(),
         }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use highwater_proto::security::SecurityProtocol;
+
 use super::table::settings;
 use crate::error::ClientError;
 
@@ -32,6 +34,23 @@ settings! {
     /// The name under which brokers show this client in their logs and metrics.
     client_id: String = "highwater".to_owned(), "client.id", ..,
         given impl Into<String> => client_id.into();
+
+    /// What protects the connections: `PLAINTEXT`, `SSL` (TLS), `SASL_PLAINTEXT` or `SASL_SSL`.
+    security_protocol: SecurityProtocol
+        = SecurityProtocol::Plaintext, "security.protocol", ..;
+
+    /// The PEM file of the authorities that sign the brokers' certificates; without one, those that
+    /// this machine trusts.
+    ssl_ca_location: Option<String> = None, "ssl.ca.location", ..,
+        given impl Into<String> => Some(ssl_ca_location.into());
+
+    /// The PEM file of the certificate that this client shows, if it has one.
+    ssl_certificate_location: Option<String> = None, "ssl.certificate.location", ..,
+        given impl Into<String> => Some(ssl_certificate_location.into());
+
+    /// The PEM file of that certificate's private key, not encrypted.
+    ssl_key_location: Option<String> = None, "ssl.key.location", ..,
+        given impl Into<String> => Some(ssl_key_location.into());
 
     /// How long one request may take, in milliseconds.
     request_timeout_ms: u64 = 30_000, "request.timeout.ms", 1..;
@@ -82,6 +101,11 @@ impl ClientConfig {
     }
 
     pub(super) fn contradiction(&self) -> Option<String> {
+        if self.ssl_certificate_location.is_some() != self.ssl_key_location.is_some() {
+            let why = "ssl.certificate.location and ssl.key.location belong together: set both, or \
+                       neither";
+            return Some(why.to_owned());
+        }
         (self.default_api_timeout_ms < self.request_timeout_ms).then(|| {
             format!(
                 "default.api.timeout.ms={} is less than request.timeout.ms={}: a call would end \

@@ -95,7 +95,7 @@ pub(super) const OWNED: [(&str, &[&str]); 3] = [
 ];
 
 /// Names, or beginnings of names with a star; the value that says what happens anyway; why.
-const ELSEWHERE: [(&str, Option<&str>, &str); 21] = [
+const ELSEWHERE: [(&str, Option<&str>, &str); 22] = [
     (
         "key.serializer value.serializer",
         None,
@@ -160,14 +160,20 @@ const ELSEWHERE: [(&str, Option<&str>, &str); 21] = [
         "records are read from the leader of a partition, whatever its rack: leave it away",
     ),
     (
-        "security.protocol",
-        Some("PLAINTEXT"),
-        "this client speaks plain TCP: no TLS and no SASL yet",
+        "enable.ssl.certificate.verification",
+        Some("true"),
+        "a broker's certificate is always verified: set ssl.ca.location to who has signed it",
+    ),
+    (
+        "ssl.endpoint.identification.algorithm",
+        Some("https"),
+        "that a broker's certificate is for its host is always verified",
     ),
     (
         "ssl.* sasl.* security.*",
         None,
-        "this client speaks plain TCP: no TLS and no SASL yet; leave it away",
+        "certificates are PEM files here: set ssl.ca.location, ssl.certificate.location and \
+         ssl.key.location",
     ),
     (
         "client.dns.lookup",

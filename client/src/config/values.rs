@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use highwater_proto::compress::Codec;
+use highwater_proto::security::SecurityProtocol;
 
 use super::table::Value;
 
@@ -172,7 +173,13 @@ macro_rules! word {
     )+};
 }
 
-word!(Acks, AssignmentStrategy, Codec, OffsetReset);
+word!(
+    Acks,
+    AssignmentStrategy,
+    Codec,
+    OffsetReset,
+    SecurityProtocol
+);
 
 /// A list with commas.
 impl Value for Vec<AssignmentStrategy> {

@@ -15,10 +15,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use highwater_proto::cursor::Encoded;
 use highwater_proto::exchange::ExchangeError;
 use highwater_proto::kafka::{self, ApiKey, Response, SIZE_BYTES};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+
+#[cfg(feature = "tls")]
+use super::tls::refusal;
 
 /// A request on its way.
 pub(super) struct Outgoing {
@@ -37,6 +38,8 @@ pub(super) enum Failure {
     NotWritten(String),
     /// The connection ended before the answer came.
     Lost(String),
+    /// TLS says why the connection ended.
+    Refused(String),
     /// What came is not the answer of a Kafka broker.
     Unreadable(String),
 }
@@ -45,7 +48,9 @@ impl From<Failure> for ExchangeError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotWritten(why) => Self::NotSent { why },
-            Failure::Lost(why) | Failure::Unreadable(why) => Self::Unknown { why },
+            Failure::Lost(why) | Failure::Refused(why) | Failure::Unreadable(why) => {
+                Self::Unknown { why }
+            }
         }
     }
 }
@@ -84,8 +89,12 @@ struct Waiting {
 }
 
 /// Starts the tasks of a connection.
-pub(super) fn start(stream: TcpStream, requests_max: usize, response_bytes_max: usize) -> Queue {
-    let (read_half, write_half) = stream.into_split();
+pub(super) fn start(
+    read_half: impl AsyncRead + Unpin + Send + 'static,
+    write_half: impl AsyncWrite + Unpin + Send + 'static,
+    requests_max: usize,
+    response_bytes_max: usize,
+) -> Queue {
     let (requests, queued) = mpsc::channel(requests_max);
     let (written, waiting) = mpsc::channel(requests_max);
     let (finish, finished) = oneshot::channel();
@@ -124,7 +133,7 @@ async fn nobody_is_left(finished: oneshot::Receiver<()>) {
 }
 
 async fn write_all(
-    mut socket: OwnedWriteHalf,
+    mut socket: impl AsyncWrite + Unpin,
     queued: &mut mpsc::Receiver<Outgoing>,
     written: mpsc::Sender<Waiting>,
 ) -> io::Result<()> {
@@ -170,7 +179,7 @@ async fn write_all(
 }
 
 /// One vectored write for all parts, repeated for what the socket did not take.
-async fn write_parts(socket: &mut OwnedWriteHalf, parts: Vec<Bytes>) -> io::Result<()> {
+async fn write_parts(socket: &mut (impl AsyncWrite + Unpin), parts: Vec<Bytes>) -> io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
     let mut left = slices.as_mut_slice();
     while !left.is_empty() {
@@ -180,11 +189,12 @@ async fn write_parts(socket: &mut OwnedWriteHalf, parts: Vec<Bytes>) -> io::Resu
         }
         IoSlice::advance_slices(&mut left, count);
     }
-    Ok(())
+    // What is encrypted may wait within.
+    socket.flush().await
 }
 
 async fn read_all(
-    mut socket: OwnedReadHalf,
+    mut socket: impl AsyncRead + Unpin,
     mut waiting: mpsc::Receiver<Waiting>,
     response_bytes_max: usize,
 ) -> io::Result<()> {
@@ -204,6 +214,7 @@ async fn read_all(
             }
             Err(error) => {
                 let failure = match error.kind() {
+                    _ if let Some(why) = refusal(&error) => Failure::Refused(why),
                     io::ErrorKind::InvalidData => Failure::Unreadable(error.to_string()),
                     io::ErrorKind::UnexpectedEof => {
                         Failure::Lost("the broker has closed the connection".to_owned())
@@ -221,7 +232,7 @@ async fn read_all(
 /// The next request that waits for its answer. Watches the connection meanwhile: that the broker
 /// hung up is known before the next request is written to nobody.
 async fn next_waiting(
-    socket: &mut OwnedReadHalf,
+    socket: &mut (impl AsyncRead + Unpin),
     arrived: &mut BytesMut,
     waiting: &mut mpsc::Receiver<Waiting>,
 ) -> io::Result<Option<Waiting>> {
@@ -238,9 +249,12 @@ async fn next_waiting(
     tokio::select! {
         biased;
         next = waiting.recv() => Ok(next),
-        peeked = socket.peek(&mut first) => match peeked? {
+        read = socket.read(&mut first) => match read? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => waiting.try_recv().map(Some).map_err(|_| unasked()),
+            _ => {
+                arrived.extend_from_slice(&first);
+                waiting.try_recv().map(Some).map_err(|_| unasked())
+            }
         },
     }
 }
@@ -251,7 +265,7 @@ fn unasked() -> io::Error {
 
 /// The next frame, without its size; what came behind it stays in `arrived`.
 async fn read_frame(
-    socket: &mut OwnedReadHalf,
+    socket: &mut (impl AsyncRead + Unpin),
     arrived: &mut BytesMut,
     bytes_max: usize,
 ) -> io::Result<Bytes> {
@@ -268,7 +282,11 @@ async fn read_frame(
 }
 
 /// Reads until so many bytes are there, or more: small answers that came together cost one read.
-async fn fill(socket: &mut OwnedReadHalf, arrived: &mut BytesMut, target: usize) -> io::Result<()> {
+async fn fill(
+    socket: &mut (impl AsyncRead + Unpin),
+    arrived: &mut BytesMut,
+    target: usize,
+) -> io::Result<()> {
     while arrived.len() < target {
         if arrived.capacity() == arrived.len() {
             // The buffer grows with what arrives, not with what is announced.
@@ -313,6 +331,11 @@ fn decode(key: ApiKey, version: i16, expected: i32, frame: Bytes) -> io::Result<
 /// Whether the error code behind the correlation id is UNSUPPORTED_VERSION.
 fn answers_unsupported(frame: &Bytes) -> bool {
     frame.get(4..6) == Some(&35_i16.to_be_bytes())
+}
+
+#[cfg(not(feature = "tls"))]
+const fn refusal(_: &io::Error) -> Option<String> {
+    None
 }
 
 fn invalid(error: impl ToString) -> io::Error {

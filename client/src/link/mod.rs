@@ -9,6 +9,8 @@
 //! - When the connection ends, every request without an answer is told.
 
 mod connection;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -25,15 +27,18 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::oneshot;
 
+use crate::config::ClientConfig;
 use crate::dial::Dial;
 use crate::error::ClientError;
 use connection::{Failure, Outgoing, Queue};
 
-/// Opens TCP connections.
-#[derive(Clone, Debug)]
+/// Opens TCP connections, encrypted or not.
+#[derive(Clone)]
 pub struct Tcp {
     client_id: Str,
     response_bytes_max: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<tls::Tls>,
 }
 
 impl Tcp {
@@ -43,7 +48,80 @@ impl Tcp {
         Self {
             client_id: Str::from(client_id.to_owned()),
             response_bytes_max: RESPONSE_BYTES_MAX,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// Connections as the settings want them: their client id, and what protects them. Files of
+    /// certificates are read here, once.
+    ///
+    /// ```
+    /// use highwater_client::{ClientConfig, Tcp};
+    ///
+    /// let config = ClientConfig::from_properties([("client.id", "billing")])?;
+    /// let tcp = Tcp::of(&config)?;
+    /// # Ok::<(), highwater_client::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` if a file cannot be used, or if this build lacks what the settings ask for.
+    pub fn of(config: &ClientConfig) -> Result<Self, ClientError> {
+        let lacking = |what: &str, feature: &str| {
+            ClientError::Invalid(format!(
+                "security.protocol={}: this build of the client has no {what}: switch on the \
+                 feature `{feature}` of highwater-client",
+                config.security_protocol
+            ))
+        };
+        if config.security_protocol.has_sasl() {
+            return Err(lacking("SASL", "sasl"));
+        }
+        #[cfg(not(feature = "tls"))]
+        if config.security_protocol.is_encrypted() {
+            return Err(lacking("TLS", "tls"));
+        }
+        #[cfg(feature = "tls")]
+        let tls = match config.security_protocol.is_encrypted() {
+            true => Some(tls::Tls::load(config)?),
+            false => None,
+        };
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls,
+            ..Self::new(&config.client_id)
+        })
+    }
+
+    /// Starts the tasks of a connection.
+    async fn start(&self, address: &str, stream: TcpStream) -> Result<Queue, ClientError> {
+        let bytes_max = self.response_bytes_max;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let (read, write) = tokio::io::split(tls.connect(address, stream).await?);
+            return Ok(connection::start(
+                read,
+                write,
+                QUEUE_REQUESTS_MAX,
+                bytes_max,
+            ));
+        }
+        tracing::trace!(address, "connected");
+        let (read, write) = stream.into_split();
+        Ok(connection::start(
+            read,
+            write,
+            QUEUE_REQUESTS_MAX,
+            bytes_max,
+        ))
+    }
+}
+
+impl Debug for Tcp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Tcp");
+        shown.field("client_id", &self.client_id);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -69,7 +147,7 @@ pub struct Link {
 impl Link {
     async fn connect(address: &str, tcp: Tcp) -> Result<Self, ClientError> {
         let stream = open(address).await?;
-        let queue = connection::start(stream, QUEUE_REQUESTS_MAX, tcp.response_bytes_max);
+        let queue = tcp.start(address, stream).await?;
         let mut link = Self {
             address: address.to_owned(),
             client_id: tcp.client_id,
@@ -128,6 +206,9 @@ impl Link {
             Err(Failure::Unreadable(why)) => Err(ClientError::Unsupported(format!(
                 "{address} is no Kafka broker ({why}): is it the right port, and a plaintext \
                  listener?"
+            ))),
+            Err(Failure::Refused(why)) => Err(ClientError::Unsupported(format!(
+                "{address} refuses this client: {why}"
             ))),
             Err(Failure::NotWritten(why) | Failure::Lost(why)) => {
                 Err(ClientError::NotSent(format!(
