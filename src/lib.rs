@@ -61,6 +61,8 @@ mod embed;
 pub mod testing;
 
 pub use embed::EmbeddedClient;
+#[cfg(feature = "http")]
+pub use highwater_broker::HttpListener;
 pub use highwater_broker::{Broker, Builder, KafkaListener, SecurityProtocol};
 #[cfg(any(feature = "json", feature = "protobuf"))]
 pub use highwater_client::EventType;

@@ -5,6 +5,7 @@
 //! Invariants
 //! - A flag that sets what Kafka has a name for is that name with dashes.
 
+mod client;
 mod demo;
 mod dlq;
 mod doctor;
@@ -15,10 +16,11 @@ mod topic;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use highwater_broker::{Address, KafkaListener};
+use highwater_broker::{HttpListener, KafkaListener};
 use highwater_client::{Acks, Codec};
 
 use crate::cli::moment::From;
+pub(crate) use client::ClientArgs;
 pub(crate) use demo::{DemoArgs, DemoCommand, FlightsArgs, StoryArgs};
 pub(crate) use dlq::{DlqArgs, DlqCommand, LetterPlace, RedriveArgs};
 pub(crate) use doctor::{DoctorArgs, HealthArgs};
@@ -90,14 +92,20 @@ pub(crate) struct ServeArgs {
     /// In test mode: end when the standard input does, so with the program that holds it
     #[arg(long)]
     pub(crate) stop_with_stdin: bool,
-    /// Where Kafka clients connect: HOST:PORT, with a name and the address that clients are told
-    /// if it is another one; may be repeated [default: 127.0.0.1:9092]
-    #[arg(long, value_name = "[NAME=]HOST:PORT[,advertise=HOST:PORT]")]
+    /// Where Kafka clients connect: HOST:PORT, with a name, the address that clients are told if it
+    /// is another one, and PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; may be repeated
+    /// [default: 127.0.0.1:9092]
+    #[arg(
+        long,
+        value_name = "[NAME=]HOST:PORT[,advertise=HOST:PORT][,protocol=PROTOCOL]"
+    )]
     pub(crate) kafka: Vec<KafkaListener>,
-    /// Serve /health/live, /health/ready and /metrics over HTTP here [default: nowhere]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) http: Option<Address>,
-    /// Listen beyond this machine though anyone who can connect may do anything
+    /// Serve /health/live, /health/ready and /metrics over HTTP here, or with protocol=SSL over
+    /// HTTPS [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT[,protocol=SSL]")]
+    pub(crate) http: Option<HttpListener>,
+    /// Listen beyond this machine also where clients do not prove who they are: anyone who can
+    /// connect may do anything
     #[arg(long)]
     pub(crate) allow_unauthenticated: bool,
     /// The built-in defaults to start from
@@ -139,6 +147,8 @@ pub(crate) struct TargetArgs {
     /// No running broker: open this data directory for the time of the command
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Group)]

@@ -27,3 +27,15 @@ pub(crate) fn connections_max(limit: u64) -> usize {
 pub(crate) fn raise_limit() -> Option<u64> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_a_fifth_of_the_files() {
+        assert_eq!(connections_max(1_000), 800);
+        assert_eq!(connections_max(0), 1, "somebody can connect");
+        assert!(connections_max(u64::MAX) as u64 <= u64::MAX / 5 * 4);
+    }
+}

@@ -14,7 +14,7 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
-use highwater_broker::config::{BrokerConfig, OnPoison};
+use highwater_broker::config::{BrokerConfig, ClientAuth, OnPoison};
 use highwater_broker::{Address, Broker, Builder};
 use highwater_log::fs::Fs;
 
@@ -41,11 +41,8 @@ pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Fail
         return Err(Failure::Usage(why.to_owned()));
     }
     if !settings.allow_unauthenticated {
-        let kafka = settings.kafka.iter().map(|listener| &listener.bind);
-        let kafka = kafka.map(|bind| (bind, "read and write everything"));
-        let http = settings.http.iter().map(|bind| (bind, "read the metrics"));
-        let mut addresses = kafka.chain(http);
-        addresses.try_for_each(|(bind, may)| stays_on_this_machine(bind, may))?;
+        let mut open = unauthenticated(&settings);
+        open.try_for_each(|(bind, may)| stays_on_this_machine(bind, may, PROOFS))?;
     }
     if args.dev {
         let folder = files::temporary_folder()?;
@@ -60,6 +57,19 @@ pub(crate) fn run(args: ServeArgs, disk: Option<Arc<dyn Fs>>) -> Result<(), Fail
                 .to_owned(),
         )),
     }
+}
+
+/// Listeners whose clients do not prove who they are, and what anyone may do there.
+fn unauthenticated(settings: &Settings) -> impl Iterator<Item = (&Address, &'static str)> {
+    let has_certificates = settings.broker.ssl_client_auth == ClientAuth::Required;
+    let kafka = settings.kafka.iter().filter(move |listener| {
+        let protocol = listener.protocol;
+        !protocol.has_sasl() && !(protocol.is_encrypted() && has_certificates)
+    });
+    let http = settings.http.iter();
+    let http = http.filter(move |listener| !(listener.is_encrypted && has_certificates));
+    let kafka = kafka.map(|listener| (&listener.bind, "read and write everything"));
+    kafka.chain(http.map(|listener| (&listener.bind, "read the metrics")))
 }
 
 fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
@@ -143,13 +153,19 @@ fn ready(bootstrap: &str, http: &[String], place: &str, settings: &Settings) -> 
 }
 
 /// Refuses an address at which anyone who reaches this machine `may` do something.
-pub(crate) fn stays_on_this_machine(bind: &Address, may: &str) -> Result<(), Failure> {
+///
+/// `instead` is what else can be done, with a comma behind it, if there is something.
+pub(crate) fn stays_on_this_machine(
+    bind: &Address,
+    may: &str,
+    instead: &str,
+) -> Result<(), Failure> {
     if is_of_this_machine(bind)? {
         return Ok(());
     }
     Err(Failure::Usage(format!(
         "listening on {bind} would let anyone who reaches this machine {may}, for clients are not \
-         authenticated; bind to 127.0.0.1, or accept it with --allow-unauthenticated"
+         authenticated; bind to 127.0.0.1, {instead}or accept it with --allow-unauthenticated"
     )))
 }
 
@@ -161,6 +177,9 @@ fn is_of_this_machine(bind: &Address) -> Result<bool, Failure> {
     Ok(found.all(|address| address.ip().to_canonical().is_loopback()))
 }
 
+/// How clients of a listener can prove who they are.
+const PROOFS: &str = "ask for certificates (protocol=SSL and ssl.client.auth=required) or, of Kafka \
+                      clients, for passwords (protocol=SASL_SSL), ";
 /// Defaults that people meet.
 const SURPRISING: &[&str] = &[
     "auto.create.topics.enable",
@@ -169,3 +188,44 @@ const SURPRISING: &[&str] = &[
     "log.retention.ms",
     "group.initial.rebalance.delay.ms",
 ];
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Args, Command};
+
+    /// The listeners that need `--allow-unauthenticated` beyond this machine.
+    fn open_ones(flags: &[&str]) -> Vec<String> {
+        let words = [&["highwater", "serve"], flags].concat();
+        let Command::Serve(args) = Args::parse_from(words).command else {
+            panic!("it is serve")
+        };
+        let settings = Settings::load(&args).unwrap();
+        let open = unauthenticated(&settings).map(|(bind, _)| bind.to_string());
+        open.collect()
+    }
+
+    #[test]
+    fn passwords_and_required_certificates_authenticate_and_encryption_alone_does_not() {
+        let kafka = ["--kafka", "P=a:1", "--kafka", "S=a:2,protocol=SSL"];
+        let sasl = [
+            "--kafka",
+            "Q=a:3,protocol=SASL_PLAINTEXT",
+            "--kafka",
+            "R=a:4,protocol=SASL_SSL",
+        ];
+        let http = ["--http", "a:5"];
+        let https = ["--http", "a:6,protocol=SSL"];
+        let all = |http: &[&str], more: &[&str]| open_ones(&[&kafka, &sasl, http, more].concat());
+        assert_eq!(all(&http, &[]), ["a:1", "a:2", "a:5"]);
+        assert_eq!(all(&https, &[]), ["a:1", "a:2", "a:6"]);
+        let auth = |how| format!("ssl.client.auth={how}");
+        let (requested, required) = (auth("requested"), auth("required"));
+        let with = |how| ["--set", "ssl.ca.location=ca.pem", "--set", how];
+        assert_eq!(all(&https, &with(&requested)), ["a:1", "a:2", "a:6"]);
+        assert_eq!(all(&https, &with(&required)), ["a:1"]);
+        assert_eq!(all(&http, &with(&required)), ["a:1", "a:5"]);
+    }
+}

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use crate::embed::EmbeddedClient;
 use highwater_broker::Broker;
-use highwater_client::Client;
+use highwater_client::{Client, ClientConfig, Properties};
 use tokio::runtime::Runtime;
 
-use crate::cli::args::TargetArgs;
+use crate::cli::args::{ClientArgs, TargetArgs};
 use crate::cli::failure::Failure;
+use crate::cli::files;
 use crate::cli::settings::Settings;
 use crate::cli::signals::Signals;
 
@@ -45,7 +46,8 @@ impl TargetArgs {
             }
             None => runtime.block_on(async {
                 let mut signals = Signals::listen()?;
-                let connected = async { Ok(Client::connect(&self.bootstrap.join(",")).await?) };
+                let config = self.client.config(&self.bootstrap)?;
+                let connected = async { Ok(Client::connect_with(config).await?) };
                 let client = signals.unless_interrupted(connected).await?;
                 work(client, &mut signals).await
             }),
@@ -54,6 +56,49 @@ impl TargetArgs {
         runtime.shutdown_background();
         outcome
     }
+}
+
+impl ClientArgs {
+    /// The settings of a client of these brokers.
+    pub(crate) fn config(&self, bootstrap: &[String]) -> Result<ClientConfig, Failure> {
+        let file = match &self.client_config {
+            Some(path) => files::read_text(path, FILE_BYTES_MAX)?,
+            None => String::new(),
+        };
+        let mut config = Properties::parse(&file)?.client;
+        if let Some(protocol) = self.security_protocol {
+            config.security_protocol = protocol;
+        } else if let Some(text) = variable("security.protocol") {
+            let parsed = text.parse();
+            config.security_protocol = parsed.map_err(|error| {
+                Failure::Usage(format!("{VARIABLES}SECURITY_PROTOCOL: {error}"))
+            })?;
+        }
+        let flag = &self.ssl_ca_location;
+        take(&mut config.ssl_ca_location, flag, "ssl.ca.location");
+        let flag = &self.ssl_certificate_location;
+        take(
+            &mut config.ssl_certificate_location,
+            flag,
+            "ssl.certificate.location",
+        );
+        let flag = &self.ssl_key_location;
+        take(&mut config.ssl_key_location, flag, "ssl.key.location");
+        Ok(config.bootstrap_servers(bootstrap.join(",")))
+    }
+}
+
+/// Takes a flag, else the environment, over what the file says.
+fn take(setting: &mut Option<String>, flag: &Option<String>, name: &str) {
+    if let Some(value) = flag.clone().or_else(|| variable(name)) {
+        *setting = Some(value);
+    }
+}
+
+/// The variable of a client's setting.
+fn variable(name: &str) -> Option<String> {
+    let name = name.to_ascii_uppercase().replace('.', "_");
+    std::env::var(format!("{VARIABLES}{name}")).ok()
 }
 
 /// A runtime for the client of one command.
@@ -86,3 +131,8 @@ fn open(dir: &Path, missing: Missing) -> Result<Broker, Failure> {
         .config(Settings::for_one_command()?)
         .start()?)
 }
+
+/// What the names of a client's variables begin with.
+const VARIABLES: &str = "HIGHWATER_CLIENT_";
+/// A file of settings is much smaller.
+const FILE_BYTES_MAX: u64 = 1 << 20;

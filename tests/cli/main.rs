@@ -1,5 +1,8 @@
 //! The real `highwater` binary: every command, every exit code, every sentence of bad input.
 
+#[cfg(feature = "tls")]
+#[path = "../../broker/tests/tls/certs.rs"]
+mod certs;
 mod demo;
 mod dlq;
 mod doctor;
@@ -14,4 +17,6 @@ mod refusals;
 mod serve;
 mod settings;
 mod test_mode;
+#[cfg(feature = "tls")]
+mod tls;
 mod topics;

@@ -131,6 +131,9 @@ fn nobody_is_let_in_from_outside_by_accident() {
         ("--kafka", "0.0.0.0:0"),
         ("--kafka", "[::]:0"),
         ("--http", "0.0.0.0:0"),
+        // Encrypted is not authenticated.
+        ("--kafka", "0.0.0.0:0,protocol=SSL"),
+        ("--http", "0.0.0.0:0,protocol=SSL"),
     ] {
         let args = ["serve", "--data-dir", word(dir.path()), flag, bind];
         let ended = run(&args);

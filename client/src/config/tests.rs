@@ -26,6 +26,7 @@ const KAFKA_CLIENT: &str = "
     retry.backoff.max.ms=1000
     socket.connection.setup.timeout.ms=10000
     connections.max.idle.ms=540000
+    security.protocol=PLAINTEXT
     bootstrap.servers=";
 
 const KAFKA_PRODUCER: &str = "
@@ -65,13 +66,17 @@ const KAFKA_CONSUMER: &str = "
     retry.backoff.max.ms=1000
     partition.assignment.strategy=range,cooperative-sticky";
 
-/// Names without a default in Kafka, or with one of our own.
-const OURS: [&str; 5] = [
+/// Names without a default in Kafka, or with one of our own; the files of TLS are named as in
+/// librdkafka.
+const OURS: [&str; 8] = [
     "client.id",
     "enable.idempotence",
     "group.id",
     "group.instance.id",
     "decompressed.bytes.max",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
 ];
 
 #[test]
@@ -101,6 +106,7 @@ fn another(name: &str, default: Option<&str>) -> String {
     match (name, default) {
         ("acks", _) => "1".to_owned(),
         ("compression.type", _) => "zstd".to_owned(),
+        ("security.protocol", _) => "ssl".to_owned(),
         ("auto.offset.reset", _) => "earliest".to_owned(),
         ("partition.assignment.strategy", _) => "sticky, roundrobin".to_owned(),
         (_, Some("true")) => "FALSE".to_owned(),
@@ -297,7 +303,7 @@ const JAVA: &str = "key.serializer value.serializer key.deserializer value.deser
     transaction.two.phase.commit.enable compression.gzip.level compression.lz4.level \
     compression.zstd.level isolation.level group.protocol group.remote.assignor \
     share.acknowledgement.mode client.rack security.protocol security.providers \
-    ssl.truststore.location sasl.mechanism sasl.jaas.config client.dns.lookup \
+    ssl.truststore.location ssl.keystore.location sasl.mechanism sasl.jaas.config client.dns.lookup \
     metadata.recovery.strategy metadata.recovery.rebootstrap.trigger.ms \
     socket.connection.setup.timeout.max.ms metadata.max.idle.ms send.buffer.bytes \
     receive.buffer.bytes interceptor.classes config.providers metric.reporters \
@@ -315,6 +321,8 @@ fn a_name_of_java_is_told_why_it_means_nothing() {
     let anyway = [
         ("security.protocol", "plaintext"),
         ("isolation.level", "read_uncommitted"),
+        ("ssl.endpoint.identification.algorithm", "https"),
+        ("enable.ssl.certificate.verification", "true"),
         ("retries", "2147483647"),
     ];
     assert_eq!(Properties::split(anyway), Ok(Properties::default()));

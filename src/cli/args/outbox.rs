@@ -5,7 +5,7 @@
 use clap::{Args, ValueEnum};
 use highwater_broker::Address;
 
-use super::pair;
+use super::{ClientArgs, pair};
 
 /// Publishes the rows of a table that others write: at least once, those of a key in their order.
 #[derive(Debug, Args)]
@@ -18,6 +18,8 @@ pub(crate) struct OutboxArgs {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',',
           required_unless_present_any = ["migrate", "parked", "retry", "skip"])]
     pub(crate) to: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
     /// The table, with its schema if it has one: shop.outbox
     #[arg(long, value_name = "NAME", default_value = "outbox")]
     pub(crate) table: String,

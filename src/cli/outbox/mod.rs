@@ -40,7 +40,7 @@ pub(crate) fn run(args: &OutboxArgs) -> Result<(), Failure> {
     if let Some(bind) = &args.http
         && !args.allow_unauthenticated
     {
-        stays_on_this_machine(bind, "read the metrics")?;
+        stays_on_this_machine(bind, "read the metrics", "")?;
     }
     let runtime = runtime()?;
     let done = runtime.block_on(async {
@@ -103,7 +103,7 @@ async fn with<D: Database>(
             parked(&database, args).await?;
             return Ok(None);
         }
-        let client = client(&args.to).await?;
+        let client = client(args).await?;
         let relay = relay(&client, database.clone(), args)?;
         if args.migrate {
             relay.migrate().await.map_err(failure)?;
@@ -117,15 +117,14 @@ async fn with<D: Database>(
 }
 
 /// A client of the brokers; if there are none, one that never has to find any.
-async fn client(to: &[String]) -> Result<Client, ClientError> {
-    match to {
-        [] => Client::over(
-            "localhost:9092",
-            Arc::new(Tcp::new(NAME)),
-            Arc::new(SystemClock::new()),
-        ),
-        to => Client::connect_as(&to.join(","), NAME).await,
+async fn client(args: &OutboxArgs) -> Result<Client, Failure> {
+    if args.to.is_empty() {
+        let tcp = Arc::new(Tcp::new(NAME));
+        let clock = Arc::new(SystemClock::new());
+        return Ok(Client::over("localhost:9092", tcp, clock)?);
     }
+    let config = args.client.config(&args.to)?.client_id(NAME);
+    Ok(Client::connect_with(config).await?)
 }
 
 /// Lists parked keys, or does what is asked for with one of them.

@@ -29,7 +29,7 @@ pub(super) fn run(settings: &Settings, args: &ServeArgs) -> Result<(), Failure> 
         let why = "a broker in test mode has one Kafka listener: give --kafka once";
         return Err(Failure::Usage(why.to_owned()));
     };
-    let Some(http) = &settings.http else {
+    let Some(http) = &settings.http.as_ref().map(|http| &http.bind) else {
         let why = "a broker in test mode is driven over HTTP: give --http 127.0.0.1:0";
         return Err(Failure::Usage(why.to_owned()));
     };

@@ -221,11 +221,12 @@ fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase().replace('.', "_"))
 }
 
-/// Variables of ours that are no setting of a broker, and those that Kubernetes sets for a
+/// Variables of ours that are no setting of a broker, those of clients, and those that Kubernetes sets for a
 /// service called "highwater".
 fn is_foreign(variable: &str) -> bool {
     let rest = variable.strip_prefix(PREFIX).unwrap_or(variable);
-    variable == CONFIG_VARIABLE || rest.starts_with("SERVICE_") || rest.starts_with("PORT")
+    let beginnings = ["CLIENT_", "SERVICE_", "PORT"];
+    variable == CONFIG_VARIABLE || beginnings.iter().any(|it| rest.starts_with(it))
 }
 
 fn flatten(prefix: &str, table: toml::Table, values: &mut Vec<(String, Value)>) {

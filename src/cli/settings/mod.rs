@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::error::InvalidConfig;
-use highwater_broker::{Address, KafkaListener, SecurityProtocol};
+use highwater_broker::{Address, HttpListener, KafkaListener, SecurityProtocol};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     /// Where Kafka clients connect.
     pub(crate) kafka: Vec<KafkaListener>,
     /// Where health and metrics are served over HTTP, if anywhere.
-    pub(crate) http: Option<Address>,
+    pub(crate) http: Option<HttpListener>,
     /// Whether anyone beyond this machine may connect.
     pub(crate) allow_unauthenticated: bool,
     /// The broker's own settings.
@@ -216,7 +216,7 @@ fn listeners(value: &toml::Value) -> Result<Vec<KafkaListener>, String> {
 }
 
 /// An address; an empty text is nowhere.
-fn http_address(text: &str) -> Result<Option<Address>, String> {
+fn http_address(text: &str) -> Result<Option<HttpListener>, String> {
     if text.is_empty() {
         return Ok(None);
     }
