@@ -10,6 +10,7 @@ mod fetch_session;
 mod group;
 mod placement;
 mod start;
+mod user;
 
 use highwater_log::error::{LogError, ProducerError};
 use highwater_log::types::Offset;
@@ -19,6 +20,7 @@ pub use fetch_session::FetchSessionError;
 pub use group::GroupError;
 pub use placement::PlacementError;
 pub use start::BrokerError;
+pub use user::UserError;
 
 /// A partition's records were not appended. Nothing of the batch was stored.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -111,6 +111,20 @@ impl Ids {
         ))
     }
 
+    /// A secret of 256 bits.
+    pub fn secret(&self) -> Result<[u8; 32], NoRandomness> {
+        let mut bytes = [0; 32];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A text that nobody has seen before: 32 hexadecimal digits.
+    pub fn nonce(&self) -> Result<String, NoRandomness> {
+        let mut bytes = [0; 16];
+        self.fill(&mut bytes)?;
+        Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
     /// A version 4 UUID. Its version digit keeps it apart from the nil and the metadata log's id.
     fn uuid(&self) -> Result<[u8; 16], NoRandomness> {
         let mut bytes = [0; 16];

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use thiserror::Error;
 
+use crate::sasl::{Credential, ScramHash, Secret};
+
 /// The overrides of a topic's configuration by their Kafka names.
 pub type Configs = BTreeMap<String, String>;
 
@@ -90,6 +92,25 @@ pub enum MetaRecord {
         /// Everything that is set.
         configs: Configs,
     },
+    /// A user proves by this credential that it knows its password, from here on.
+    ScramCredentialSet {
+        /// The name of the user.
+        user: String,
+        /// What is stored of the password; it takes the place of the one with the same hash.
+        credential: Credential,
+    },
+    /// A user has no credential with this hash any more.
+    ScramCredentialDeleted {
+        /// The name of the user.
+        user: String,
+        /// The hash.
+        hash: ScramHash,
+    },
+    /// The salts of users that do not exist follow from this secret.
+    SaltSecretDrawn {
+        /// Random bytes.
+        secret: Secret,
+    },
     /// Everything before this record is void: those that follow in its batch are the whole state.
     SnapshotStart,
 }
@@ -104,6 +125,9 @@ pub enum MetaError {
     /// The record has a kind that this version does not know, or none.
     #[error("the metadata record is of an unknown kind; a newer version may have written it")]
     UnknownKind,
+    /// A credential is of an unknown mechanism, or its keys are not as long as that needs.
+    #[error("the metadata record has a credential of an unknown mechanism, or of damaged keys")]
+    BadCredential,
     /// An id does not have 16 bytes.
     #[error("the metadata record has an id of {bytes} bytes instead of 16")]
     BadId {
@@ -142,6 +166,25 @@ mod tests {
         prop::collection::btree_map("[a-z.]{1,20}", ".{0,20}", 0..4)
     }
 
+    fn hashes() -> impl Strategy<Value = ScramHash> {
+        prop::sample::select(ScramHash::ALL.to_vec())
+    }
+
+    fn credentials() -> impl Strategy<Value = Credential> {
+        (hashes(), any::<([u8; 16], u32, [u8; 32], [u8; 32])>()).prop_map(
+            |(hash, (salt, iterations, stored, server))| {
+                let key = |half: [u8; 32]| Secret(half.repeat(hash.key_bytes() / 32));
+                Credential {
+                    hash,
+                    salt: salt.to_vec(),
+                    iterations,
+                    stored_key: key(stored),
+                    server_key: key(server),
+                }
+            },
+        )
+    }
+
     fn records() -> impl Strategy<Value = MetaRecord> {
         prop_oneof![
             any::<([u8; 16], i32)>().prop_map(|(cluster_id, node_id)| MetaRecord::ClusterCreated {
@@ -177,6 +220,13 @@ mod tests {
             (any::<Option<i32>>(), configs()).prop_map(|(node_id, configs)| {
                 MetaRecord::BrokerConfigsChanged { node_id, configs }
             }),
+            (".{1,20}", credentials())
+                .prop_map(|(user, credential)| MetaRecord::ScramCredentialSet { user, credential }),
+            (".{1,20}", hashes())
+                .prop_map(|(user, hash)| MetaRecord::ScramCredentialDeleted { user, hash }),
+            any::<[u8; 32]>().prop_map(|secret| MetaRecord::SaltSecretDrawn {
+                secret: Secret(secret.to_vec())
+            }),
             Just(MetaRecord::SnapshotStart),
         ]
     }
@@ -197,7 +247,37 @@ mod tests {
             node_id,
             configs: Configs::from([("a".to_owned(), "1".to_owned())]),
         };
-        let golden: [(MetaRecord, &[u8]); 6] = [
+        let credential = Credential {
+            hash: ScramHash::Sha256,
+            salt: b"salt".to_vec(),
+            iterations: 4096,
+            stored_key: Secret(vec![b's'; 32]),
+            server_key: Secret(vec![b'v'; 32]),
+        };
+        let user = || "alice".to_owned();
+        let golden: [(MetaRecord, &[u8]); 9] = [
+            (
+                MetaRecord::ScramCredentialSet {
+                    user: user(),
+                    credential,
+                },
+                b"\x5a\x56\x0a\x05alice\x10\x01\x1a\x04salt\x20\x80\x20\
+                  \x2a\x20ssssssssssssssssssssssssssssssss\
+                  \x32\x20vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv",
+            ),
+            (
+                MetaRecord::ScramCredentialDeleted {
+                    user: user(),
+                    hash: ScramHash::Sha512,
+                },
+                b"\x62\x09\x0a\x05alice\x10\x02",
+            ),
+            (
+                MetaRecord::SaltSecretDrawn {
+                    secret: Secret(b"secret".to_vec()),
+                },
+                b"\x6a\x08\x0a\x06secret",
+            ),
             (
                 created,
                 b"\x12\x2c\x0a\x100123456789abcdef\x12\x01t\x18\x03\
@@ -233,10 +313,44 @@ mod tests {
             MetaRecord::decode(b"\x2a\x03\x0a\x01x"),
             Err(MetaError::BadId { bytes: 1 })
         );
+        // Of mechanism 3, and with keys of no byte.
+        for bytes in [
+            &b"\x62\x05\x0a\x01a\x10\x03"[..],
+            b"\x5a\x05\x0a\x01a\x10\x01",
+        ] {
+            assert_eq!(MetaRecord::decode(bytes), Err(MetaError::BadCredential));
+        }
         assert!(matches!(
             MetaRecord::decode(b"\x2a\x05\x0a"),
             Err(MetaError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn debug_of_a_record_prints_no_key() {
+        let secret = || Secret(vec![b's'; 32]);
+        let credential = Credential {
+            hash: ScramHash::Sha256,
+            salt: b"sss".to_vec(),
+            iterations: 4096,
+            stored_key: secret(),
+            server_key: secret(),
+        };
+        let user = "alice".to_owned();
+        for record in [
+            MetaRecord::ScramCredentialSet { user, credential },
+            MetaRecord::SaltSecretDrawn { secret: secret() },
+        ] {
+            let wire = wire::Envelope {
+                kind: Some(record.clone().into()),
+            };
+            let printed = format!("{record:?} {wire:?}");
+            // As a list of numbers, or as text.
+            assert!(
+                !printed.contains("115") && !printed.contains("sss"),
+                "{printed}"
+            );
+        }
     }
 
     proptest! {

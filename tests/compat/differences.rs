@@ -26,7 +26,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "SaslHandshake",
-        "ILLEGAL_SASL_STATE: no listener asks for SASL",
+        "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; ILLEGAL_SASL_STATE on a listener without SASL",
     ),
     (
         "DescribeAcls",
@@ -42,7 +42,10 @@ const NOTES: &[(&str, &str)] = &[
         "AlterReplicaLogDirs",
         "one directory: to itself, or LOG_DIR_NOT_FOUND",
     ),
-    ("SaslAuthenticate", "ILLEGAL_SASL_STATE"),
+    (
+        "SaslAuthenticate",
+        "sessions do not expire: a second one is ILLEGAL_SASL_STATE",
+    ),
     ("ElectLeaders", "ELECTION_NOT_NEEDED: one broker leads all"),
     (
         "IncrementalAlterConfigs",
@@ -57,6 +60,10 @@ const NOTES: &[(&str, &str)] = &[
     (
         "AlterClientQuotas",
         "UNSUPPORTED_VERSION: a quota would limit nobody",
+    ),
+    (
+        "AlterUserScramCredentials",
+        "4096 to 100000 iterations (Kafka: 16384)",
     ),
     (
         "DescribeQuorum",

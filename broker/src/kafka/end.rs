@@ -40,6 +40,12 @@ pub(super) enum End {
          allow"
     )]
     Handshakes,
+    /// The client has not proved who it is.
+    #[error("authentication failed: {0}")]
+    Unauthenticated(String),
+    /// It took too long for that.
+    #[error("it has not proved who it is within {0:?} (authentication.timeout.ms)")]
+    Unproven(Duration),
     /// There was no request for long.
     #[error("there was no request for {0:?} (connections.max.idle.ms)")]
     Idle(Duration),
@@ -103,7 +109,9 @@ impl End {
             Self::Frame(FrameError::Foreign(_)) => Tone::Foreign,
             #[cfg(feature = "tls")]
             Self::Handshakes => Tone::Complaint,
-            Self::SlowSender(_)
+            Self::Unauthenticated(_)
+            | Self::Unproven(_)
+            | Self::SlowSender(_)
             | Self::StalledReader(_)
             | Self::Frame(_)
             | Self::Header(_)

@@ -12,7 +12,7 @@ use highwater_proto::cursor::Str;
 
 use crate::error::{
     ConfigError, DeleteRecordsError, EpochError, FetchError, FetchSessionError, GroupError,
-    OffsetsError, PlacementError, ProduceError, ProducerIdError, TopicError,
+    OffsetsError, PlacementError, ProduceError, ProducerIdError, TopicError, UserError,
 };
 
 /// An error that has a code on the wire.
@@ -166,6 +166,23 @@ impl WireError for ProducerIdError {
         match self {
             Self::TransactionsUnsupported => ErrorCode::UnsupportedVersion,
             Self::HalfGiven { .. } => ErrorCode::InvalidRequest,
+            Self::Storage { .. } => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl WireError for UserError {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown => ErrorCode::ResourceNotFound,
+            Self::NamedTwice => ErrorCode::DuplicateResource,
+            Self::UnknownMechanism(_) => ErrorCode::UnsupportedSaslMechanism,
+            Self::InvalidName
+            | Self::Iterations(_)
+            | Self::Salt(_)
+            | Self::SaltedPassword { .. } => ErrorCode::UnacceptableCredential,
+            Self::TooMany(_) => ErrorCode::PolicyViolation,
+            Self::NoSasl => ErrorCode::UnsupportedVersion,
             Self::Storage { .. } => ErrorCode::KafkaStorageError,
         }
     }

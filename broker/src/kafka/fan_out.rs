@@ -142,6 +142,12 @@ fn count(request: &Request) -> (usize, usize) {
         Request::DeleteAcls(request) => (request.filters.len(), 0),
         Request::DescribeClientQuotas(request) => (request.components.len(), 0),
         Request::AlterClientQuotas(request) => (request.entries.len(), 0),
+        Request::DescribeUserScramCredentials(request) => {
+            (request.users.as_ref().map_or(0, Vec::len), 0)
+        }
+        Request::AlterUserScramCredentials(request) => {
+            (request.deletions.len() + request.upsertions.len(), 0)
+        }
         Request::ListConfigResources(request) => (request.resource_types.len(), 0),
         Request::ApiVersions(_)
         | Request::InitProducerId(_)

@@ -167,7 +167,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 self.drain().await?;
                 Ok(Some(response))
             }
-            Work::Execute(request) => match fan_out::check(&request, service.config()) {
+            Work::Execute(request) => match checked(&request, service, session) {
                 Ok(()) => match request {
                     request if let Some(met) = self.faults.meet(&request, service) => {
                         return self.put_suffered(tag, asked, call, request, met).await;
@@ -192,7 +192,11 @@ impl<'a, O: Outlet> Lane<'a, O> {
             },
         };
         self.put(tag, asked, answer).await?;
-        self.outlet.flush().await
+        self.outlet.flush().await?;
+        match session.proof().failure() {
+            Some(why) => Err(End::Unauthenticated(why)),
+            None => Ok(()),
+        }
     }
 
     /// A request that has met a fault: whatever it does delays no answer to those before it.
@@ -290,6 +294,15 @@ impl Work {
             Self::Answered(response) => response.key(),
         }
     }
+}
+
+/// Refuses what the client may not ask now, or not at once.
+fn checked(request: &Request, service: &Service, session: &Session) -> Result<(), Refusal> {
+    let api = request.key();
+    if !session.proof().admits(api) {
+        return Err(Refusal::Unproven { api });
+    }
+    fan_out::check(request, service.config())
 }
 
 async fn execute(

@@ -168,9 +168,11 @@ impl Outlet for Replies {
     ) -> Result<(), End> {
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::Unanswered { why } => ExchangeError::Unknown { why },
-            refusal @ Refusal::FanOut { .. } => ExchangeError::NotSent {
-                why: refusal.to_string(),
-            },
+            refusal @ (Refusal::FanOut { .. } | Refusal::Unproven { .. }) => {
+                ExchangeError::NotSent {
+                    why: refusal.to_string(),
+                }
+            }
         });
         // Whoever has dropped the future does not want to know.
         drop(reply.answer.send(answer));

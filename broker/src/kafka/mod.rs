@@ -20,6 +20,7 @@ mod gate;
 mod lane;
 mod listener;
 mod local;
+mod sasl;
 mod server;
 mod session;
 mod timer;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use highwater_proto::exchange::Exchange;
+use highwater_proto::sasl::Mechanism;
 use tokio::sync::{Semaphore, watch};
 
 use super::address::KafkaListener;
@@ -20,6 +21,8 @@ use super::faults::Faults;
 use super::gate::Gate;
 use super::listener;
 use super::local::Local;
+#[cfg(feature = "sasl")]
+use super::sasl::Failures;
 use crate::error::{BrokerError, InvalidConfig};
 use crate::service::Service;
 use crate::service::cluster::Listening;
@@ -40,6 +43,9 @@ pub(crate) struct Server {
     /// TLS handshakes under way.
     #[cfg(feature = "tls")]
     pub(super) handshakes: Arc<Gate>,
+    /// Wrong proofs of clients that had to prove who they are.
+    #[cfg(feature = "sasl")]
+    pub(super) failures: Arc<Failures>,
     /// Bytes of requests that may be received and under way at once.
     pub(super) frame_budget: Arc<Semaphore>,
     complaints: Complaints,
@@ -72,6 +78,11 @@ impl Server {
         let clock = Arc::clone(service.clock());
         #[cfg(feature = "tls")]
         let tls = Arc::new(Tls::new(service.config(), clock, workers.clone()));
+        #[cfg(feature = "sasl")]
+        let failures = {
+            let per_second = service.config().authentication_failures_max_per_second;
+            Arc::new(Failures::new(per_second))
+        };
         let budget = service
             .config()
             .queued_max_request_bytes
@@ -87,6 +98,8 @@ impl Server {
             tls,
             #[cfg(feature = "tls")]
             handshakes,
+            #[cfg(feature = "sasl")]
+            failures,
             frame_budget,
             complaints: Complaints::default(),
             addresses: Mutex::default(),
@@ -123,6 +136,23 @@ impl Server {
         Arc::clone(&self.tls)
     }
 
+    fn warn_of_plain(&self, listener: &KafkaListener) {
+        let config = self.service.config();
+        let is_enabled = config.sasl_enabled_mechanisms.contains(Mechanism::Plain);
+        if !is_enabled || listener.protocol.is_encrypted() {
+            return;
+        }
+        if config.allow_plaintext_password {
+            tracing::warn!(%listener, "everybody on the way can read the passwords of PLAIN");
+        } else {
+            tracing::warn!(
+                %listener,
+                "PLAIN is not offered: its passwords could be read on the way; use SASL_SSL, or \
+                 SCRAM, or set allow.plaintext.password=true"
+            );
+        }
+    }
+
     /// What a listener needs beside its socket.
     fn prepare(&self, listener: &KafkaListener) -> Result<(), BrokerError> {
         let refused = |what: &str| {
@@ -130,7 +160,10 @@ impl Server {
             Err(InvalidConfig::new("listeners", why).into())
         };
         if listener.protocol.has_sasl() {
-            return refused("SASL");
+            if cfg!(not(feature = "sasl")) {
+                return refused("SASL");
+            }
+            self.warn_of_plain(listener);
         }
         if !listener.protocol.is_encrypted() {
             return Ok(());

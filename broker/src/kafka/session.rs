@@ -7,11 +7,16 @@
 //! - What a client says of itself is escaped wherever it is printed.
 
 use std::fmt;
+#[cfg(feature = "sasl")]
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use highwater_proto::cursor::Str;
 use highwater_proto::security::SecurityProtocol;
 
+#[cfg(feature = "sasl")]
+use super::sasl::Failures;
+use super::sasl::Proof;
 use crate::sockets::Address;
 
 /// One connection, or one session of an embedded client.
@@ -19,6 +24,10 @@ use crate::sockets::Address;
 pub(super) struct Session {
     peer: Peer,
     security: Security,
+    proof: Proof,
+    /// Those of everybody, where this client has to prove who it is.
+    #[cfg(feature = "sasl")]
+    failures: Option<Arc<Failures>>,
     advertised: Address,
     client: Mutex<Client>,
 }
@@ -52,8 +61,47 @@ impl Session {
         Self {
             peer,
             security,
+            proof: Proof::not_asked(),
+            #[cfg(feature = "sasl")]
+            failures: None,
             advertised,
             client: Mutex::default(),
+        }
+    }
+
+    /// The session of a client that has to prove who it is.
+    #[cfg(feature = "sasl")]
+    pub(super) fn asked(self, failures: &Arc<Failures>) -> Self {
+        Self {
+            proof: Proof::asked(),
+            failures: Some(Arc::clone(failures)),
+            ..self
+        }
+    }
+
+    /// How far the client has come in proving who it is.
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// Where wrong proofs are counted.
+    #[cfg(feature = "sasl")]
+    pub(super) fn failures(&self) -> Option<&Failures> {
+        self.failures.as_deref()
+    }
+
+    /// Whether nobody on the way can read what is sent.
+    #[cfg(feature = "sasl")]
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.security.protocol.is_encrypted()
+    }
+
+    /// The client's address, if it has one.
+    #[cfg(feature = "sasl")]
+    pub(super) fn address(&self) -> Option<std::net::IpAddr> {
+        match self.peer {
+            Peer::Tcp(address) => Some(address.ip()),
+            Peer::Local => None,
         }
     }
 
@@ -102,7 +150,9 @@ impl fmt::Display for Session {
             Peer::Tcp(address) => write!(f, "{address}")?,
             Peer::Local => f.write_str("in process")?,
         }
-        if let Some(subject) = &self.security.certificate_principal {
+        if let Some(user) = self.proof.user() {
+            write!(f, " principal=User:{}", user.escape_debug())?;
+        } else if let Some(subject) = &self.security.certificate_principal {
             write!(f, " principal={}", subject.escape_debug())?;
         }
         let client = self.client();

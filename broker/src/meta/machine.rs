@@ -358,6 +358,9 @@ impl Machine for MetaMachine {
             MetaRecord::ProducerIdsReserved { next_id } => {
                 state.next_producer_id = state.next_producer_id.max(*next_id);
             }
+            MetaRecord::ScramCredentialSet { .. }
+            | MetaRecord::ScramCredentialDeleted { .. }
+            | MetaRecord::SaltSecretDrawn { .. } => state.users.apply(record),
         }
     }
 
@@ -402,6 +405,7 @@ impl Machine for MetaMachine {
             .chain(cluster)
             .chain(numbers)
             .chain(brokers)
+            .chain(state.users.snapshot())
             .chain(topics)
             .collect()
     }

@@ -1,4 +1,4 @@
-//! Topics, their configs, producer ids, leader epochs: decided purely, kept in the metadata log.
+//! Topics, their configs, users, producer ids, leader epochs: decided purely, kept in the metadata log.
 //!
 //! Floor 2 of broker.
 //!
@@ -13,6 +13,7 @@ mod machine;
 mod name;
 mod plan;
 mod state;
+mod users;
 
 pub(crate) use configs::unknown as unknown_topic;
 pub use highwater_proto::meta::MetaRecord;
@@ -23,6 +24,7 @@ pub use internal::OFFSETS_TOPIC;
 pub use machine::{LastStop, MetaMachine};
 pub use name::{check as check_name, is_reserved};
 pub use state::{MetaState, Topic};
+pub use users::{AlteredUser, CredentialChange, UserChange, Users};
 
 /// The name that the metadata log would have; no topic may take it.
 pub const META_TOPIC: &str = "__meta";

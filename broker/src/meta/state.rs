@@ -19,6 +19,7 @@ use crate::config::topic::{TopicConfigs, TopicSettings};
 use crate::ids::{ClusterId, TopicId, TopicRef};
 use crate::meta::internal::settings_of;
 use crate::meta::name::collision_key;
+use crate::meta::users::Users;
 
 /// One topic as it stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub struct MetaState {
     pub(super) next_producer_id: i64,
     /// What is set on brokers while they run; `None` is every broker.
     pub(super) brokers: BTreeMap<Option<i32>, DynamicConfigs>,
+    pub(super) users: Users,
     pub(super) topics: BTreeMap<TopicId, Arc<Topic>>,
     pub(super) names: HashMap<String, TopicId>,
     /// By collision key.
@@ -90,6 +92,12 @@ impl MetaState {
     #[must_use]
     pub fn dynamic(&self, node_id: i32) -> Dynamic<'_> {
         Dynamic::of(&self.brokers, node_id)
+    }
+
+    /// Everybody who has a password.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     /// A topic that is not being deleted.

@@ -23,12 +23,14 @@ mod scrub;
 mod start;
 pub mod topic_partitions;
 pub mod topics;
+pub mod users;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
 use highwater_log::error::LogError;
 use highwater_log::types::LogId;
 use highwater_proto::clock::Clock;
+use highwater_proto::sasl::Secret;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::BrokerConfig;
@@ -61,6 +63,10 @@ struct Inner {
     meta: Coordinator<MetaMachine>,
     producer_ids: producer_ids::Block,
     groups: groups::Groups,
+    /// What the salts of users that do not exist follow from, until there is a user.
+    salt_secret: Secret,
+    #[cfg(feature = "sasl")]
+    passwords: tokio::sync::Semaphore,
     fetch_sessions: Mutex<fetch::session::Sessions>,
     listening: Mutex<Vec<cluster::Listening>>,
     /// Where the data is, for the broker's description.
@@ -78,6 +84,7 @@ enum MetaKey {
     /// are decided one after the other.
     Topics,
     ProducerIds,
+    Users,
 }
 
 impl Service {

@@ -17,6 +17,7 @@ use highwater_log::error::LogError;
 use highwater_log::shard::ShardRecovered;
 use highwater_log::types::{LeaderEpoch, LogId};
 use highwater_proto::clock::Clock;
+use highwater_proto::sasl::Secret;
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
@@ -28,6 +29,8 @@ use crate::service::fetch::session::Sessions;
 use crate::service::first_times::FirstTimes;
 use crate::service::groups::{Groups, RecoveredGroups};
 use crate::service::producer_ids::Block;
+#[cfg(feature = "sasl")]
+use crate::service::users;
 use crate::service::{Inner, MetaKey, Service};
 use crate::shard::{OpenedShard, Shard};
 use crate::workers::Workers;
@@ -88,6 +91,10 @@ impl Service {
             },
         );
         let fetch_sessions = Mutex::new(Sessions::new(&config));
+        let salt_secret = ids.secret().map_err(|error| BrokerError::System {
+            op: "draw a secret for the broker",
+            source: std::io::Error::other(error),
+        })?;
         let service = Self {
             inner: Arc::new(Inner {
                 config,
@@ -99,6 +106,9 @@ impl Service {
                 meta,
                 producer_ids: Block::default(),
                 groups: Groups::new(groups),
+                salt_secret: Secret(salt_secret.to_vec()),
+                #[cfg(feature = "sasl")]
+                passwords: tokio::sync::Semaphore::new(users::PASSWORDS_AT_ONCE_MAX),
                 fetch_sessions,
                 listening: Mutex::default(),
                 data_dir,

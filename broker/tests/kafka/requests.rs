@@ -99,6 +99,8 @@ pub(crate) fn request(key: ApiKey, version: i16, choose: &mut Choices, to: &Serv
         ApiKey::OffsetDelete => groups::offset_delete(choose).into(),
         ApiKey::DescribeClientQuotas => admin::describe_client_quotas(choose).into(),
         ApiKey::AlterClientQuotas => admin::alter_client_quotas(choose).into(),
+        ApiKey::DescribeUserScramCredentials => admin::describe_users(choose).into(),
+        ApiKey::AlterUserScramCredentials => admin::alter_users(choose).into(),
         ApiKey::DescribeQuorum => admin::describe_quorum(choose).into(),
         ApiKey::DescribeCluster => describe_cluster(version, choose).into(),
         ApiKey::ListConfigResources => admin::list_config_resources(version, choose).into(),

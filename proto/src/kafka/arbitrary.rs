@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::message::Field;
-use super::wire::Wire;
+use super::wire::{Hidden, Wire};
 use crate::cursor::{Records, Str, Uuid, Version};
 
 /// Bytes that decide what a message looks like.
@@ -125,6 +125,7 @@ arbitrary! {
     };
     Option<Str>: |entropy, _version| entropy.present().then(|| entropy.text());
     Bytes: |entropy, _version| entropy.bytes();
+    Hidden: |entropy, _version| Hidden(entropy.bytes());
     Option<Bytes>: |entropy, _version| entropy.present().then(|| entropy.bytes());
 }
 

@@ -48,6 +48,9 @@ use messages::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
 };
 use messages::alter_replica_log_dirs::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse};
+use messages::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+};
 use messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use messages::create_acls::{CreateAclsRequest, CreateAclsResponse};
 use messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
@@ -65,6 +68,9 @@ use messages::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsRespons
 use messages::describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
 use messages::describe_topic_partitions::{
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+};
+use messages::describe_user_scram_credentials::{
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
 };
 use messages::elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
 use messages::fetch::{FetchRequest, FetchResponse};
@@ -93,7 +99,7 @@ use messages::produce::{ProduceRequest, ProduceResponse};
 use messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 use messages::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
 use messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
-pub use wire::Wire;
+pub use wire::{Hidden, Wire};
 
 /// A row of the table of APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +260,10 @@ apis! {
         DescribeClientQuotasRequest => DescribeClientQuotasResponse;
     49 AlterClientQuotas: 0..=1, advertised 0..=1, flexible 1,
         AlterClientQuotasRequest => AlterClientQuotasResponse;
+    50 DescribeUserScramCredentials: 0..=0, advertised 0..=0, flexible 0,
+        DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse;
+    51 AlterUserScramCredentials: 0..=0, advertised 0..=0, flexible 0,
+        AlterUserScramCredentialsRequest => AlterUserScramCredentialsResponse;
     55 DescribeQuorum: 0..=2, advertised 0..=2, flexible 0,
         DescribeQuorumRequest => DescribeQuorumResponse;
     60 DescribeCluster: 0..=1, advertised 0..=1, flexible 0,

@@ -7,6 +7,8 @@
 //! - Types nest as the tables of `messages/` nest: none contains itself, so decoding has no depth
 //!   that an input could choose.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::cursor::{EncodeError, Reader, Records, Str, Uuid, Version, Writer};
@@ -144,6 +146,42 @@ impl Wire for Option<Bytes> {
 
     fn is_null(&self) -> bool {
         self.is_none()
+    }
+}
+
+/// Bytes that no `Debug` prints: a token or a password on its way.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Hidden(
+    /// The bytes.
+    pub Bytes,
+);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+impl From<Vec<u8>> for Hidden {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl Wire for Hidden {
+    #[inline]
+    fn bytes_min(version: Version) -> usize {
+        Bytes::bytes_min(version)
+    }
+
+    #[inline]
+    fn decode(reader: &mut Reader, version: Version) -> Result<Self, DecodeError> {
+        Bytes::decode(reader, version).map(Self)
+    }
+
+    #[inline]
+    fn encode(&self, writer: &mut Writer, version: Version) -> Result<(), EncodeError> {
+        self.0.encode(writer, version)
     }
 }
 

@@ -4,14 +4,18 @@
 //!
 //! Invariants
 //! - These types are bytes on the disk: a field keeps its number and its type for ever.
+//! - No `Debug` prints what helps to find out, or to replace, a password.
+
+use std::fmt;
 
 use prost::{Message, Oneof};
 
 use super::{Configs, MetaError, MetaRecord};
+use crate::sasl::{Credential, ScramHash, Secret};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Envelope {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub(super) kind: Option<Kind>,
 }
 
@@ -37,6 +41,12 @@ pub(super) enum Kind {
     SnapshotStart(SnapshotStart),
     #[prost(message, tag = "10")]
     BrokerConfigsChanged(BrokerConfigsChanged),
+    #[prost(message, tag = "11")]
+    ScramCredentialSet(ScramCredentialSet),
+    #[prost(message, tag = "12")]
+    ScramCredentialDeleted(ScramCredentialDeleted),
+    #[prost(message, tag = "13")]
+    SaltSecretDrawn(SaltSecretDrawn),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -106,6 +116,87 @@ pub(super) struct BrokerConfigsChanged {
     configs: Configs,
 }
 
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(super) struct ScramCredentialSet {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(int32, tag = "2")]
+    mechanism: i32,
+    #[prost(bytes = "vec", tag = "3")]
+    salt: Vec<u8>,
+    #[prost(uint32, tag = "4")]
+    iterations: u32,
+    #[prost(bytes = "vec", tag = "5")]
+    stored_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "6")]
+    server_key: Vec<u8>,
+}
+
+/// Who could read the keys from a log could be anybody.
+impl fmt::Debug for ScramCredentialSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScramCredentialSet")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScramCredentialDeleted {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(int32, tag = "2")]
+    mechanism: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(super) struct SaltSecretDrawn {
+    #[prost(bytes = "vec", tag = "1")]
+    secret: Vec<u8>,
+}
+
+impl fmt::Debug for SaltSecretDrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaltSecretDrawn").finish_non_exhaustive()
+    }
+}
+
+impl ScramCredentialSet {
+    fn of(user: String, credential: Credential) -> Self {
+        Self {
+            user,
+            mechanism: credential.hash.number().into(),
+            salt: credential.salt,
+            iterations: credential.iterations,
+            stored_key: credential.stored_key.0,
+            server_key: credential.server_key.0,
+        }
+    }
+
+    fn record(self) -> Result<MetaRecord, MetaError> {
+        let hash = hash(self.mechanism)?;
+        if [&self.stored_key, &self.server_key]
+            .iter()
+            .any(|key| key.len() != hash.key_bytes())
+        {
+            return Err(MetaError::BadCredential);
+        }
+        let credential = Credential {
+            hash,
+            salt: self.salt,
+            iterations: self.iterations,
+            stored_key: Secret(self.stored_key),
+            server_key: Secret(self.server_key),
+        };
+        Ok(MetaRecord::ScramCredentialSet {
+            user: self.user,
+            credential,
+        })
+    }
+}
+
 impl From<MetaRecord> for Kind {
     fn from(record: MetaRecord) -> Self {
         match record {
@@ -157,6 +248,18 @@ impl From<MetaRecord> for Kind {
             MetaRecord::SnapshotStart => Self::SnapshotStart(SnapshotStart {}),
             MetaRecord::BrokerConfigsChanged { node_id, configs } => {
                 Self::BrokerConfigsChanged(BrokerConfigsChanged { node_id, configs })
+            }
+            MetaRecord::ScramCredentialSet { user, credential } => {
+                Self::ScramCredentialSet(ScramCredentialSet::of(user, credential))
+            }
+            MetaRecord::ScramCredentialDeleted { user, hash } => {
+                Self::ScramCredentialDeleted(ScramCredentialDeleted {
+                    user,
+                    mechanism: hash.number().into(),
+                })
+            }
+            MetaRecord::SaltSecretDrawn { secret } => {
+                Self::SaltSecretDrawn(SaltSecretDrawn { secret: secret.0 })
             }
         }
     }
@@ -213,8 +316,24 @@ impl TryFrom<Kind> for MetaRecord {
             Kind::BrokerConfigsChanged(BrokerConfigsChanged { node_id, configs }) => {
                 Self::BrokerConfigsChanged { node_id, configs }
             }
+            Kind::ScramCredentialSet(set) => set.record()?,
+            Kind::ScramCredentialDeleted(ScramCredentialDeleted { user, mechanism }) => {
+                Self::ScramCredentialDeleted {
+                    user,
+                    hash: hash(mechanism)?,
+                }
+            }
+            Kind::SaltSecretDrawn(SaltSecretDrawn { secret }) => Self::SaltSecretDrawn {
+                secret: Secret(secret),
+            },
         })
     }
+}
+
+fn hash(mechanism: i32) -> Result<ScramHash, MetaError> {
+    let number = i8::try_from(mechanism).ok();
+    let hash = number.and_then(ScramHash::from_number);
+    hash.ok_or(MetaError::BadCredential)
 }
 
 fn sixteen(id: &[u8]) -> Result<[u8; 16], MetaError> {

@@ -2,15 +2,32 @@
 //!
 //! Floor 5 of broker.
 //!
-//! - There was no handshake, and there can be none: error 34.
+//! - A token that proves nothing is error 58, after a delay, and the end of the connection.
+//! - Without a handshake, on a listener without SASL, and from a client that has proved who it is
+//!   already: error 34. Sessions have no end, so that no client proves it again.
 
-use highwater_proto::code::ErrorCode;
-use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::sasl_authenticate::{
     SaslAuthenticateRequest, SaslAuthenticateResponse,
 };
 
-pub(in crate::kafka) fn handle(_request: &SaslAuthenticateRequest) -> SaslAuthenticateResponse {
+use super::Call;
+
+#[cfg(feature = "sasl")]
+pub(in crate::kafka) async fn handle(
+    call: Call<'_>,
+    request: SaslAuthenticateRequest,
+) -> SaslAuthenticateResponse {
+    crate::kafka::sasl::authenticate(call, &request.auth_bytes.0).await
+}
+
+#[cfg(not(feature = "sasl"))]
+pub(in crate::kafka) async fn handle(
+    _: Call<'_>,
+    _: SaslAuthenticateRequest,
+) -> SaslAuthenticateResponse {
+    use highwater_proto::code::ErrorCode;
+    use highwater_proto::cursor::Str;
+
     SaslAuthenticateResponse {
         error_code: ErrorCode::IllegalSaslState.code(),
         error_message: Some(Str::from_static(

@@ -2,17 +2,28 @@
 //!
 //! Floor 5 of broker.
 //!
-//! - No listener asks for a proof, so that there is nothing to shake hands about: error 34, and no
-//!   mechanisms.
+//! - Answers the mechanisms that this client may use; another one is error 33, and the end of the
+//!   connection. After v0 the tokens come bare, without requests around them.
+//! - On a listener without SASL, and from a client that has proved who it is already: error 34.
 
-use highwater_proto::code::ErrorCode;
 use highwater_proto::kafka::messages::sasl_handshake::{
     SaslHandshakeRequest, SaslHandshakeResponse,
 };
 
-pub(in crate::kafka) fn handle(_request: &SaslHandshakeRequest) -> SaslHandshakeResponse {
+use super::Call;
+
+#[cfg(feature = "sasl")]
+pub(in crate::kafka) fn handle(
+    call: Call<'_>,
+    request: &SaslHandshakeRequest,
+) -> SaslHandshakeResponse {
+    crate::kafka::sasl::shake_hands(call, &request.mechanism)
+}
+
+#[cfg(not(feature = "sasl"))]
+pub(in crate::kafka) fn handle(_: Call<'_>, _: &SaslHandshakeRequest) -> SaslHandshakeResponse {
     SaslHandshakeResponse {
-        error_code: ErrorCode::IllegalSaslState.code(),
+        error_code: highwater_proto::code::ErrorCode::IllegalSaslState.code(),
         ..SaslHandshakeResponse::default()
     }
 }

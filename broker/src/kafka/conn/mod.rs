@@ -19,6 +19,7 @@ mod writer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use highwater_proto::clock::Mono;
 use highwater_proto::security::SecurityProtocol;
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use super::end::End;
 use super::gate::Admission;
 use super::lane::Lane;
+use super::sasl::Form;
 use super::server::{Phase, Server};
 use super::session::{Peer, Session};
 use crate::sockets::Address;
@@ -59,6 +61,11 @@ pub(super) async fn serve(
     };
     let advertised = door.advertise.unwrap_or_else(|| Address::from(local));
     let session = Session::new(Peer::Tcp(peer), advertised, security);
+    #[cfg(feature = "sasl")]
+    let session = match door.protocol.has_sasl() {
+        true => session.asked(&server.failures),
+        false => session,
+    };
     let end = tokio::select! {
         end = run(&server, &wire, &session) => end,
         () = server.reached(Phase::Over) => End::Closing,
@@ -84,12 +91,14 @@ async fn run(server: &Server, stream: &Wire, session: &Session) -> End {
     let mut answering = Box::pin(Lane::new(server, session, &gone, writer).run(received));
     let reading = Reader::new(server, stream, session, &activity).run(jobs);
     let mut closing = server.service.closing();
+    let unproven = unproven(server, session);
     let end = tokio::select! {
         // What was read is executed in the same turn.
         biased;
         end = reading => end,
         end = &mut answering => return end.err().unwrap_or(End::Closed),
         () = closing.begun() => End::Closing,
+        end = unproven => return end,
     };
     // The reader is gone, and with it the way in: the lane ends when it has answered.
     if matches!(end, End::Closed | End::ClosedInFrame | End::Failed(_)) {
@@ -101,6 +110,19 @@ async fn run(server: &Server, stream: &Wire, session: &Session) -> End {
         Err(End::Failed(_)) => end,
         Err(other) => other,
     }
+}
+
+/// Completes when a client has not proved in time who it is.
+async fn unproven(server: &Server, session: &Session) -> End {
+    if session.proof().is_due() {
+        let limit_ms = server.service.config().authentication_timeout_ms;
+        let (limit, clock) = (Duration::from_millis(limit_ms), server.service.clock());
+        clock.sleep_until(clock.now().mono.plus(limit)).await;
+        if session.proof().is_due() {
+            return End::Unproven(limit);
+        }
+    }
+    std::future::pending().await
 }
 
 /// Counts the end of a connection, however it comes.
@@ -118,6 +140,8 @@ pub(super) struct Ticket {
     correlation_id: i32,
     /// The version in which the answer is written.
     version: i16,
+    /// How the answer is written.
+    form: Form,
     _held: Held,
 }
 

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use highwater_proto::clock::Mono;
+use highwater_proto::kafka::messages::sasl_authenticate::SaslAuthenticateRequest;
 use highwater_proto::kafka::{
-    ApiKey, Request, RequestError, SIZE_BYTES, open_request, request_size,
+    ApiKey, FrameError, Hidden, Request, RequestError, SIZE_BYTES, open_request, request_size,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -26,6 +27,7 @@ use super::{Activity, Held, Ticket};
 use crate::kafka::api::api_versions;
 use crate::kafka::end::End;
 use crate::kafka::lane::{Job, Work};
+use crate::kafka::sasl::Form;
 use crate::kafka::server::Server;
 use crate::kafka::session::Session;
 use crate::kafka::timer::Timer;
@@ -74,8 +76,9 @@ impl<'a> Reader<'a> {
     /// Reads requests until there are no more; says why.
     pub(super) async fn run(mut self, jobs: mpsc::Sender<Box<Job<Ticket>>>) -> End {
         loop {
-            let job = match self.frame().await {
-                Ok((frame, held)) => self.job(frame, held),
+            let job = match self.next().await {
+                Ok((Form::Requests, frame, held)) => self.job(frame, held),
+                Ok((Form::Bare, token, held)) => Ok(self.token(token, held)),
                 Err(end) => Err(end),
             };
             match job {
@@ -86,13 +89,35 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next frame, and what is in it. As long as the client has not proved who it is, one is
+    /// answered before the next one is looked at: what that is depends on the answer.
+    async fn next(&mut self) -> Result<(Form, Bytes, Held), End> {
+        let config = self.server.service.config();
+        let proof = self.session.proof();
+        if proof.is_due() {
+            drop(acquire(&self.places, config.connection_requests_max).await);
+        }
+        let (form, bytes_max) = match proof.is_due() {
+            true => (
+                proof.form().unwrap_or(Form::Requests),
+                config.sasl_server_max_receive_size,
+            ),
+            false => (Form::Requests, usize::MAX),
+        };
+        let bytes_max = bytes_max.min(config.socket_request_max_bytes);
+        let (frame, held) = self.frame(form, bytes_max).await?;
+        Ok((form, frame, held))
+    }
+
     /// The next frame, without its size.
-    async fn frame(&mut self) -> Result<(Bytes, Held), End> {
+    async fn frame(&mut self, form: Form, bytes_max: usize) -> Result<(Bytes, Held), End> {
         self.pace.restart();
         self.fill(SIZE_BYTES).await?;
         let prefix = *self.buffer.first_chunk().unwrap_or(&[0; SIZE_BYTES]);
-        let bytes_max = self.server.service.config().socket_request_max_bytes;
-        let size = request_size(prefix, bytes_max)?;
+        let size = match form {
+            Form::Requests => request_size(prefix, bytes_max)?,
+            Form::Bare => token_size(prefix, bytes_max)?,
+        };
         let held = self.hold(size).await?;
         self.fill(SIZE_BYTES + size).await?;
         self.last_bytes = SIZE_BYTES + size;
@@ -121,6 +146,24 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A bare token: the request that it would be in is made up, and the answer is bare, too.
+    fn token(&self, token: Bytes, held: Held) -> Job<Ticket> {
+        let request = SaslAuthenticateRequest {
+            auth_bytes: Hidden(token),
+        };
+        Job {
+            tag: Ticket {
+                correlation_id: 0,
+                version: OLDEST,
+                form: Form::Bare,
+                _held: held,
+            },
+            version: OLDEST,
+            at: self.activity.last(),
+            work: Work::Execute(request.into()),
+        }
+    }
+
     fn job(&self, frame: Bytes, held: Held) -> Result<Job<Ticket>, End> {
         let (header, body) = open_request(frame).map_err(End::Header)?;
         self.session.set_client_id(header.client_id.as_ref());
@@ -130,6 +173,7 @@ impl<'a> Reader<'a> {
         let ticket = |version| Ticket {
             correlation_id: header.correlation_id,
             version,
+            form: Form::Requests,
             _held: held,
         };
         match Request::decode(header.key, version, body) {
@@ -247,6 +291,17 @@ impl<'a> Reader<'a> {
         } else {
             Err(End::SlowSender(rate))
         }
+    }
+}
+
+/// The size of the bare token that follows these four bytes, if it is acceptable; one of PLAIN may
+/// be smaller than any request.
+fn token_size(prefix: [u8; SIZE_BYTES], bytes_max: usize) -> Result<usize, FrameError> {
+    let size = i32::from_be_bytes(prefix);
+    match usize::try_from(size) {
+        Err(_) => Err(FrameError::TooSmall { size }),
+        Ok(bytes) if bytes > bytes_max => Err(FrameError::TooLarge { size, bytes_max }),
+        Ok(bytes) => Ok(bytes),
     }
 }
 

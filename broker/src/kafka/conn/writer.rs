@@ -19,6 +19,7 @@ use super::{Activity, Ticket};
 use crate::kafka::dispatch::Refusal;
 use crate::kafka::end::End;
 use crate::kafka::lane::Outlet;
+use crate::kafka::sasl::Form;
 use crate::kafka::server::Server;
 use crate::kafka::timer::Timer;
 
@@ -75,6 +76,19 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The answer to a bare token is one; there is none that could say that it was wrong.
+    fn put_token(&mut self, answer: Option<Response>) {
+        let Some(Response::SaslAuthenticate(answer)) = answer else {
+            return;
+        };
+        let token = answer.auth_bytes.0;
+        if let (0, Ok(size)) = (answer.error_code, i32::try_from(token.len())) {
+            let size = Bytes::copy_from_slice(&size.to_be_bytes());
+            let parts = [size, token].into_iter();
+            self.parts.extend(parts.filter(|part| !part.is_empty()));
+        }
+    }
+
     async fn write_all(&mut self) -> Result<(), End> {
         let mut moved_at = self.put_at;
         while !self.parts.is_empty() || self.stream.holds_back() {
@@ -114,7 +128,11 @@ impl Outlet for Writer<'_> {
         answer: Result<Option<Response>, Refusal>,
     ) -> Result<(), End> {
         self.put_at = now;
-        if let Some(response) = answer? {
+        let answer = answer?;
+        if ticket.form == Form::Bare {
+            self.put_token(answer);
+            self.tickets.push(ticket);
+        } else if let Some(response) = answer {
             let frame = response.encode_frame(ticket.version, ticket.correlation_id)?;
             self.server
                 .service

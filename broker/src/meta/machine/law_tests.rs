@@ -1,10 +1,11 @@
 //! The law of replay, over random histories.
 
+use highwater_proto::sasl::Secret;
 use proptest::prelude::*;
 
 use super::tests::{NOW, id, machine, topic};
 use super::*;
-use crate::meta::{AlterFrom, ConfigChange, ConfigOperation};
+use crate::meta::{AlterFrom, ConfigChange, ConfigOperation, CredentialChange, UserChange};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -17,6 +18,8 @@ enum Step {
     /// On this broker (0), every broker (1) or a broker of another number; 0 takes it back.
     AlterBroker(u8, &'static str, i64),
     TakeIds,
+    /// Sets a user's credential for a mechanism, or deletes it.
+    AlterUser(u8, i8, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         )
             .prop_map(|(broker, name, value)| Step::AlterBroker(broker, name, value)),
         Just(Step::TakeIds),
+        (0_u8..3, 1..3_i8, any::<bool>())
+            .prop_map(|(user, mechanism, set)| Step::AlterUser(user, mechanism, set)),
     ]
 }
 
@@ -94,6 +99,24 @@ fn decide(machine: &MetaMachine, step: &Step, fresh: u8) -> Vec<MetaRecord> {
                 .records
         }
         Step::TakeIds => machine.take_producer_ids(1000).records,
+        Step::AlterUser(user, mechanism, set) => {
+            let bytes = usize::from(mechanism.unsigned_abs()) * 32;
+            let change = match set {
+                true => CredentialChange::Set {
+                    salt: vec![fresh],
+                    iterations: 4096,
+                    salted_password: Secret(vec![fresh; bytes]),
+                },
+                false => CredentialChange::Delete,
+            };
+            let change = UserChange {
+                user: name(user),
+                mechanism: *mechanism,
+                change,
+            };
+            let secret = Secret(vec![fresh; 32]);
+            machine.alter_users(&secret, &[change]).records
+        }
     }
 }
 

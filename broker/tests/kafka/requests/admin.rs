@@ -14,6 +14,9 @@ use highwater_proto::kafka::messages::alter_partition_reassignments::{
 use highwater_proto::kafka::messages::alter_replica_log_dirs::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
 };
+use highwater_proto::kafka::messages::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, ScramCredentialDeletion, ScramCredentialUpsertion,
+};
 use highwater_proto::kafka::messages::create_acls::{AclCreation, CreateAclsRequest};
 use highwater_proto::kafka::messages::delete_acls::{DeleteAclsFilter, DeleteAclsRequest};
 use highwater_proto::kafka::messages::describe_acls::DescribeAclsRequest;
@@ -28,6 +31,9 @@ use highwater_proto::kafka::messages::describe_quorum::{
 };
 use highwater_proto::kafka::messages::describe_topic_partitions::{
     DescribeTopicPartitionsAsked, DescribeTopicPartitionsCursor, DescribeTopicPartitionsRequest,
+};
+use highwater_proto::kafka::messages::describe_user_scram_credentials::{
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsUser,
 };
 use highwater_proto::kafka::messages::elect_leaders::{ElectLeadersRequest, ElectLeadersTopic};
 use highwater_proto::kafka::messages::list_config_resources::ListConfigResourcesRequest;
@@ -51,7 +57,7 @@ pub(super) fn sasl_handshake(choose: &mut Choices) -> SaslHandshakeRequest {
 
 pub(super) fn sasl_authenticate(choose: &mut Choices) -> SaslAuthenticateRequest {
     SaslAuthenticateRequest {
-        auth_bytes: choose.of(&[Bytes::from_static(b"\0user\0password"), Bytes::new()]),
+        auth_bytes: choose.of(&[b"\0user\0password".to_vec().into(), Vec::new().into()]),
     }
 }
 
@@ -183,6 +189,34 @@ pub(super) fn describe_client_quotas(choose: &mut Choices) -> DescribeClientQuot
     DescribeClientQuotasRequest {
         components: choose.of(&[vec![component], Vec::new()]),
         strict: choose.of(&[false, true]),
+    }
+}
+
+pub(super) fn describe_users(choose: &mut Choices) -> DescribeUserScramCredentialsRequest {
+    let user = DescribeUserScramCredentialsUser {
+        name: choose.of(&["a".into(), "".into()]),
+    };
+    DescribeUserScramCredentialsRequest {
+        users: choose.of(&[None, Some(Vec::new()), Some(vec![user])]),
+    }
+}
+
+/// Nothing that would take effect: a build without SASL has another answer to that.
+pub(super) fn alter_users(choose: &mut Choices) -> AlterUserScramCredentialsRequest {
+    let deletion = ScramCredentialDeletion {
+        name: choose.of(&["a".into(), "".into()]),
+        mechanism: choose.of(&[1, 2, 3]),
+    };
+    let upsertion = ScramCredentialUpsertion {
+        name: choose.of(&["b".into(), "".into()]),
+        mechanism: choose.of(&[1, 0]),
+        iterations: choose.of(&[1, -1]),
+        salt: Bytes::from_static(b"salt"),
+        salted_password: vec![1; 32].into(),
+    };
+    AlterUserScramCredentialsRequest {
+        deletions: choose.of(&[vec![deletion], Vec::new()]),
+        upsertions: choose.of(&[vec![upsertion], Vec::new()]),
     }
 }
 

@@ -65,6 +65,36 @@ fn every_layout_has_the_golden_bytes() {
 }
 
 #[test]
+fn debug_of_a_message_prints_no_token_and_no_salted_password() {
+    let secret = || Hidden(Bytes::from_static(b"sss"));
+    let upsertion = alter_user_scram_credentials::ScramCredentialUpsertion {
+        salted_password: secret(),
+        ..Default::default()
+    };
+    let requests = [
+        Request::from(SaslAuthenticateRequest {
+            auth_bytes: secret(),
+        }),
+        AlterUserScramCredentialsRequest {
+            deletions: Vec::new(),
+            upsertions: vec![upsertion],
+        }
+        .into(),
+    ];
+    let response = SaslAuthenticateResponse {
+        auth_bytes: secret(),
+        ..Default::default()
+    };
+    let printed = format!("{requests:?} {response:?}");
+    // As text, or as a list of numbers.
+    assert!(
+        !printed.contains("sss") && !printed.contains("115"),
+        "{printed}"
+    );
+    assert_eq!(printed.matches("[hidden]").count(), 3);
+}
+
+#[test]
 fn an_api_versions_request_of_librdkafka() {
     let frame = unhex("00000019 0012 0003 00000001 0001 78 00 08 72646b61666b61 04 312e30 00");
     let request = Request::from(ApiVersionsRequest {

@@ -55,25 +55,30 @@ impl ClientFirst {
             why,
         };
         let text = text_of(bytes).map_err(wrong)?;
-        let (flag, rest) = text.split_once(',').ok_or(wrong("it has no fields"))?;
+        let (flag, rest) = text
+            .split_once(',')
+            .ok_or_else(|| wrong("it has no fields"))?;
         match flag {
             // `y`: the client could bind, and thinks that the server cannot, which is so.
             "n" | "y" => {}
             _ if flag.starts_with("p=") => return Err(ScramError::ChannelBinding),
             _ => return Err(wrong("it does not begin with n, y or p=")),
         }
-        let (authorization, bare) = rest.split_once(',').ok_or(wrong("it has no user"))?;
+        let (authorization, bare) = rest
+            .split_once(',')
+            .ok_or_else(|| wrong("it has no user"))?;
         let mut fields = bare.split(',');
         let user = fields.next().and_then(|field| field.strip_prefix("n="));
-        let user = unescaped(user.ok_or(wrong("its user is missing"))?).map_err(wrong)?;
+        let user = unescaped(user.ok_or_else(|| wrong("its user is missing"))?).map_err(wrong)?;
         let nonce = fields.next().and_then(|field| field.strip_prefix("r="));
-        let nonce = checked_nonce(nonce.ok_or(wrong("its nonce is missing"))?).map_err(wrong)?;
+        let nonce =
+            checked_nonce(nonce.ok_or_else(|| wrong("its nonce is missing"))?).map_err(wrong)?;
         if fields.any(|field| field.starts_with("m=")) {
             return Err(wrong("it has a mandatory extension that is not known"));
         }
         if !authorization.is_empty() {
             let name = authorization.strip_prefix("a=");
-            let name = name.ok_or(wrong("its authorization id is malformed"))?;
+            let name = name.ok_or_else(|| wrong("its authorization id is malformed"))?;
             if unescaped(name).map_err(wrong)? != user {
                 return Err(ScramError::OtherAuthorization);
             }
@@ -101,7 +106,7 @@ impl ServerFirst {
         let mut fields = text.split(',');
         let mut next = |prefix, why| {
             let field = fields.next().and_then(|field| field.strip_prefix(prefix));
-            field.ok_or(wrong(why))
+            field.ok_or_else(|| wrong(why))
         };
         let nonce = next("r=", "its nonce is missing")?;
         let salt = next("s=", "its salt is missing")?;
@@ -110,7 +115,7 @@ impl ServerFirst {
         if nonce.len() > 2 * NONCE_BYTES_MAX || !nonce.bytes().all(is_of_nonce) {
             return Err(wrong("its nonce is too long, or not printable"));
         }
-        let salt = decoded(salt).ok_or(wrong("its salt is not base64"))?;
+        let salt = decoded(salt).ok_or_else(|| wrong("its salt is not base64"))?;
         if salt.is_empty() || salt.len() > SALT_BYTES_MAX {
             return Err(wrong("its salt is empty or too long"));
         }
@@ -131,18 +136,22 @@ impl ClientFinal {
             why,
         };
         let text = text_of(bytes).map_err(wrong)?;
-        let (without_proof, proof) = text.rsplit_once(",p=").ok_or(wrong("it has no proof"))?;
+        let (without_proof, proof) = text
+            .rsplit_once(",p=")
+            .ok_or_else(|| wrong("it has no proof"))?;
         let mut fields = without_proof.split(',');
         let header = fields.next().and_then(|field| field.strip_prefix("c="));
-        let header = decoded(header.ok_or(wrong("its channel binding is missing"))?);
+        let header = decoded(header.ok_or_else(|| wrong("its channel binding is missing"))?);
         let nonce = fields.next().and_then(|field| field.strip_prefix("r="));
         if fields.any(|field| field.starts_with("m=")) {
             return Err(wrong("it has a mandatory extension that is not known"));
         }
         Ok(Self {
-            header: header.ok_or(wrong("its channel binding is not base64"))?,
-            nonce: nonce.ok_or(wrong("its nonce is missing"))?.to_owned(),
-            proof: decoded(proof).ok_or(wrong("its proof is not base64"))?,
+            header: header.ok_or_else(|| wrong("its channel binding is not base64"))?,
+            nonce: nonce
+                .ok_or_else(|| wrong("its nonce is missing"))?
+                .to_owned(),
+            proof: decoded(proof).ok_or_else(|| wrong("its proof is not base64"))?,
             without_proof: without_proof.to_owned(),
         })
     }
@@ -161,8 +170,8 @@ impl ServerFinal {
         }
         let signature = field
             .strip_prefix("v=")
-            .ok_or(wrong("it has no signature"))?;
-        let signature = decoded(signature).ok_or(wrong("its signature is not base64"))?;
+            .ok_or_else(|| wrong("it has no signature"))?;
+        let signature = decoded(signature).ok_or_else(|| wrong("its signature is not base64"))?;
         Ok(Self::Signature(signature))
     }
 }

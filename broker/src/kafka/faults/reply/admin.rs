@@ -13,6 +13,10 @@ use highwater_proto::kafka::messages::alter_replica_log_dirs::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
     AlterReplicaLogDirsResponse,
 };
+use highwater_proto::kafka::messages::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    AlterUserScramCredentialsResult,
+};
 use highwater_proto::kafka::messages::create_acls::{AclCreationResult, CreateAclsResponse};
 use highwater_proto::kafka::messages::create_partitions::{
     CreatePartitionsResponse, CreatePartitionsResult,
@@ -45,7 +49,8 @@ use highwater_proto::kafka::messages::elect_leaders::{
 };
 use highwater_proto::kafka::messages::list_config_resources::ListConfigResourcesResponse;
 use highwater_proto::kafka::messages::{
-    alter_configs, incremental_alter_configs, list_partition_reassignments,
+    alter_configs, describe_user_scram_credentials::DescribeUserScramCredentialsResponse,
+    incremental_alter_configs, list_partition_reassignments,
 };
 use highwater_proto::kafka::{Request, Response};
 
@@ -81,6 +86,24 @@ pub(super) fn failed(request: &Request, version: i16, code: i16) -> Response {
                 ..list_partition_reassignments::ListPartitionReassignmentsResponse::default()
             }
             .into()
+        }
+        Request::DescribeUserScramCredentials(_) => {
+            response!(DescribeUserScramCredentialsResponse {
+                error_code: code,
+                error_message: why()
+            })
+        }
+        Request::AlterUserScramCredentials(request) => {
+            response!(AlterUserScramCredentialsResponse {
+                results: changed_users(request)
+                    .into_iter()
+                    .map(|user| AlterUserScramCredentialsResult {
+                        user,
+                        error_code: code,
+                        error_message: why(),
+                    })
+                    .collect()
+            })
         }
         Request::DescribeLogDirs(_) => response!(DescribeLogDirsResponse {
             error_code: code,
@@ -291,4 +314,17 @@ fn replica_log_dirs(
         results: results.collect(),
         ..AlterReplicaLogDirsResponse::default()
     }
+}
+
+/// Each user that a request changes, once.
+fn changed_users(request: &AlterUserScramCredentialsRequest) -> Vec<Str> {
+    let deleted = request.deletions.iter().map(|deletion| &deletion.name);
+    let set = request.upsertions.iter().map(|upsertion| &upsertion.name);
+    let mut users: Vec<Str> = Vec::new();
+    for user in deleted.chain(set) {
+        if !users.contains(user) {
+            users.push(user.clone());
+        }
+    }
+    users
 }

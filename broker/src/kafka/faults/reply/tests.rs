@@ -60,6 +60,7 @@ fn plain() -> Vec<Request> {
         describe_acls::DescribeAclsRequest,
         describe_client_quotas::DescribeClientQuotasRequest,
         describe_cluster::DescribeClusterRequest,
+        describe_user_scram_credentials::DescribeUserScramCredentialsRequest,
         describe_log_dirs::DescribeLogDirsRequest,
         list_config_resources::ListConfigResourcesRequest,
         list_partition_reassignments::ListPartitionReassignmentsRequest,
@@ -185,6 +186,10 @@ fn about_the_cluster() -> Vec<Request> {
         one!(
             alter_client_quotas::AlterClientQuotasRequest,
             entries = vec![alter_client_quotas::AlterClientQuotasEntry::default()]
+        ),
+        one!(
+            alter_user_scram_credentials::AlterUserScramCredentialsRequest,
+            deletions = vec![alter_user_scram_credentials::ScramCredentialDeletion::default()]
         ),
         one!(
             elect_leaders::ElectLeadersRequest,
