@@ -197,6 +197,7 @@ const fn advice(code: ErrorCode) -> &'static str {
         | ErrorCode::UnknownProducerId
         | ErrorCode::InvalidProducerEpoch
         | ErrorCode::ProducerFenced => "; make a new producer",
+        ErrorCode::SaslAuthenticationFailed => "; look at sasl.username and sasl.password",
         ErrorCode::UnsupportedVersion => "; bring the older side up to date",
         _ => "",
     }

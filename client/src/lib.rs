@@ -58,7 +58,8 @@ pub use admin::{
 };
 pub use clock::SystemClock;
 pub use config::{
-    Acks, AssignmentStrategy, ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig, Properties,
+    Acks, AssignmentStrategy, ClientConfig, ConsumerConfig, OffsetReset, Password, ProducerConfig,
+    Properties,
 };
 pub use consumer::{Closed, Consumer, GroupMetadata, RebalanceListener, Records, StartAt};
 pub use dial::{Dial, InProcess};
@@ -71,6 +72,7 @@ pub use handler::{Attempt, Handler, handler_fn};
 pub use highwater_proto::code::ErrorCode;
 pub use highwater_proto::compress::Codec;
 pub use highwater_proto::exchange::BoxFuture;
+pub use highwater_proto::sasl::{Mechanism, ScramHash};
 pub use highwater_proto::security::SecurityProtocol;
 pub use link::Tcp;
 pub use outbox::{

@@ -14,6 +14,8 @@ mod group_offsets;
 mod groups;
 mod offsets;
 mod topics;
+#[cfg(feature = "sasl")]
+mod users;
 
 use std::sync::Arc;
 
@@ -34,6 +36,8 @@ pub(crate) use group_offsets::{COMMIT_VERSION_MAX, Committer};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription};
+#[cfg(feature = "sasl")]
+pub use users::{CredentialDescription, ITERATIONS, UserDescription};
 
 /// Administration of a broker or a cluster; made by [`crate::Client::admin`].
 ///

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use highwater_proto::sasl::Mechanism;
 use highwater_proto::security::SecurityProtocol;
 
+use super::password::Password;
 use super::table::settings;
 use crate::error::ClientError;
 
@@ -51,6 +53,19 @@ settings! {
     /// The PEM file of that certificate's private key, not encrypted.
     ssl_key_location: Option<String> = None, "ssl.key.location", ..,
         given impl Into<String> => Some(ssl_key_location.into());
+
+    /// How this client proves who its user is, with `SASL_PLAINTEXT` and `SASL_SSL`: by
+    /// `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN`, which sends the password itself.
+    sasl_mechanism: Option<Mechanism> = None, "sasl.mechanism", ..,
+        given Mechanism => Some(sasl_mechanism);
+
+    /// The name of the user.
+    sasl_username: Option<String> = None, "sasl.username", ..,
+        given impl Into<String> => Some(sasl_username.into());
+
+    /// The user's password.
+    sasl_password: Option<Password> = None, "sasl.password", ..,
+        given impl Into<Password> => Some(sasl_password.into());
 
     /// How long one request may take, in milliseconds.
     request_timeout_ms: u64 = 30_000, "request.timeout.ms", 1..;
@@ -105,6 +120,24 @@ impl ClientConfig {
             let why = "ssl.certificate.location and ssl.key.location belong together: set both, or \
                        neither";
             return Some(why.to_owned());
+        }
+        let login = [
+            ("sasl.mechanism", self.sasl_mechanism.is_some()),
+            ("sasl.username", self.sasl_username.is_some()),
+            ("sasl.password", self.sasl_password.is_some()),
+        ];
+        let protocol = self.security_protocol;
+        let wrong = login
+            .iter()
+            .find(|(_, is_set)| *is_set != protocol.has_sasl());
+        if let Some((name, is_set)) = wrong {
+            return Some(match is_set {
+                true => format!(
+                    "{name} has no effect with security.protocol={protocol}: set SASL_SSL, or \
+                     SASL_PLAINTEXT"
+                ),
+                false => format!("security.protocol={protocol} needs {name}: set it"),
+            });
         }
         (self.default_api_timeout_ms < self.request_timeout_ms).then(|| {
             format!(

@@ -11,6 +11,7 @@
 mod client;
 mod consumer;
 mod names;
+mod password;
 mod producer;
 mod properties;
 mod table;
@@ -20,6 +21,7 @@ mod values;
 
 pub use client::ClientConfig;
 pub use consumer::ConsumerConfig;
+pub use password::Password;
 pub use producer::ProducerConfig;
 pub use properties::Properties;
 pub use table::Property;

@@ -68,7 +68,10 @@ const KAFKA_CONSUMER: &str = "
 
 /// Names without a default in Kafka, or with one of our own; the files of TLS are named as in
 /// librdkafka.
-const OURS: [&str; 8] = [
+const OURS: [&str; 11] = [
+    "sasl.mechanism",
+    "sasl.username",
+    "sasl.password",
     "client.id",
     "enable.idempotence",
     "group.id",
@@ -107,6 +110,7 @@ fn another(name: &str, default: Option<&str>) -> String {
         ("acks", _) => "1".to_owned(),
         ("compression.type", _) => "zstd".to_owned(),
         ("security.protocol", _) => "ssl".to_owned(),
+        ("sasl.mechanism", _) => "SCRAM-SHA-512".to_owned(),
         ("auto.offset.reset", _) => "earliest".to_owned(),
         ("partition.assignment.strategy", _) => "sticky, roundrobin".to_owned(),
         (_, Some("true")) => "FALSE".to_owned(),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use highwater_proto::compress::Codec;
+use highwater_proto::sasl::Mechanism;
 use highwater_proto::security::SecurityProtocol;
 
 use super::table::Value;
@@ -177,6 +178,7 @@ word!(
     Acks,
     AssignmentStrategy,
     Codec,
+    Mechanism,
     OffsetReset,
     SecurityProtocol
 );

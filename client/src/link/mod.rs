@@ -9,6 +9,8 @@
 //! - When the connection ends, every request without an answer is told.
 
 mod connection;
+#[cfg(feature = "sasl")]
+mod sasl;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -37,6 +39,8 @@ use connection::{Failure, Outgoing, Queue};
 pub struct Tcp {
     client_id: Str,
     response_bytes_max: usize,
+    #[cfg(feature = "sasl")]
+    login: Option<Arc<sasl::Login>>,
     #[cfg(feature = "tls")]
     tls: Option<tls::Tls>,
 }
@@ -48,6 +52,8 @@ impl Tcp {
         Self {
             client_id: Str::from(client_id.to_owned()),
             response_bytes_max: RESPONSE_BYTES_MAX,
+            #[cfg(feature = "sasl")]
+            login: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -67,6 +73,7 @@ impl Tcp {
     /// # Errors
     /// `Invalid` if a file cannot be used, or if this build lacks what the settings ask for.
     pub fn of(config: &ClientConfig) -> Result<Self, ClientError> {
+        #[cfg(not(all(feature = "sasl", feature = "tls")))]
         let lacking = |what: &str, feature: &str| {
             ClientError::Invalid(format!(
                 "security.protocol={}: this build of the client has no {what}: switch on the \
@@ -74,6 +81,7 @@ impl Tcp {
                 config.security_protocol
             ))
         };
+        #[cfg(not(feature = "sasl"))]
         if config.security_protocol.has_sasl() {
             return Err(lacking("SASL", "sasl"));
         }
@@ -87,6 +95,8 @@ impl Tcp {
             false => None,
         };
         Ok(Self {
+            #[cfg(feature = "sasl")]
+            login: sasl::Login::of(config).map(Arc::new),
             #[cfg(feature = "tls")]
             tls,
             ..Self::new(&config.client_id)
@@ -160,6 +170,10 @@ impl Link {
                 "{address} is a broker, but no version of Metadata is known to both sides: it is \
                  too old or too new for this client"
             )));
+        }
+        #[cfg(feature = "sasl")]
+        if let Some(login) = &tcp.login {
+            link.log_in(login).await?;
         }
         Ok(link)
     }

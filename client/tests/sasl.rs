@@ -1,0 +1,187 @@
+//! A client that proves who its user is, to a broker of this workspace.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test itself does"
+)]
+
+use std::sync::Arc;
+
+use highwater_broker::Broker;
+use highwater_broker::config::BrokerConfig;
+use highwater_client::{
+    Admin, Client, ClientConfig, ClientError, ErrorCode, Mechanism, Password, ProducerConfig,
+    Record, ScramHash,
+};
+use highwater_proto::exchange::Exchange;
+
+/// A broker with a listener that asks for SASL, and its user alice.
+struct Rig {
+    broker: Broker,
+    address: String,
+}
+
+impl Rig {
+    async fn new(mechanisms: &str) -> Self {
+        let mut config = BrokerConfig::default();
+        config.set("sasl.enabled.mechanisms", mechanisms).unwrap();
+        config.set("allow.plaintext.password", "true").unwrap();
+        let broker = Broker::builder().config(config).start().unwrap();
+        let listener = "127.0.0.1:0,protocol=SASL_PLAINTEXT";
+        let address = broker.listen_kafka(listener).unwrap().to_string();
+        let rig = Self { broker, address };
+        let password = Password::from("alice-secret");
+        let set = rig.admin();
+        set.set_password("alice", &password, &ScramHash::ALL, 4096)
+            .await
+            .unwrap();
+        rig
+    }
+
+    /// Of the embedded client, which nobody asks who it is.
+    fn admin(&self) -> Admin {
+        let sessions = self.broker.sessions();
+        let open = move || sessions() as Arc<dyn Exchange>;
+        Client::in_process(open).admin()
+    }
+
+    fn config(&self, mechanism: Mechanism, password: &str) -> ClientConfig {
+        ClientConfig::new()
+            .bootstrap_servers(self.address.clone())
+            .security_protocol("SASL_PLAINTEXT".parse().unwrap())
+            .sasl_mechanism(mechanism)
+            .sasl_username("alice")
+            .sasl_password(password)
+    }
+
+    async fn refusal(&self, config: ClientConfig) -> ClientError {
+        Client::connect_with(config).await.unwrap_err()
+    }
+}
+
+const ALL: &str = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512";
+
+#[tokio::test]
+async fn every_mechanism_lets_the_user_in_on_every_connection() {
+    let rig = Rig::new(ALL).await;
+    for mechanism in Mechanism::ALL {
+        let config = rig.config(mechanism, "alice-secret");
+        let client = Client::connect_with(config).await.unwrap();
+        let producer = client.producer(ProducerConfig::default()).unwrap();
+        let sent = producer.send(Record::to("t").value("v")).await.unwrap();
+        sent.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_and_not_shown() {
+    let rig = Rig::new(ALL).await;
+    for mechanism in Mechanism::ALL {
+        let error = rig.refusal(rig.config(mechanism, "wr0ng")).await;
+        assert_eq!(error.code(), Some(ErrorCode::SaslAuthenticationFailed));
+        assert!(!error.is_retriable());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the broker answered SASL_AUTHENTICATION_FAILED: Authentication failed during \
+                 authentication due to invalid credentials with SASL mechanism {mechanism}; look \
+                 at sasl.username and sasl.password"
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mechanism_that_is_not_offered_is_told_with_those_that_are() {
+    let rig = Rig::new("SCRAM-SHA-256,SCRAM-SHA-512").await;
+    let error = rig
+        .refusal(rig.config(Mechanism::Plain, "alice-secret"))
+        .await;
+    let expected =
+        "does not offer PLAIN here, but SCRAM-SHA-256, SCRAM-SHA-512: set sasl.mechanism";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[tokio::test]
+async fn a_listener_that_asks_for_nothing_is_told_apart() {
+    let rig = Rig::new(ALL).await;
+    let open = rig.broker.listen_kafka("127.0.0.1:0").unwrap().to_string();
+    let config = rig.config(Mechanism::ScramSha256, "alice-secret");
+    let error = rig.refusal(config.bootstrap_servers(open)).await;
+    assert!(
+        error.to_string().contains("asks for no password here"),
+        "{error}"
+    );
+}
+
+#[test]
+fn settings_that_are_not_complete_are_refused_with_what_is_missing() {
+    let base = || ClientConfig::new().bootstrap_servers("localhost:9092");
+    let sasl = || base().security_protocol("SASL_SSL".parse().unwrap());
+    let complete = || {
+        sasl()
+            .sasl_mechanism(Mechanism::ScramSha512)
+            .sasl_username("alice")
+            .sasl_password("secret")
+    };
+    assert!(complete().validated().is_ok());
+    for (config, missing) in [
+        (sasl(), "security.protocol=SASL_SSL needs sasl.mechanism"),
+        (
+            sasl().sasl_mechanism(Mechanism::Plain),
+            "needs sasl.username",
+        ),
+        (
+            ClientConfig {
+                sasl_password: None,
+                ..complete()
+            },
+            "needs sasl.password",
+        ),
+        (
+            base().sasl_password("secret"),
+            "sasl.password has no effect with security.protocol=PLAINTEXT",
+        ),
+    ] {
+        let error = config.validated().unwrap_err().to_string();
+        assert!(error.contains(missing), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    let shown = format!("{:?} {:?}", complete(), complete().properties());
+    assert!(
+        !shown.contains("\"secret\"") && shown.contains("[hidden]"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn users_are_listed_and_deleted() {
+    let rig = Rig::new(ALL).await;
+    let admin = rig.admin();
+    let bob = Password::from("b");
+    admin
+        .set_password("bob", &bob, &[ScramHash::Sha512], 5000)
+        .await
+        .unwrap();
+    let users = admin.list_users().await.unwrap();
+    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, ["alice", "bob"]);
+    assert_eq!(users[1].credentials[0].iterations, 5000);
+    assert_eq!(users[1].credentials[0].hash, ScramHash::Sha512);
+    admin
+        .delete_credentials("alice", &ScramHash::ALL)
+        .await
+        .unwrap();
+    let error = rig
+        .refusal(rig.config(Mechanism::ScramSha256, "alice-secret"))
+        .await;
+    assert_eq!(error.code(), Some(ErrorCode::SaslAuthenticationFailed));
+    let again = admin.delete_credentials("alice", &ScramHash::ALL).await;
+    assert_eq!(again.unwrap_err().code(), Some(ErrorCode::ResourceNotFound));
+    let low = admin.set_password("bob", &bob, &ScramHash::ALL, 100).await;
+    let error = low.unwrap_err().to_string();
+    assert!(
+        error.contains("100 iterations are not within 4096 to 100000"),
+        "{error}"
+    );
+}
