@@ -247,12 +247,7 @@ impl Builder {
         };
         let kafka = Server::new(service.clone(), workers.clone(), self.faults);
         #[cfg(feature = "http")]
-        let http = crate::http::HttpServer::new(
-            service.clone(),
-            workers.runtime().clone(),
-            #[cfg(feature = "tls")]
-            kafka.tls(),
-        );
+        let http = http_server(&service, &workers, &kafka);
         let listening = listen(&kafka, &self.listeners);
         #[cfg(feature = "http")]
         let listening = listening.and_then(|()| http.listen_all(&self.http));
@@ -281,6 +276,24 @@ impl Builder {
             is_closed: false.into(),
         })
     }
+}
+
+#[cfg(feature = "http")]
+fn http_server(
+    service: &Service,
+    workers: &Workers,
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unused_variables, reason = "it has the TLS")
+    )]
+    kafka: &Server,
+) -> crate::http::HttpServer {
+    crate::http::HttpServer::new(
+        service.clone(),
+        workers.runtime().clone(),
+        #[cfg(feature = "tls")]
+        kafka.tls(),
+    )
 }
 
 fn listen(kafka: &Arc<Server>, listeners: &[KafkaListener]) -> Result<(), BrokerError> {

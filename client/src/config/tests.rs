@@ -307,7 +307,8 @@ const JAVA: &str = "key.serializer value.serializer key.deserializer value.deser
     transaction.two.phase.commit.enable compression.gzip.level compression.lz4.level \
     compression.zstd.level isolation.level group.protocol group.remote.assignor \
     share.acknowledgement.mode client.rack security.protocol security.providers \
-    ssl.truststore.location ssl.keystore.location sasl.mechanism sasl.jaas.config client.dns.lookup \
+    ssl.truststore.location ssl.keystore.location sasl.mechanism sasl.jaas.config \
+    client.dns.lookup \
     metadata.recovery.strategy metadata.recovery.rebootstrap.trigger.ms \
     socket.connection.setup.timeout.max.ms metadata.max.idle.ms send.buffer.bytes \
     receive.buffer.bytes interceptor.classes config.providers metric.reporters \

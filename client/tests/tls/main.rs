@@ -73,7 +73,8 @@ fn the_authorities_of_the_machine_are_asked_where_none_is_named() {
             .await
             .unwrap_err()
             .to_string();
-        // A machine that trusts somebody does not trust this broker; one that trusts nobody says so.
+        // A machine that trusts somebody does not trust this broker, one that trusts nobody says
+        // so.
         let said = [
             "signed by nobody whom this client trusts",
             "trusts no authority",

@@ -15,8 +15,7 @@ use std::sync::Arc;
 
 use highwater_client::sql::{Database, Postgres, Sqlite};
 use highwater_client::{
-    Capturing, Client, ClientError, Envelope, Outbox, OutboxError, ParkedKey, Relay, Router,
-    SystemClock, Tcp,
+    Capturing, Client, Envelope, Outbox, OutboxError, ParkedKey, Relay, Router, SystemClock, Tcp,
 };
 use serde::Serialize;
 

@@ -221,8 +221,8 @@ fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase().replace('.', "_"))
 }
 
-/// Variables of ours that are no setting of a broker, those of clients, and those that Kubernetes sets for a
-/// service called "highwater".
+/// Variables of ours that are no setting of a broker, those of clients, and those that Kubernetes
+/// sets for a service called "highwater".
 fn is_foreign(variable: &str) -> bool {
     let rest = variable.strip_prefix(PREFIX).unwrap_or(variable);
     let beginnings = ["CLIENT_", "SERVICE_", "PORT"];
