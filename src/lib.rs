@@ -79,6 +79,7 @@ pub use highwater_client::{
     RedriveEntry, RedriveSummary, Redriven, Relay, RelayMetrics, RelaySummary, Router, StartAt,
     StoredLetter, TopicDescription, TraceContext, Transactional, handler_fn, inbox, sql,
 };
+pub use highwater_client::{Mechanism, Password, ScramHash};
 
 /// The broker's own crate: its settings, its clocks, every operation in domain words.
 pub use highwater_broker as broker;

@@ -12,6 +12,7 @@ mod doctor;
 mod group;
 mod outbox;
 mod topic;
+mod user;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub(crate) use doctor::{DoctorArgs, HealthArgs};
 pub(crate) use group::{GroupArgs, GroupCommand, ResetArgs};
 pub(crate) use outbox::{Capture, Mode, OutboxArgs};
 pub(crate) use topic::{TopicArgs, TopicCommand};
+pub(crate) use user::{UserArgs, UserCommand};
 
 /// An event log that you embed, with the Kafka wire.
 #[derive(Debug, Parser)]
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Topic(TopicArgs),
     /// List, describe, reset or delete consumer groups
     Group(GroupArgs),
+    /// Set, list or delete the users that prove who they are by a password
+    User(UserArgs),
     /// Send each line of the input as a record
     Produce(ProduceArgs),
     /// Print records

@@ -28,6 +28,7 @@ mod output;
 mod printed;
 mod produce;
 mod scope;
+mod secret;
 mod segments;
 mod serve;
 mod settings;
@@ -36,6 +37,7 @@ mod spans;
 pub mod table;
 mod target;
 mod topic;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -117,6 +119,7 @@ fn execute(args: Args, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args, disk),
         Command::Topic(args) => topic::run(args),
         Command::Group(args) => group::run(args),
+        Command::User(args) => user::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Dlq(args) => dlq::run(args),

@@ -64,7 +64,8 @@ fn unauthenticated(settings: &Settings) -> impl Iterator<Item = (&Address, &'sta
     let has_certificates = settings.broker.ssl_client_auth == ClientAuth::Required;
     let kafka = settings.kafka.iter().filter(move |listener| {
         let protocol = listener.protocol;
-        !protocol.has_sasl() && !(protocol.is_encrypted() && has_certificates)
+        let shows_one = protocol.is_encrypted() && has_certificates;
+        !(protocol.has_sasl() || shows_one)
     });
     let http = settings.http.iter();
     let http = http.filter(move |listener| !(listener.is_encrypted && has_certificates));

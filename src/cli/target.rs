@@ -10,12 +10,13 @@ use std::path::Path;
 
 use crate::embed::EmbeddedClient;
 use highwater_broker::Broker;
-use highwater_client::{Client, ClientConfig, Properties};
+use highwater_client::{Client, ClientConfig, Password, Properties};
 use tokio::runtime::Runtime;
 
 use crate::cli::args::{ClientArgs, TargetArgs};
 use crate::cli::failure::Failure;
 use crate::cli::files;
+use crate::cli::secret;
 use crate::cli::settings::Settings;
 use crate::cli::signals::Signals;
 
@@ -59,6 +60,27 @@ impl TargetArgs {
 }
 
 impl ClientArgs {
+    /// Who the user is, over what the file says.
+    fn log_in(&self, config: &mut ClientConfig) -> Result<(), Failure> {
+        let flag = &self.sasl_username;
+        take(&mut config.sasl_username, flag, "sasl.username");
+        if let Some(mechanism) = self.sasl_mechanism {
+            config.sasl_mechanism = Some(mechanism);
+        } else if let Some(text) = variable("sasl.mechanism") {
+            let parsed = text.parse();
+            config.sasl_mechanism =
+                Some(parsed.map_err(|error| {
+                    Failure::Usage(format!("{VARIABLES}SASL_MECHANISM: {error}"))
+                })?);
+        }
+        if let Some(path) = &self.sasl_password_file {
+            config.sasl_password = Some(secret::from_file(path)?);
+        } else if let Some(text) = variable("sasl.password") {
+            config.sasl_password = Some(Password::from(text));
+        }
+        Ok(())
+    }
+
     /// The settings of a client of these brokers.
     pub(crate) fn config(&self, bootstrap: &[String]) -> Result<ClientConfig, Failure> {
         let file = match &self.client_config {
@@ -84,6 +106,7 @@ impl ClientArgs {
         );
         let flag = &self.ssl_key_location;
         take(&mut config.ssl_key_location, flag, "ssl.key.location");
+        self.log_in(&mut config)?;
         Ok(config.bootstrap_servers(bootstrap.join(",")))
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tls")]
 #[path = "../../broker/tests/tls/certs.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod certs;
 mod demo;
 mod dlq;
@@ -20,3 +21,4 @@ mod test_mode;
 #[cfg(feature = "tls")]
 mod tls;
 mod topics;
+mod users;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use highwater_broker::SecurityProtocol;
+use highwater_client::Mechanism;
 
 /// How brokers are connected to. Settings come from the flags, else the environment
 /// (HIGHWATER_CLIENT_SSL_CA_LOCATION), else the file, else the defaults.
@@ -31,4 +32,14 @@ pub(crate) struct ClientArgs {
     /// The PEM file of that certificate's private key
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) ssl_key_location: Option<String>,
+    /// How the user is proved, over SASL: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN
+    #[arg(long, value_name = "MECHANISM", global = true)]
+    pub(crate) sasl_mechanism: Option<Mechanism>,
+    /// The name of the user
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) sasl_username: Option<String>,
+    /// The user's password is the first line of this file; it can stand in the variable
+    /// HIGHWATER_CLIENT_SASL_PASSWORD, too
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) sasl_password_file: Option<PathBuf>,
 }

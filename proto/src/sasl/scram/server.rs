@@ -25,6 +25,8 @@ pub struct ServerBegun {
 pub struct ServerWaiting {
     credential: Credential,
     header: String,
+    client_nonce: String,
+    /// The client's and the server's.
     nonce: String,
     /// Both first messages, with a comma between and one behind.
     messages: String,
@@ -60,6 +62,7 @@ impl ServerBegun {
         let waiting = ServerWaiting {
             credential,
             header: self.first.header,
+            client_nonce: self.first.nonce,
             nonce: self.nonce,
             messages,
         };
@@ -74,7 +77,10 @@ impl ServerWaiting {
     /// The message is malformed, it belongs to another exchange, or the proof is wrong.
     pub fn finish(self, client_final: &[u8]) -> Result<Vec<u8>, ScramError> {
         let last = ClientFinal::parse(client_final)?;
-        if last.nonce != self.nonce {
+        // librdkafka before 2.6.1 sets its own nonce before it once more. All of the server's is in
+        // it, and the proof is over it, so that it is as fresh.
+        let client_nonce = last.nonce.strip_suffix(&self.nonce);
+        if !client_nonce.is_some_and(|more| more.is_empty() || more == self.client_nonce) {
             return Err(ScramError::Nonce {
                 message: "client-final",
             });
