@@ -11,6 +11,7 @@ mod address;
 mod exposition;
 mod routes;
 mod sockets;
+#[cfg(feature = "tls")]
 mod stream;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

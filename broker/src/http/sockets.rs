@@ -22,11 +22,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 #[cfg(feature = "tls")]
 use tokio::net::TcpStream;
+#[cfg(not(feature = "tls"))]
+use tokio::net::TcpStream as Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
 use super::ended;
+#[cfg(feature = "tls")]
 use super::stream::Stream;
 use crate::sockets::is_of_one_connection;
 
@@ -103,8 +106,6 @@ impl Listener for Sockets {
                 Ok((stream, peer)) => {
                     #[cfg(feature = "tls")]
                     let stream = self.stream(stream, peer);
-                    #[cfg(not(feature = "tls"))]
-                    let stream = Stream::Plain(stream);
                     return (self.admit(stream, place), peer);
                 }
                 Err(error) if is_of_one_connection(&error) => {}

@@ -1,6 +1,6 @@
 //! A connection of HTTP, plain or over TLS.
 //!
-//! Floor 5 of broker, behind the feature `http`.
+//! Floor 5 of broker, behind the features `http` and `tls`.
 //!
 //! Invariants
 //! - A handshake is done by the task of its own connection, when that first reads: it keeps nobody
@@ -12,20 +12,16 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-#[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
 /// A connection.
 pub(super) enum Stream {
     Plain(TcpStream),
-    #[cfg(feature = "tls")]
     Handshake(Handshake),
-    #[cfg(feature = "tls")]
     Encrypted(Box<TlsStream<TcpStream>>),
 }
 
 /// A handshake under way.
-#[cfg(feature = "tls")]
 pub(super) type Handshake =
     Pin<Box<dyn Future<Output = io::Result<Box<TlsStream<TcpStream>>>> + Send>>;
 
@@ -37,15 +33,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 impl Stream {
     /// The connection, once its handshake is done.
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
-        #[cfg(feature = "tls")]
         if let Self::Handshake(handshake) = self {
             *self = Self::Encrypted(ready!(handshake.as_mut().poll(context))?);
         }
         Poll::Ready(match self {
             Self::Plain(stream) => Ok(Pin::new(stream)),
-            #[cfg(feature = "tls")]
             Self::Encrypted(stream) => Ok(Pin::new(stream)),
-            #[cfg(feature = "tls")]
             Self::Handshake(_) => Err(io::ErrorKind::NotConnected.into()),
         })
     }
@@ -73,10 +66,8 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            #[cfg(feature = "tls")]
             Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
             // Nothing was written.
-            #[cfg(feature = "tls")]
             Self::Handshake(_) => Poll::Ready(Ok(())),
         }
     }
@@ -84,9 +75,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            #[cfg(feature = "tls")]
             Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
-            #[cfg(feature = "tls")]
             Self::Handshake(_) => Poll::Ready(Ok(())),
         }
     }

@@ -21,11 +21,14 @@ pub(crate) struct Issued {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).expect("a certificate can be made");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
+        let key = KeyPair::generate().expect("a certificate can be made");
+        let pem = params
+            .self_signed(&key)
+            .expect("a certificate can be made")
+            .pem();
         let issuer = Issuer::new(params, key);
         Self { pem, issuer }
     }
@@ -37,7 +40,8 @@ impl Authority {
 
     /// As [`Self::issue`], valid until the beginning of a year.
     pub(crate) fn issue_until(&self, name: &str, year: i32) -> Issued {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params =
+            CertificateParams::new(vec![name.to_owned()]).expect("a certificate can be made");
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
@@ -45,8 +49,11 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key = KeyPair::generate().expect("a certificate can be made");
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("a certificate can be made")
+            .pem();
         Issued {
             name: name.to_owned(),
             certificate,
@@ -62,7 +69,7 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(issued: &Issued, authority: &Authority) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
         let files = Self { dir };
         files.put("certificate.pem", &issued.certificate);
         files.put("key.pem", &issued.key);
@@ -76,7 +83,10 @@ impl Files {
 
     /// A path as settings have it.
     pub(crate) fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
+        self.path(name)
+            .to_str()
+            .expect("the path is UTF-8")
+            .to_owned()
     }
 
     /// Another certificate and its key, as an operator replaces them.
@@ -106,10 +116,10 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
 
 #[expect(clippy::disallowed_methods, reason = "the operator's hand")]
 fn write(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
+    std::fs::write(path, text).expect("the file is written");
 }
 
 #[expect(clippy::disallowed_methods, reason = "the operator's hand")]
 fn rename(from: &Path, to: &Path) {
-    std::fs::rename(from, to).unwrap();
+    std::fs::rename(from, to).expect("the file is moved");
 }
