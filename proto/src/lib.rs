@@ -16,9 +16,9 @@
 //! - 5: the seam between a client and a broker (`exchange`), the log of consumer groups
 //!   (`group_log`), and what members of a group tell each other (`consumer_protocol`).
 //!
-//! Features: `kafka` (the wire), `meta` (records of the metadata log), `sasl` (proofs of passwords),
-//! and one for each codec: `lz4`, `gzip`, `snappy`, `zstd`. Without its feature a codec is known by name and by number,
-//! and refuses to compress or decompress.
+//! Features: `kafka` (the wire), `meta` (records of the metadata log), `sasl` (proofs of
+//! passwords), and one for each codec: `lz4`, `gzip`, `snappy`, `zstd`. Without its feature a codec
+//! is known by name and by number, and refuses to compress or decompress.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

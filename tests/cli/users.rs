@@ -1,7 +1,7 @@
-//! `user`: who is added to a data directory or to a broker is let in, with a password that stands on
-//! no command line.
+//! `user`: who is added to a data directory or to a broker is let in, with a password that stands
+//! on no command line.
 
-use std::fs;
+use std::path::Path;
 
 use crate::kit::{Served, command, finish, folder, run, run_with_input};
 
@@ -13,6 +13,14 @@ fn within<'a>(words: &[&'a str], data: &'a str) -> Vec<&'a str> {
     [words, &["--data-dir", data]].concat()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file of the user, not of a broker"
+)]
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a file is written");
+}
+
 #[test]
 fn a_user_lives_from_add_to_delete_in_a_data_directory() {
     let dir = folder();
@@ -22,7 +30,7 @@ fn a_user_lives_from_add_to_delete_in_a_data_directory() {
     let added = run_with_input(&within(&["user", "add", "alice"], data), b"secret\nrest");
     assert_eq!(added.text(), "");
     let file = dir.path().join("password");
-    fs::write(&file, "another\n").expect("a file is written");
+    write(&file, "another\n");
     let file = file.display().to_string();
     let words = ["user", "add", "bob", "--mechanism", "SCRAM-SHA-512"];
     let more = ["--iterations", "5000", "--password-file", &file, "--json"];
@@ -78,7 +86,7 @@ fn who_was_added_is_let_in_and_nobody_else() {
     assert!(said.contains("look at sasl.username"), "{said}");
     // A flag goes before a variable.
     let file = dir.path().join("login");
-    fs::write(&file, "secret\n").expect("a file is written");
+    write(&file, "secret\n");
     let file = file.display().to_string();
     let flags = ["--sasl-password-file", &file];
     assert!(list("wrong", &flags).text().starts_with("TOPIC"));

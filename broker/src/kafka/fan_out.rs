@@ -85,37 +85,30 @@ const fn nouns(request: &Request) -> (&'static str, &'static str) {
 fn count(request: &Request) -> (usize, usize) {
     /// Topics with partitions below them.
     macro_rules! nested {
-        ($request:ident) => {
-            below($request.topics.iter().map(|topic| topic.partitions.len()))
+        ($topics:expr) => {
+            below($topics.map(|topic| topic.partitions.len()))
         };
     }
     match request {
-        Request::Produce(request) => nested!(request),
+        Request::Produce(request) => nested!(request.topics.iter()),
         Request::Fetch(request) => {
             let asked = request.topics.iter().map(|topic| topic.partitions.len());
             let forgotten = request.forgotten_topics.iter();
             below(asked.chain(forgotten.map(|topic| topic.partitions.len())))
         }
-        Request::ListOffsets(request) => nested!(request),
-        Request::DeleteRecords(request) => nested!(request),
-        Request::OffsetForLeaderEpoch(request) => nested!(request),
-        Request::OffsetCommit(request) => nested!(request),
-        Request::OffsetDelete(request) => nested!(request),
-        Request::AlterPartitionReassignments(request) => nested!(request),
-        Request::DescribeQuorum(request) => nested!(request),
+        Request::ListOffsets(request) => nested!(request.topics.iter()),
+        Request::DeleteRecords(request) => nested!(request.topics.iter()),
+        Request::OffsetForLeaderEpoch(request) => nested!(request.topics.iter()),
+        Request::OffsetCommit(request) => nested!(request.topics.iter()),
+        Request::OffsetDelete(request) => nested!(request.topics.iter()),
+        Request::AlterPartitionReassignments(request) => nested!(request.topics.iter()),
+        Request::DescribeQuorum(request) => nested!(request.topics.iter()),
         Request::OffsetFetch(request) => offset_fetch(request),
-        Request::DescribeLogDirs(request) => {
-            let topics = request.topics.iter().flatten();
-            below(topics.map(|topic| topic.partitions.len()))
-        }
+        Request::DescribeLogDirs(request) => nested!(request.topics.iter().flatten()),
         Request::AlterReplicaLogDirs(request) => {
-            let topics = request.dirs.iter().flat_map(|dir| &dir.topics);
-            below(topics.map(|topic| topic.partitions.len()))
+            nested!(request.dirs.iter().flat_map(|dir| &dir.topics))
         }
-        Request::ElectLeaders(request) => {
-            let topics = request.topic_partitions.iter().flatten();
-            below(topics.map(|topic| topic.partitions.len()))
-        }
+        Request::ElectLeaders(request) => nested!(request.topic_partitions.iter().flatten()),
         Request::ListPartitionReassignments(request) => {
             let topics = request.topics.iter().flatten();
             below(topics.map(|topic| topic.partition_indexes.len()))

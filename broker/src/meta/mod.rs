@@ -1,4 +1,5 @@
-//! Topics, their configs, users, producer ids, leader epochs: decided purely, kept in the metadata log.
+//! Topics, their configs, users, producer ids, leader epochs: decided purely, kept in the metadata
+//! log.
 //!
 //! Floor 2 of broker.
 //!

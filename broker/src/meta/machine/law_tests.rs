@@ -100,24 +100,33 @@ fn decide(machine: &MetaMachine, step: &Step, fresh: u8) -> Vec<MetaRecord> {
         }
         Step::TakeIds => machine.take_producer_ids(1000).records,
         Step::AlterUser(user, mechanism, set) => {
-            let bytes = usize::from(mechanism.unsigned_abs()) * 32;
-            let change = match set {
-                true => CredentialChange::Set {
-                    salt: vec![fresh],
-                    iterations: 4096,
-                    salted_password: Secret(vec![fresh; bytes]),
-                },
-                false => CredentialChange::Delete,
-            };
-            let change = UserChange {
-                user: name(user),
-                mechanism: *mechanism,
-                change,
-            };
-            let secret = Secret(vec![fresh; 32]);
-            machine.alter_users(&secret, &[change]).records
+            alter_user(machine, name(user), (*mechanism, *set), fresh)
         }
     }
+}
+
+fn alter_user(
+    machine: &MetaMachine,
+    user: String,
+    (mechanism, set): (i8, bool),
+    fresh: u8,
+) -> Vec<MetaRecord> {
+    let bytes = usize::from(mechanism.unsigned_abs()) * 32;
+    let change = match set {
+        true => CredentialChange::Set {
+            salt: vec![fresh],
+            iterations: 4096,
+            salted_password: Secret(vec![fresh; bytes]),
+        },
+        false => CredentialChange::Delete,
+    };
+    let change = UserChange {
+        user,
+        mechanism,
+        change,
+    };
+    let secret = Secret(vec![fresh; 32]);
+    machine.alter_users(&secret, &[change]).records
 }
 
 proptest! {

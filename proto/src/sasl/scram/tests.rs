@@ -1,3 +1,7 @@
+//! The vectors of the RFC, whole exchanges, and what is refused.
+//!
+//! Floor 1 of proto; compiled for its tests only.
+
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -289,7 +293,9 @@ fn nothing_secret_is_printed() {
 
 proptest! {
     #[test]
-    fn any_bytes_end_an_exchange_or_go_on_with_it(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_end_an_exchange_or_go_on_with_it(
+        bytes in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
         let _ = ServerBegun::take(&bytes, "n");
         prop_assert!(waiting().finish(&bytes).is_err());
         prop_assert!(begun().prove(&bytes).is_err());

@@ -93,18 +93,7 @@ pub(super) fn failed(request: &Request, version: i16, code: i16) -> Response {
                 error_message: why()
             })
         }
-        Request::AlterUserScramCredentials(request) => {
-            response!(AlterUserScramCredentialsResponse {
-                results: changed_users(request)
-                    .into_iter()
-                    .map(|user| AlterUserScramCredentialsResult {
-                        user,
-                        error_code: code,
-                        error_message: why(),
-                    })
-                    .collect()
-            })
-        }
+        Request::AlterUserScramCredentials(request) => altered_users(request, code).into(),
         Request::DescribeLogDirs(_) => response!(DescribeLogDirsResponse {
             error_code: code,
             results: vec![DescribeLogDirsResult {
@@ -316,15 +305,25 @@ fn replica_log_dirs(
     }
 }
 
-/// Each user that a request changes, once.
-fn changed_users(request: &AlterUserScramCredentialsRequest) -> Vec<Str> {
+/// One answer for each user that a request changes.
+fn altered_users(
+    request: &AlterUserScramCredentialsRequest,
+    error_code: i16,
+) -> AlterUserScramCredentialsResponse {
     let deleted = request.deletions.iter().map(|deletion| &deletion.name);
     let set = request.upsertions.iter().map(|upsertion| &upsertion.name);
-    let mut users: Vec<Str> = Vec::new();
+    let mut users: Vec<&Str> = Vec::new();
     for user in deleted.chain(set) {
-        if !users.contains(user) {
-            users.push(user.clone());
+        if !users.contains(&user) {
+            users.push(user);
         }
     }
-    users
+    AlterUserScramCredentialsResponse {
+        throttle_time_ms: 0,
+        results: each(&users, |user| AlterUserScramCredentialsResult {
+            user: (*user).clone(),
+            error_code,
+            error_message: Some(Str::from_static(WHY)),
+        }),
+    }
 }
