@@ -144,10 +144,11 @@ impl Rig {
 
     /// What is counted so far.
     pub(crate) fn counts(&self) -> Result<Counts, Failure> {
-        let requests = self.broker.service().metrics().requests.durations();
+        let requests = &self.broker.service().metrics().requests;
         let of = |key: ApiKey| -> u64 {
-            let found = requests.iter().find(|(api, _)| *api == key);
-            found.map_or(0, |(_, now)| now.counts.iter().sum())
+            let mut apis = requests.times();
+            let found = apis.find(|(api, _)| *api == key);
+            found.map_or(0, |(_, times)| times.total.now().counts.iter().sum())
         };
         Ok(Counts {
             produce_requests: of(ApiKey::Produce),

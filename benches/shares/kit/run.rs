@@ -224,7 +224,7 @@ impl Run {
             );
             return Ok(());
         }
-        println!("\n{}, {TURNS} turns", self.machine);
+        println!("\n{}, {TURNS} turns", self.machine());
         println!(
             "{:8} {:52} {:>10}  {:36} {:>6} {:>7}",
             "group", "what", "value", "limit", "ratio", "target"

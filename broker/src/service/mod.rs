@@ -66,7 +66,7 @@ struct Inner {
     /// What the salts of users that do not exist follow from, until there is a user.
     salt_secret: Secret,
     #[cfg(feature = "sasl")]
-    passwords: tokio::sync::Semaphore,
+    passwords: Semaphore,
     fetch_sessions: Mutex<fetch::session::Sessions>,
     listening: Mutex<Vec<cluster::Listening>>,
     /// Where the data is, for the broker's description.

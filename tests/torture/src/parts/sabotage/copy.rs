@@ -190,7 +190,7 @@ fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
 }
 
 /// The workspace; its manifests and sources name benches and tests, which must be there.
-const FOLDERS: [&str; 14] = [
+const FOLDERS: &[&str] = &[
     "proto",
     "log-core",
     "broker",
