@@ -198,3 +198,77 @@ impl Write for Socket<'_> {
 const READ_BYTES: usize = 16 * 1024 + 256;
 /// Encrypted bytes that wait for the socket.
 const PENDING_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::mpsc::sync_channel;
+
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// Both sides of TLS with a certificate that signs itself.
+    fn sides() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = own.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), Arc::new(client))
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_is_held_back_and_goes_out_later() {
+        let (server, client) = sides();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (go, may_read) = sync_channel::<()>(1);
+        let reading = tokio::task::spawn_blocking(move || {
+            let name = ServerName::try_from("localhost").unwrap();
+            let tls = ClientConnection::new(client, name).unwrap();
+            let mut stream = StreamOwned::new(tls, std::net::TcpStream::connect(address).unwrap());
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+            may_read.recv().unwrap();
+            // The end is said: a connection that is cut would be an error.
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).unwrap();
+            bytes.len()
+        });
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = TlsAcceptor::from(server).accept(stream).await.unwrap();
+        let wire = Encrypted::new(stream).unwrap();
+        let chunk = [7; READ_BYTES];
+        let mut taken = 0;
+        while let Ok(count) = wire.try_write_vectored(&[IoSlice::new(&chunk)]) {
+            taken += count;
+        }
+        assert!(wire.holds_back());
+        go.send(()).unwrap();
+        while wire.holds_back() {
+            wire.writable().await.unwrap();
+            if let Err(error) = wire.try_flush() {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            }
+        }
+        wire.close();
+        drop(wire);
+        assert_eq!(reading.await.unwrap(), taken);
+    }
+}
