@@ -9,9 +9,7 @@ use highwater_proto::kafka::{APIS, ApiKey, Request};
 use highwater_proto::sasl::ScramHash;
 use highwater_proto::sasl::scram::ClientBegun;
 
-use crate::rig::{
-    DELAY, PASSWORD, Rig, USER, agree, authenticate, challenged, config, plain, works,
-};
+use crate::rig::{PASSWORD, Rig, USER, agree, authenticate, challenged, config, plain, works};
 
 const FAILED: i16 = ErrorCode::SaslAuthenticationFailed.code();
 
@@ -111,7 +109,7 @@ fn every_default(api: ApiKey) -> Request {
 fn told(rig: &Rig, user: &str, hash: ScramHash) -> (i16, String, Vec<u8>) {
     let mut client = rig.client();
     let (last, _) = challenged(&mut client, hash, user, "not the password");
-    let answer = rig.refusal(&mut client, last);
+    let answer = client.call(2, authenticate(last));
     assert!(client.is_closed());
     let lines = client.lines();
     let expected = format!("the user {user} does not exist, or the password is wrong");
@@ -143,7 +141,7 @@ fn an_unknown_user_cannot_be_told_from_a_wrong_password() {
     let told = |user: &str| {
         let mut client = rig.client();
         assert_eq!(agree(&mut client, "PLAIN").error_code, 0);
-        let answer = rig.refusal(&mut client, plain(user, "not the password"));
+        let answer = client.call(2, authenticate(plain(user, "not the password")));
         assert!(client.is_closed());
         (answer.error_code, answer.error_message)
     };
@@ -184,14 +182,16 @@ fn the_challenge_of_an_unknown_user_stays_over_a_restart_and_looks_real() {
 
 #[test]
 fn a_wrong_proof_is_answered_after_a_delay_and_not_before() {
-    let rig = Rig::new();
+    let mut slow = config();
+    slow.connection_failed_authentication_delay_ms = 100;
+    let rig = Rig::with(slow);
     let mut client = rig.client();
     let (last, _) = challenged(&mut client, ScramHash::Sha256, USER, "wrong");
+    rig.until_open(1);
     let sleepers = rig.clock.sleepers_count();
     client.send(2, authenticate(last));
     crate::kit::until(|| rig.clock.sleepers_count() > sleepers);
-    rig.clock
-        .advance(DELAY - std::time::Duration::from_millis(1));
+    rig.clock.advance(std::time::Duration::from_millis(99));
     client.stream.set_nonblocking(true).unwrap();
     let error = client.stream.peek(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
@@ -279,7 +279,7 @@ fn what_is_no_token_is_refused_as_a_wrong_password_is() {
     for (mechanism, token) in tokens {
         let mut client = rig.client();
         assert_eq!(agree(&mut client, mechanism).error_code, 0);
-        let answer = rig.refusal(&mut client, token.to_vec());
+        let answer = client.call(2, authenticate(token.to_vec()));
         assert_eq!(answer.error_code, FAILED);
         let message = answer.error_message.unwrap();
         assert!(message.contains("invalid credentials"), "{message:?}");
@@ -293,7 +293,7 @@ fn no_log_holds_a_password() {
     let rig = Rig::new();
     let mut client = rig.client();
     assert_eq!(agree(&mut client, "PLAIN").error_code, 0);
-    rig.refusal(&mut client, plain(USER, "Tr0ub4dor"));
+    client.call(2, authenticate(plain(USER, "Tr0ub4dor")));
     assert!(client.is_closed());
     let lines = client.lines();
     assert!(!lines.is_empty());
@@ -308,6 +308,6 @@ fn after_a_failure_another_connection_of_the_same_client_is_let_in() {
     let rig = Rig::new();
     let mut client = rig.client();
     let (last, _) = challenged(&mut client, ScramHash::Sha256, USER, "wrong");
-    assert_eq!(rig.refusal(&mut client, last).error_code, FAILED);
+    assert_eq!(client.call(2, authenticate(last)).error_code, FAILED);
     assert!(works(&mut rig.proved()));
 }
