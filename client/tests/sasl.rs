@@ -5,6 +5,7 @@
     reason = "a helper of a test fails as the test itself does"
 )]
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use highwater_broker::Broker;
@@ -14,6 +15,10 @@ use highwater_client::{
     Record, ScramHash,
 };
 use highwater_proto::exchange::Exchange;
+use highwater_proto::kafka::messages::api_versions::{ApiVersionsRange, ApiVersionsResponse};
+use highwater_proto::kafka::messages::sasl_authenticate::SaslAuthenticateResponse;
+use highwater_proto::kafka::messages::sasl_handshake::SaslHandshakeResponse;
+use highwater_proto::kafka::{APIS, Request, Response, open_request};
 
 /// A broker with a listener that asks for SASL, and its user alice.
 struct Rig {
@@ -184,4 +189,71 @@ async fn users_are_listed_and_deleted() {
         error.contains("100 iterations are not within 4096 to 100000"),
         "{error}"
     );
+}
+
+/// A broker that does not know the password, and takes every proof: somebody on the way, say.
+fn impostor() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut size = [0; 4];
+        while stream.read_exact(&mut size).is_ok() {
+            let mut frame = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
+            stream.read_exact(&mut frame).unwrap();
+            let (header, body) = open_request(frame.into()).unwrap();
+            let request = Request::decode(header.key, header.version, body).unwrap();
+            let answer = impostors_answer(request);
+            let frame = answer.encode_frame(header.version, header.correlation_id);
+            stream.write_all(&frame.unwrap().into_bytes()).unwrap();
+        }
+    };
+    drop(std::thread::Builder::new().spawn(serve).unwrap());
+    address
+}
+
+fn impostors_answer(request: Request) -> Response {
+    match request {
+        Request::ApiVersions(_) => ApiVersionsResponse {
+            api_keys: APIS
+                .iter()
+                .map(|api| ApiVersionsRange {
+                    api_key: api.key.number(),
+                    min_version: api.implemented.min,
+                    max_version: api.implemented.max,
+                })
+                .collect(),
+            ..ApiVersionsResponse::default()
+        }
+        .into(),
+        Request::SaslHandshake(_) => SaslHandshakeResponse::default().into(),
+        Request::SaslAuthenticate(request) => {
+            let token = String::from_utf8(request.auth_bytes.0.to_vec()).unwrap();
+            let answer = match token.split_once(",r=") {
+                Some((begin, nonce)) if begin.starts_with("n,,") => {
+                    format!("r={nonce}more,s=c2FsdA==,i=4096")
+                }
+                _ => "v=AAAA".to_owned(),
+            };
+            SaslAuthenticateResponse {
+                auth_bytes: answer.into_bytes().into(),
+                ..SaslAuthenticateResponse::default()
+            }
+            .into()
+        }
+        other => unreachable!("{other:?} comes after the proof"),
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_know_the_password_is_refused() {
+    let config = ClientConfig::new()
+        .bootstrap_servers(impostor().to_string())
+        .security_protocol("SASL_PLAINTEXT".parse().unwrap())
+        .sasl_mechanism(Mechanism::ScramSha512)
+        .sasl_username("alice")
+        .sasl_password("alice-secret");
+    let error = Client::connect_with(config).await.unwrap_err();
+    let expected = "the signature of the server is wrong: it does not know this user's password";
+    assert!(error.to_string().contains(expected), "{error}");
 }
