@@ -75,17 +75,17 @@ fn what_does_not_end_within_the_grace_is_cut_off() {
     std::thread::scope(|scope| {
         let end = scope.spawn(|| rig.broker.shutdown_blocking());
         until(|| is_deaf(&rig));
+        // For as long as it takes: on a busy machine the grace may begin late.
         let clock = scope.spawn(|| {
             until(|| {
                 rig.advance(Duration::from_millis(1));
-                rig.clock_since_start() > Duration::from_secs(600)
-                    || rig.service.poisoned().is_some()
+                end.is_finished() || rig.service.poisoned().is_some()
             });
         });
         assert!(client.is_closed());
         drop(held);
-        end.join().unwrap().unwrap();
         clock.join().unwrap();
+        end.join().unwrap().unwrap();
     });
     assert!(rig.clock_since_start() >= Duration::from_secs(5));
 }

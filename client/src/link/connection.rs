@@ -10,6 +10,7 @@
 //!   is the connection, even if the broker is silent: one that is given up costs nothing more.
 
 use std::io::{self, IoSlice};
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, Bytes, BytesMut};
 use highwater_proto::cursor::Encoded;
@@ -38,8 +39,6 @@ pub(super) enum Failure {
     NotWritten(String),
     /// The connection ended before the answer came.
     Lost(String),
-    /// TLS says why the connection ended.
-    Refused(String),
     /// What came is not the answer of a Kafka broker.
     Unreadable(String),
 }
@@ -48,9 +47,7 @@ impl From<Failure> for ExchangeError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotWritten(why) => Self::NotSent { why },
-            Failure::Lost(why) | Failure::Refused(why) | Failure::Unreadable(why) => {
-                Self::Unknown { why }
-            }
+            Failure::Lost(why) | Failure::Unreadable(why) => Self::Unknown { why },
         }
     }
 }
@@ -66,6 +63,7 @@ fn refuse(answer: oneshot::Sender<Result<Option<Response>, Failure>>) {
 #[derive(Clone)]
 pub(super) struct Queue {
     requests: mpsc::Sender<Outgoing>,
+    refused: Arc<OnceLock<String>>,
 }
 
 impl Queue {
@@ -77,6 +75,12 @@ impl Queue {
                 mpsc::error::TrySendError::Full(_) => "too many requests wait already".to_owned(),
                 mpsc::error::TrySendError::Closed(_) => "the connection is closed".to_owned(),
             })
+    }
+
+    /// Why TLS has ended the connection, if it has. It may do so before the first request, which
+    /// then nobody answers.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.get().map(String::as_str)
     }
 }
 
@@ -98,6 +102,8 @@ pub(super) fn start(
     let (requests, queued) = mpsc::channel(requests_max);
     let (written, waiting) = mpsc::channel(requests_max);
     let (finish, finished) = oneshot::channel();
+    let refused = Arc::new(OnceLock::new());
+    let told = Arc::clone(&refused);
     tokio::spawn(async move {
         let mut queued = queued;
         match write_all(write_half, &mut queued, written).await {
@@ -112,16 +118,17 @@ pub(super) fn start(
         }
     });
     tokio::spawn(async move {
+        let mut waiting = waiting;
         let ended = tokio::select! {
             biased;
-            ended = read_all(read_half, waiting, response_bytes_max) => ended,
+            ended = read_all(read_half, &mut waiting, response_bytes_max, &told) => ended,
             () = nobody_is_left(finished) => Ok(()),
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended while reading");
         }
     });
-    Queue { requests }
+    Queue { requests, refused }
 }
 
 /// Waits until the writer has nothing to do any more. If it failed instead, what the broker has
@@ -195,11 +202,23 @@ async fn write_parts(socket: &mut (impl AsyncWrite + Unpin), parts: Vec<Bytes>) 
 
 async fn read_all(
     mut socket: impl AsyncRead + Unpin,
-    mut waiting: mpsc::Receiver<Waiting>,
+    waiting: &mut mpsc::Receiver<Waiting>,
     response_bytes_max: usize,
+    refused: &OnceLock<String>,
 ) -> io::Result<()> {
+    // Before anybody learns that there is no answer.
+    let noted = |error| {
+        if let Some(why) = refusal(&error) {
+            // Nobody else sets it.
+            let _ = refused.set(why);
+        }
+        error
+    };
     let mut arrived = BytesMut::new();
-    while let Some(next) = next_waiting(&mut socket, &mut arrived, &mut waiting).await? {
+    while let Some(next) = next_waiting(&mut socket, &mut arrived, waiting)
+        .await
+        .map_err(noted)?
+    {
         let Waiting {
             key,
             version,
@@ -208,13 +227,12 @@ async fn read_all(
         } = next;
         let read = read_frame(&mut socket, &mut arrived, response_bytes_max).await;
         let response = read.and_then(|frame| decode(key, version, correlation_id, frame));
-        match response {
+        match response.map_err(noted) {
             Ok(response) => {
                 let _ = answer.send(Ok(Some(response)));
             }
             Err(error) => {
                 let failure = match error.kind() {
-                    _ if let Some(why) = refusal(&error) => Failure::Refused(why),
                     io::ErrorKind::InvalidData => Failure::Unreadable(error.to_string()),
                     io::ErrorKind::UnexpectedEof => {
                         Failure::Lost("the broker has closed the connection".to_owned())
@@ -350,3 +368,53 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 
 /// What is allocated at most before as much of an answer came.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use rustls::{AlertDescription, Error};
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// The end of a connection that TLS has refused.
+    struct Refusing;
+
+    impl AsyncRead for Refusing {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let alert = Error::AlertReceived(AlertDescription::CertificateRequired);
+            Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, alert)))
+        }
+    }
+
+    /// With TLS 1.3 the alert may be there before the first request is: who sent that was told that
+    /// the connection was closed, and nothing more.
+    #[tokio::test]
+    async fn the_reason_of_tls_is_known_when_it_came_before_the_first_request() {
+        let queue = start(Refusing, tokio::io::sink(), 1, 1024);
+        // The reader meets the alert.
+        tokio::task::yield_now().await;
+        while !queue.requests.is_closed() {
+            let (answer, answered) = oneshot::channel();
+            let request = Outgoing {
+                frame: Encoded::default(),
+                key: ApiKey::ApiVersions,
+                version: 0,
+                correlation_id: 0,
+                expects_response: true,
+                answer,
+            };
+            if queue.push(request).is_ok() {
+                assert!(!matches!(answered.await, Ok(Ok(_))));
+            }
+        }
+        let why = queue.refused().unwrap();
+        assert!(why.contains("asks for a client certificate"), "{why}");
+    }
+}

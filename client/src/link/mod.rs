@@ -212,17 +212,21 @@ impl Link {
         request: ApiVersionsRequest,
     ) -> Result<ApiVersionsResponse, ClientError> {
         let address = &self.address;
-        match self.enqueue(version, &request.into())?.wait().await {
+        let answer = match self.enqueue(version, &request.into()) {
+            Ok(answered) => answered.wait().await,
+            Err(why) => Err(Failure::NotWritten(why.to_string())),
+        };
+        match answer {
             Ok(Some(Response::ApiVersions(response))) => Ok(response),
+            Err(_) if let Some(why) = self.refused() => Err(ClientError::Unsupported(format!(
+                "{address} refuses this client: {why}"
+            ))),
             Ok(_) => Err(ClientError::Unsupported(format!(
                 "{address} is no Kafka broker: its answer is not one to ApiVersions"
             ))),
             Err(Failure::Unreadable(why)) => Err(ClientError::Unsupported(format!(
                 "{address} is no Kafka broker ({why}): is it the right port, and a plaintext \
                  listener?"
-            ))),
-            Err(Failure::Refused(why)) => Err(ClientError::Unsupported(format!(
-                "{address} refuses this client: {why}"
             ))),
             Err(Failure::NotWritten(why) | Failure::Lost(why)) => {
                 Err(ClientError::NotSent(format!(
@@ -231,6 +235,12 @@ impl Link {
                 )))
             }
         }
+    }
+
+    /// Why TLS has ended the connection, if it has.
+    fn refused(&self) -> Option<String> {
+        let queue = self.queue.lock().ok()?;
+        queue.1.refused().map(str::to_owned)
     }
 
     fn enqueue(&self, version: i16, request: &Request) -> Result<Answered, ExchangeError> {
