@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use highwater_broker::config::BrokerConfig;
@@ -72,14 +72,19 @@ fn what_does_not_end_within_the_grace_is_cut_off() {
     let before = rig.service.metrics().produced_bytes.value();
     client.send(PRODUCE, produce("t", -1, batch(&["b"])));
     until(|| rig.service.metrics().produced_bytes.value() > before);
+    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let end = scope.spawn(|| rig.broker.shutdown_blocking());
+        let end = scope.spawn(|| {
+            let ended = rig.broker.shutdown_blocking();
+            is_over.store(true, Ordering::Release);
+            ended
+        });
         until(|| is_deaf(&rig));
         // For as long as it takes: on a busy machine the grace may begin late.
         let clock = scope.spawn(|| {
             until(|| {
                 rig.advance(Duration::from_millis(1));
-                end.is_finished() || rig.service.poisoned().is_some()
+                is_over.load(Ordering::Acquire) || rig.service.poisoned().is_some()
             });
         });
         assert!(client.is_closed());
