@@ -369,7 +369,8 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// What is allocated at most before as much of an answer came.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -414,7 +415,7 @@ mod tests {
                 assert!(!matches!(answered.await, Ok(Ok(_))));
             }
         }
-        let why = queue.refused().unwrap();
+        let why = queue.refused().unwrap_or_default();
         assert!(why.contains("asks for a client certificate"), "{why}");
     }
 }
