@@ -218,6 +218,7 @@ impl Parts {
         self.kafka.finish(self.grace).await;
         #[cfg(feature = "http")]
         self.http.close().await;
+        self.service.finish().await;
         let shard = Arc::clone(&self.shard);
         let closed = self.workers.spawn_blocking(move || shard.close()).await;
         closed

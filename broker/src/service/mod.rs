@@ -145,6 +145,12 @@ impl Service {
         self.inner.shard.waiters().close();
     }
 
+    /// Waits for the writes of groups that no request waits for: those of the timer, and those whose
+    /// caller is gone.
+    pub(crate) async fn finish(&self) {
+        self.inner.groups.written().await;
+    }
+
     /// Does work that has more than one step to its end, also when the caller is gone.
     async fn to_the_end<T: Send + 'static>(
         &self,

@@ -1,5 +1,6 @@
 //! Members and offsets over restarts and the death of the process.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use highwater_broker::error::GroupError;
@@ -51,6 +52,34 @@ async fn a_restart_keeps_members_generation_and_offsets() {
         generation,
     };
     rig.service.heartbeat("g", member).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_waits_for_writes_that_nobody_waits_for() {
+    let (rig, disk) = faulty();
+    rig.topic("t", 1, &[]).await;
+    let held = disk.faults.hold_syncs();
+    let commit = commit_all(&rig.service, "g", vec![offset_of("t", 0, 5)]);
+    // The log of the group is made first, so that its record is not even in the queue.
+    let is_begun = until(|| disk.faults.waiting_syncs.load(Ordering::SeqCst) > 0);
+    tokio::select! {
+        _ = commit => panic!("nothing is synced"),
+        () = is_begun => {}
+    }
+    let broker = Arc::new(rig.broker);
+    let ending = Arc::clone(&broker);
+    let end = tokio::spawn(async move { ending.shutdown().await });
+    let mut closing = rig.service.closing();
+    closing.begun().await;
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!end.is_finished());
+    drop(held);
+    answer_of(end).await.unwrap();
+    drop(broker);
+    let rig = Rig::over(rig.fs, rig.clock, rig.config);
+    assert_eq!(committed(&rig, "g", "t"), 5);
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@
 //! Invariants
 //! - Whoever asks is answered: by the machine, or, when the broker closes or can go on no more,
 //!   with a refusal.
+//! - The end of the broker waits for every write that was begun, also one of the timer.
 //! - An answer that is there at once costs no channel and no task.
 //! - The timer is armed for no later than what the machine wants.
 //! - Time in which the broker stood still (stopped, or without a processor) counts for no member:
 //!   whoever comes first after it, the timer or a request, tells the machine before anything else.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub(in crate::service) struct Groups {
     state: Mutex<State>,
     /// The timer has to look again.
     rearm: Notify,
+    /// No write is under way.
+    quiet: Notify,
     pub(super) pointers: Pointers,
     pub(super) logs: GroupLogs,
     /// A write was given up halfway: nothing can be said of its group any more.
@@ -92,6 +96,7 @@ impl Groups {
         Self {
             state: Mutex::new(state),
             rearm: Notify::new(),
+            quiet: Notify::new(),
             pointers: Pointers::default(),
             logs: GroupLogs::new(unknown),
             is_broken: AtomicBool::new(false),
@@ -121,10 +126,26 @@ impl Groups {
         state.waiting.retain(|_, waiter| !waiter.is_parked);
     }
 
+    /// Waits until no group has a write under way.
+    pub(in crate::service) async fn written(&self) {
+        loop {
+            let mut quiet = pin!(self.quiet.notified());
+            quiet.as_mut().enable();
+            if self.state().writing.is_empty() {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
     /// Refuses everyone, now and from here on.
     fn break_off(&self) {
         self.is_broken.store(true, Ordering::Release);
-        self.state().waiting.clear();
+        let mut state = self.state();
+        state.waiting.clear();
+        state.writing.clear();
+        drop(state);
+        self.quiet.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -291,7 +312,11 @@ impl Service {
         if is_earlier {
             state.armed = wake_at;
         }
+        let is_quiet = state.writing.is_empty();
         drop(state);
+        if is_quiet {
+            groups.quiet.notify_waiters();
+        }
         if is_earlier {
             groups.rearm.notify_one();
         }
