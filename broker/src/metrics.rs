@@ -9,11 +9,12 @@
 mod histogram;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use highwater_proto::kafka::{APIS, ApiKey};
+use highwater_proto::sasl::Mechanism;
 
 pub use histogram::{Histogram, HistogramNow, Scale};
 
@@ -87,6 +88,10 @@ pub struct Metrics {
     pub closed_connections: Counter,
     /// Connections that were refused or closed because of what came over them.
     pub refused_connections: Counter,
+    /// Proofs of passwords that were refused.
+    pub failed_logins: ByMechanism,
+    /// When the certificate that TLS listeners show ends, in milliseconds since 1970.
+    pub certificate_end_ms: Moment,
     /// Bytes of requests that came over connections.
     pub received_bytes: Counter,
     /// Bytes of answers that were put into connections.
@@ -134,6 +139,8 @@ impl Metrics {
             connections: counter(),
             closed_connections: counter(),
             refused_connections: counter(),
+            failed_logins: ByMechanism::new(is_on),
+            certificate_end_ms: Moment::default(),
             received_bytes: counter(),
             sent_bytes: counter(),
             retention_checks: counter(),
@@ -148,6 +155,58 @@ impl Metrics {
             failed_syncs: counter(),
             requests: Requests::new(is_on),
         }
+    }
+}
+
+/// A number for each mechanism of SASL.
+#[derive(Debug)]
+pub struct ByMechanism {
+    plain: Counter,
+    scram_sha_256: Counter,
+    scram_sha_512: Counter,
+}
+
+impl ByMechanism {
+    fn new(is_on: bool) -> Self {
+        Self {
+            plain: Counter::new(is_on),
+            scram_sha_256: Counter::new(is_on),
+            scram_sha_512: Counter::new(is_on),
+        }
+    }
+
+    /// That of one.
+    #[must_use]
+    pub fn of(&self, mechanism: Mechanism) -> &Counter {
+        match mechanism {
+            Mechanism::Plain => &self.plain,
+            Mechanism::ScramSha256 => &self.scram_sha_256,
+            Mechanism::ScramSha512 => &self.scram_sha_512,
+        }
+    }
+}
+
+/// A moment that is not known at first, and may change; copies are the same one.
+#[derive(Clone, Debug)]
+pub struct Moment(Arc<AtomicI64>);
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(UNKNOWN)))
+    }
+}
+
+impl Moment {
+    /// It is this now; or nobody knows any more.
+    pub fn set(&self, moment: Option<i64>) {
+        self.0.store(moment.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    /// What it is, if that is known.
+    #[must_use]
+    pub fn get(&self) -> Option<i64> {
+        let moment = self.0.load(Ordering::Relaxed);
+        (moment != UNKNOWN).then_some(moment)
     }
 }
 
@@ -277,6 +336,9 @@ thread_local! {
 
 /// How many threads have counted something.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// No moment of a [`Moment`].
+const UNKNOWN: i64 = i64::MIN;
 
 /// Few machines that Highwater is for have more cores that work at once.
 const CELLS: usize = 4;

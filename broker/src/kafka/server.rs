@@ -77,7 +77,9 @@ impl Server {
         #[cfg(feature = "tls")]
         let clock = Arc::clone(service.clock());
         #[cfg(feature = "tls")]
-        let tls = Arc::new(Tls::new(service.config(), clock, workers.clone()));
+        let end_ms = service.metrics().certificate_end_ms.clone();
+        #[cfg(feature = "tls")]
+        let tls = Arc::new(Tls::new(service.config(), clock, workers.clone(), end_ms));
         #[cfg(feature = "sasl")]
         let failures = {
             let per_second = service.config().authentication_failures_max_per_second;

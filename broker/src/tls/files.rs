@@ -23,6 +23,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::subject;
 use crate::config::{BrokerConfig, ClientAuth};
+use crate::metrics::Moment;
 use crate::workers::Workers;
 
 /// Where the files are, and what they are for.
@@ -61,7 +62,16 @@ impl Paths {
 pub(super) struct Files {
     paths: Paths,
     clock: Arc<dyn Clock>,
+    /// When the certificate in force ends.
+    end_ms: Moment,
     state: Mutex<State>,
+}
+
+/// What the files say.
+struct Loaded {
+    config: ServerConfig,
+    /// The end of the certificate, in milliseconds since 1970, if it can be read.
+    end_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -77,17 +87,23 @@ type Stamp = Option<(SystemTime, u64)>;
 
 impl Files {
     /// Reads the files; blocks.
-    pub(super) fn load(paths: Paths, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+    pub(super) fn load(
+        paths: Paths,
+        clock: &Arc<dyn Clock>,
+        end_ms: Moment,
+    ) -> Result<Self, String> {
         let stamps = stamps(&paths);
-        let config = Arc::new(config(&paths, clock)?);
+        let loaded = loaded(&paths, clock)?;
+        end_ms.set(loaded.end_ms);
         let state = State {
-            config,
+            config: Arc::new(loaded.config),
             stamps,
             looked_at: clock.now().mono,
         };
         Ok(Self {
             paths,
             clock: Arc::clone(clock),
+            end_ms,
             state: Mutex::new(state),
         })
     }
@@ -113,18 +129,19 @@ impl Files {
     }
 
     /// Reads the files if they are not as they were.
-    fn look(&self, known: &[Stamp]) -> Option<(Vec<Stamp>, Result<ServerConfig, String>)> {
+    fn look(&self, known: &[Stamp]) -> Option<(Vec<Stamp>, Result<Loaded, String>)> {
         // Before they are read: what changes meanwhile is seen the next time.
         let stamps = stamps(&self.paths);
-        (stamps != known).then(|| (stamps, config(&self.paths, &self.clock)))
+        (stamps != known).then(|| (stamps, loaded(&self.paths, &self.clock)))
     }
 
-    fn take(&self, stamps: Vec<Stamp>, read: Result<ServerConfig, String>) {
+    fn take(&self, stamps: Vec<Stamp>, read: Result<Loaded, String>) {
         let mut state = self.state();
         state.stamps = stamps;
         match read {
-            Ok(config) => {
-                state.config = Arc::new(config);
+            Ok(loaded) => {
+                state.config = Arc::new(loaded.config);
+                self.end_ms.set(loaded.end_ms);
                 tracing::info!("certificate and key were read anew");
             }
             Err(why) => {
@@ -149,13 +166,14 @@ fn stamps(paths: &Paths) -> Vec<Stamp> {
     named.into_iter().map(|(_, path)| stamp(path)).collect()
 }
 
-fn config(paths: &Paths, clock: &Arc<dyn Clock>) -> Result<ServerConfig, String> {
+fn loaded(paths: &Paths, clock: &Arc<dyn Clock>) -> Result<Loaded, String> {
     let chain = certificates(CERTIFICATE, &paths.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&read(KEY, &paths.key)?).map_err(|error| {
         let path = paths.key.display();
         format!("{KEY}: {path} holds no private key in PEM form that is not encrypted: {error}")
     })?;
-    warn_of_end(&chain, &paths.certificate, clock);
+    let end_ms = chain.first().and_then(subject::valid_until_ms);
+    warn_of_end(end_ms, &paths.certificate, clock);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let time = Arc::new(Time(Arc::clone(clock)));
     let builder = ServerConfig::builder_with_details(Arc::clone(&provider), time);
@@ -172,7 +190,7 @@ fn config(paths: &Paths, clock: &Arc<dyn Clock>) -> Result<ServerConfig, String>
     })?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(config)
+    Ok(Loaded { config, end_ms })
 }
 
 fn verifier(
@@ -232,8 +250,8 @@ fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// A certificate that ends is no reason not to start: the clock may be what is wrong.
-fn warn_of_end(chain: &[CertificateDer<'_>], path: &Path, clock: &Arc<dyn Clock>) {
-    let Some(end_ms) = chain.first().and_then(subject::valid_until_ms) else {
+fn warn_of_end(end_ms: Option<i64>, path: &Path, clock: &Arc<dyn Clock>) {
+    let Some(end_ms) = end_ms else {
         return;
     };
     let (path, left_ms) = (path.display(), end_ms.saturating_sub(clock.now().wall.0));

@@ -23,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::metrics::Moment;
 use crate::workers::Workers;
 use files::Files;
 
@@ -35,6 +36,8 @@ pub(crate) struct Tls {
     clock: Arc<dyn Clock>,
     workers: Workers,
     handshake_max: Duration,
+    /// When the certificate in force ends.
+    end_ms: Moment,
 }
 
 /// A connection after its handshake.
@@ -66,13 +69,19 @@ pub(crate) enum HandshakeError {
 
 impl Tls {
     /// Reads no file yet.
-    pub(crate) fn new(config: &BrokerConfig, clock: Arc<dyn Clock>, workers: Workers) -> Self {
+    pub(crate) fn new(
+        config: &BrokerConfig,
+        clock: Arc<dyn Clock>,
+        workers: Workers,
+        end_ms: Moment,
+    ) -> Self {
         Self {
             paths: files::Paths::of(config),
             files: OnceLock::new(),
             clock,
             workers,
             handshake_max: Duration::from_millis(config.ssl_handshake_timeout_ms),
+            end_ms,
         }
     }
 
@@ -85,7 +94,8 @@ impl Tls {
     /// Reads the files, for a listener that is about to be opened.
     pub(crate) fn prepare(&self) -> Result<(), BrokerError> {
         if self.files.get().is_none() {
-            let files = Files::load(self.paths.clone(), &self.clock).map_err(BrokerError::Tls)?;
+            let (paths, end_ms) = (self.paths.clone(), self.end_ms.clone());
+            let files = Files::load(paths, &self.clock, end_ms).map_err(BrokerError::Tls)?;
             // Another listener may have been faster, with the same files.
             drop(self.files.set(Arc::new(files)));
         }

@@ -460,3 +460,19 @@ async fn an_overview_has_a_limit_and_says_what_it_left_out() {
         .collect();
     assert_eq!((names, count), (vec![("a", 0), ("a", 1), ("b", 0)], 4));
 }
+
+#[tokio::test]
+async fn the_time_that_a_certificate_has_left_runs_by_the_brokers_clock() {
+    let broker = Scraped::new();
+    let left = || {
+        broker
+            .scrape()
+            .value("highwater_tls_certificate_left_seconds", &[])
+    };
+    assert_eq!(left(), None, "nobody needs one");
+    let end_ms = &broker.rig.service.metrics().certificate_end_ms;
+    end_ms.set(Some(START.0 + 90_000));
+    assert_eq!(left(), Some(90.0));
+    broker.rig.advance_ms(91_000);
+    assert_eq!(left(), Some(-1.0));
+}

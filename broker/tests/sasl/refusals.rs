@@ -6,8 +6,8 @@ use highwater_broker::config::BrokerConfig;
 use highwater_log::fs::mem::MemFs;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::kafka::{APIS, ApiKey, Request};
-use highwater_proto::sasl::ScramHash;
 use highwater_proto::sasl::scram::ClientBegun;
+use highwater_proto::sasl::{Mechanism, ScramHash};
 
 use crate::rig::{PASSWORD, Rig, USER, agree, authenticate, challenged, config, plain, works};
 
@@ -315,4 +315,24 @@ fn after_a_failure_another_connection_of_the_same_client_is_let_in() {
     let (last, _) = challenged(&mut client, ScramHash::Sha256, USER, "wrong");
     assert_eq!(client.call(2, authenticate(last)).error_code, FAILED);
     assert!(works(&mut rig.proved()));
+}
+
+#[test]
+fn failed_logins_are_counted_by_their_mechanism() {
+    let rig = Rig::new();
+    let metrics = rig.broker.service().metrics();
+    let failed = || Mechanism::ALL.map(|mechanism| metrics.failed_logins.of(mechanism).value());
+    rig.proved();
+    assert_eq!(failed(), [0, 0, 0]);
+    let mut client = rig.client();
+    assert_eq!(agree(&mut client, "PLAIN").error_code, 0);
+    let answer = client.call(2, authenticate(plain(USER, "wrong")));
+    assert_ne!(answer.error_code, 0);
+    assert_eq!(failed(), [1, 0, 0]);
+    for _ in 0..2 {
+        let mut client = rig.client();
+        let (last, _) = challenged(&mut client, ScramHash::Sha512, USER, "wrong");
+        assert_ne!(client.call(2, authenticate(last)).error_code, 0);
+    }
+    assert_eq!(failed(), [1, 0, 2]);
 }

@@ -99,3 +99,22 @@ fn what_cannot_be_used_at_the_start_is_said_with_its_file() {
         assert!(error.contains(sentence), "{error}");
     }
 }
+
+#[test]
+fn the_end_of_the_certificate_in_force_is_known() {
+    let rig = Rig::new();
+    let end = || rig.broker.service().metrics().certificate_end_ms.get();
+    let first = end();
+    assert!(first.is_some(), "from the start on");
+    let next = rig.authority.issue_until("localhost", 2090);
+    // Half of a replacement is not in force.
+    rig.files.put("certificate.pem", &next.certificate);
+    rig.clock.advance(Duration::from_secs(2));
+    drop(rig.client());
+    assert_eq!(end(), first);
+    rig.files.replace(&next);
+    rig.clock.advance(Duration::from_secs(2));
+    drop(rig.client());
+    let start_of_2090 = 3_786_912_000_000;
+    assert_eq!(end(), Some(start_of_2090));
+}

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use highwater_proto::code::ErrorCode;
+use highwater_proto::sasl::Mechanism;
 use prometheus_client::metrics::MetricType;
 
 use super::{Facts, Text, Told, count_of, histogram_of};
@@ -192,6 +193,14 @@ impl Facts {
         ] {
             text.counter(name, help, counter)?;
         }
-        Ok(())
+        let help = "Proofs of passwords that were refused, by mechanism";
+        let name = "highwater_failed_logins";
+        text.family(name, help, MetricType::Counter, |family| {
+            Mechanism::ALL.into_iter().try_for_each(|mechanism| {
+                let labels = [("mechanism", mechanism.name())];
+                let failed = metrics.failed_logins.of(mechanism).value();
+                count_of(&mut family.encode_family(&labels)?, failed)
+            })
+        })
     }
 }

@@ -22,6 +22,7 @@ impl Facts {
         text.gauge("highwater_quarantined_ranges", help, self.damaged_ranges)?;
         self.room(text)?;
         self.budgets(text)?;
+        self.certificate(text)?;
         let help = "Checks of retention";
         let checks = &self.service.metrics().retention_checks;
         text.counter("highwater_retention_checks", help, checks)?;
@@ -31,6 +32,17 @@ impl Facts {
         let help = "Damaged ranges and failing reads that such checks found";
         let errors = &self.service.metrics().scrub_errors;
         text.counter("highwater_scrub_errors", help, errors)
+    }
+
+    /// How long the certificate is still valid, if there is one.
+    fn certificate(&self, text: &mut Text<'_>) -> fmt::Result {
+        let Some(end_ms) = self.service.metrics().certificate_end_ms.get() else {
+            return Ok(());
+        };
+        let left_ms = end_ms.saturating_sub(self.service.clock().now().wall.0);
+        let help = "How long the certificate of the TLS listeners is valid; below 0 it has expired";
+        let name = "highwater_tls_certificate_left_seconds";
+        text.gauge(name, help, left_ms.div_euclid(1_000))
     }
 
     fn room(&self, text: &mut Text<'_>) -> fmt::Result {

@@ -200,6 +200,11 @@ pub(in crate::kafka) async fn authenticate(
             passed(answer)
         }
         Err(why) => {
+            call.service
+                .metrics()
+                .failed_logins
+                .of(mechanism)
+                .increment();
             *proof.state() = State::Failed(format!("{mechanism}: {why}"));
             refused(call, mechanism).await
         }
