@@ -323,6 +323,25 @@ async fn a_payload_that_cannot_be_decompressed_is_refused_when_validation_is_dee
 }
 
 #[tokio::test]
+async fn a_batch_is_decompressed_up_to_its_cap_and_no_further() {
+    let deep = |bytes_max| BrokerConfig {
+        validate: Validation::Deep,
+        max_decompressed_message_bytes: bytes_max,
+        ..BrokerConfig::default()
+    };
+    let long = "x".repeat(100_000);
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let packed = batch_of(codec, None, &[(START.0, None, &long)]);
+        assert!(packed.len() < 10_000, "{codec}");
+        let refused = refused_with(&Rig::with(deep(99_999)), &[], Some(packed.clone())).await;
+        assert!(is_invalid(&refused), "{codec}: {refused}");
+        let rig = Rig::with(deep(101_000));
+        rig.topic("t", 1, &[]).await;
+        rig.produce("t", packed).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_is_accepted_tells_where_it_is() {
     let rig = Rig::new();
     rig.topic("t", 1, &[]).await;

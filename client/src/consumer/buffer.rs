@@ -109,3 +109,33 @@ impl Buffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use highwater_proto::batch_builder::BatchBuilder;
+    use highwater_proto::compress::Codec;
+
+    use super::*;
+
+    #[test]
+    fn a_bomb_is_an_error_at_its_offset_and_costs_no_more_than_its_cap() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let mut builder = BatchBuilder::new(codec);
+            builder.append(0, None, Some(&[0; 100_000]), &[]).unwrap();
+            let batch = builder.build().unwrap();
+            assert!(batch.len() < 10_000, "{codec}");
+            let read = |bytes_max| {
+                let config = ConsumerConfig {
+                    decompressed_bytes_max: bytes_max,
+                    ..ConsumerConfig::default()
+                };
+                let mut offset = 0;
+                let read = Buffer::new(batch.clone()).next(&mut offset, &config);
+                (read.map(|record| record.is_some()), offset)
+            };
+            let (refused, offset) = read(99_999);
+            assert!(refused.is_err() && offset == 0, "{codec}");
+            assert_eq!(read(101_000), (Ok(true), 1), "{codec}");
+        }
+    }
+}
