@@ -38,10 +38,11 @@ fn relative_links(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Tests that docs/durability.md names as proof and that no source file has.
+/// Tests that a document names as proof and that no source file has.
 pub(crate) fn missing_proofs() -> Vec<String> {
     let sources = tree::files("rs");
-    let text = tree::read("docs/durability.md") + &tree::read("SECURITY.md");
+    let documents = ["docs/durability.md", "docs/security.md", "SECURITY.md"];
+    let text: String = documents.iter().map(|path| tree::read(path)).collect();
     let named: BTreeSet<&str> = text.split('`').filter(|word| is_test_name(word)).collect();
     assert!(named.len() > 30, "only {} tests are named", named.len());
     let is_there = |name: &str| {

@@ -9,6 +9,7 @@
     reason = "a check that cannot read the tree fails"
 )]
 
+mod deny;
 mod deps;
 mod docs;
 mod files;
@@ -83,7 +84,7 @@ fn links_in_documents_lead_somewhere() {
 #[test]
 fn every_proof_that_is_named_exists() {
     expect_none(
-        "docs/durability.md names a test that does not exist",
+        "a document names a test that does not exist",
         docs::missing_proofs(),
     );
 }
@@ -107,4 +108,9 @@ fn every_dependency_has_its_reason() {
 #[test]
 fn the_library_stays_small() {
     expect_none("the library without features grew", deps::graph_too_large());
+}
+
+#[test]
+fn every_package_is_one_that_deny_toml_lets_in() {
+    expect_none("deny.toml does not let it in", deny::not_allowed());
 }
