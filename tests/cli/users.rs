@@ -122,3 +122,39 @@ fn what_makes_no_sense_is_refused() {
     let nowhere = run(&["user", "list", "--data-dir", &missing]);
     assert!(nowhere.failure(1).starts_with("there is no data directory"));
 }
+
+/// What was written of users can be guessed against: it is for the broker's own user alone.
+#[cfg(unix)]
+#[test]
+fn nobody_else_reads_what_a_broker_writes() {
+    use std::os::unix::fs::PermissionsExt;
+
+    fn modes(path: &Path, found: &mut Vec<(String, u32)>) {
+        let metadata = path.metadata().expect("it is there");
+        let mode = metadata.permissions().mode() & 0o7777;
+        found.push((path.display().to_string(), mode));
+        if metadata.is_dir() {
+            for entry in path.read_dir().expect("it can be listed") {
+                modes(&entry.expect("it has a name").path(), found);
+            }
+        }
+    }
+
+    let dir = folder();
+    let data = dir.path().join("data");
+    let text = data.display().to_string();
+    let added = run_with_input(&within(&["user", "add", "alice"], &text), b"secret\n");
+    assert_eq!(added.text(), "");
+    drop(Served::start(&data, &ASKING));
+    let mut found = Vec::new();
+    modes(&data, &mut found);
+    assert!(found.len() > 5, "{found:?}");
+    for (path, mode) in found {
+        let private = if Path::new(&path).is_dir() {
+            0o700
+        } else {
+            0o600
+        };
+        assert_eq!(mode, private, "{path}: {mode:o}");
+    }
+}

@@ -132,6 +132,7 @@ fn a_credential_that_cannot_be_right_is_refused_and_says_why() {
 fn a_deleted_user_and_an_old_password_are_let_in_no_more() {
     let rig = Rig::new();
     let mut open = Client::connect(rig.open);
+    let mut before = rig.proved();
     rig.add(USER, "another");
     let mut client = rig.client();
     let (last, _) = challenged(&mut client, ScramHash::Sha256, USER, PASSWORD);
@@ -142,6 +143,8 @@ fn a_deleted_user_and_an_old_password_are_let_in_no_more() {
     let mut client = rig.client();
     let (last, _) = challenged(&mut client, ScramHash::Sha256, USER, "another");
     assert_ne!(client.call(2, authenticate(last)).error_code, 0);
+    // As in Kafka, where sessions do not expire.
+    assert!(works(&mut before));
 }
 
 #[test]
