@@ -145,8 +145,8 @@ impl Service {
         self.inner.shard.waiters().close();
     }
 
-    /// Waits for the writes of groups that no request waits for: those of the timer, and those whose
-    /// caller is gone.
+    /// Waits for the writes of groups that no request waits for: those of the timer, and those
+    /// whose caller is gone.
     pub(crate) async fn finish(&self) {
         self.inner.groups.written().await;
     }
