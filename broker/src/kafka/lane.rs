@@ -170,7 +170,8 @@ impl<'a, O: Outlet> Lane<'a, O> {
             Work::Execute(request) => match checked(&request, service, session) {
                 Ok(()) => match request {
                     request if let Some(met) = self.faults.meet(&request, service) => {
-                        return self.put_suffered(tag, asked, call, request, met).await;
+                        // It is seldom, and no lane holds memory for it.
+                        return Box::pin(self.put_suffered(tag, asked, call, request, met)).await;
                     }
                     Request::Produce(request) => {
                         let begun = Box::pin(produce::begin(call, request)).await;

@@ -5,6 +5,7 @@
 //! Invariants
 //! - A frame's size is judged before anything is allocated for it; the buffer grows with what
 //!   came, in this frame or the one before it, never with what was announced.
+//! - Who is waited for, between frames or in the first bytes of one, holds no buffer.
 //! - Beyond 64 KiB of a frame nothing is read before its size is reserved from the budget of all
 //!   connections, which is given in the order of asking.
 //! - While a place or the budget is waited for, the socket is not read and no clock runs.
@@ -215,12 +216,23 @@ impl<'a> Reader<'a> {
                 Ok(0) if self.buffer.is_empty() => return Err(End::Closed),
                 Ok(0) => return Err(End::ClosedInFrame),
                 Ok(count) => self.pace.received(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.let_go();
+                    self.readable().await?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Before a wait: a connection that holds little of a frame, or nothing, holds no buffer that
+    /// could take more.
+    fn let_go(&mut self) {
+        if self.buffer.len() < KEPT_BYTES_MAX {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
     }
 
     /// Makes room for the next read; gives how many bytes it may take.
@@ -317,5 +329,71 @@ async fn acquire(semaphore: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePerm
 const UNRESERVED_BYTES_MAX: usize = 64 * 1024;
 /// The first read of an idle connection.
 const READ_BYTES_MIN: usize = 4 * 1024;
+/// Less than this is copied, so that the buffer around it can go.
+const KEPT_BYTES_MAX: usize = READ_BYTES_MIN / 4;
 /// The version in which a client is answered that asks for an unknown version of ApiVersions.
 const OLDEST: i16 = 0;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
+    use highwater_proto::security::SecurityProtocol;
+
+    use super::super::tests::Rig;
+    use super::*;
+    use crate::kafka::session::{Peer, Security};
+    use crate::sockets::Address;
+
+    /// Reads on until it waits, with so many bytes in its hands.
+    async fn waits_with(reader: &mut Reader<'_>, bytes: usize) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = reader.fill(10_000) => panic!("so much was never sent"),
+                () = tokio::task::yield_now() => {}
+            }
+            if reader.buffer.len() == bytes {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_waited_for_holds_little_more_than_what_came() {
+        let rig = Rig::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let security = Security {
+            protocol: SecurityProtocol::Plaintext,
+            certificate_principal: None,
+        };
+        let session = Session::new(Peer::Tcp(peer), Address::from(peer), security);
+        rig.broker.handle().block_on(async {
+            let wire = Wire::Plain(tokio::net::TcpStream::from_std(accepted).unwrap());
+            let activity = Activity::at(Mono(0));
+            let mut reader = Reader::new(&rig.server, &wire, &session, &activity);
+            let request = Request::from(ApiVersionsRequest::default());
+            let frame = request.encode_frame(0, 1, None).unwrap().into_bytes();
+            for _ in 0..2 {
+                client.write_all(&frame).unwrap();
+                drop(reader.next().await.ok().unwrap());
+                waits_with(&mut reader, 0).await;
+                assert_eq!(reader.buffer.capacity(), 0);
+            }
+            for sent in 1..10 {
+                client.write_all(&[0]).unwrap();
+                waits_with(&mut reader, sent).await;
+                assert!(reader.buffer.capacity() < 64, "{sent} bytes");
+            }
+            // What is worth it is waited with as it is.
+            client.write_all(&[0; KEPT_BYTES_MAX]).unwrap();
+            waits_with(&mut reader, 9 + KEPT_BYTES_MAX).await;
+            assert!(reader.buffer.capacity() >= READ_BYTES_MIN);
+        });
+    }
+}

@@ -19,17 +19,17 @@ use crate::workers::{Slow, Workers};
 
 const MIB: usize = 1 << 20;
 
-struct Rig {
+pub(super) struct Rig {
     /// Its end is the end of everything.
-    _broker: Broker,
-    server: Arc<Server>,
+    pub(super) broker: Broker,
+    pub(super) server: Arc<Server>,
     clock: VirtualClock,
     address: SocketAddr,
 }
 
 impl Rig {
     /// A budget of one frame of the largest size.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let clock = VirtualClock::new(Wall(0));
         let config = BrokerConfig {
             socket_request_max_bytes: MIB,
@@ -45,7 +45,7 @@ impl Rig {
         let address = server.listen(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = address.to_string().parse().unwrap();
         Self {
-            _broker: broker,
+            broker,
             server,
             clock,
             address,

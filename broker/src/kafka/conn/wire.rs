@@ -35,7 +35,8 @@ pub(super) async fn open(
 ) -> Result<(Wire, Security), End> {
     stream.set_nodelay(true)?;
     if protocol.is_encrypted() {
-        return encrypted(server, stream, peer, protocol).await;
+        // The memory of a handshake goes with its end.
+        return Box::pin(encrypted(server, stream, peer, protocol)).await;
     }
     let security = Security {
         protocol,
