@@ -4,6 +4,7 @@
 //! - A scenario fails on a broken promise. How long something took is a row to read; it fails at
 //!   ten times its target only, because other programs share the machine.
 
+mod crowd;
 mod descriptors;
 mod full;
 mod idle;
@@ -26,8 +27,8 @@ use crate::process::Plan;
 pub const PART: Part = Part {
     name: "process",
     unit: "scenarios",
-    asked: [29, 209, 209],
-    ci_seconds: 75,
+    asked: [31, 211, 211],
+    ci_seconds: 90,
     threads: 1,
     covers: THE_WHOLE,
     open,
@@ -58,13 +59,15 @@ struct Scenarios {
 type Scenario = fn(&Scenarios, &Notes) -> Result<(), Finding>;
 
 /// Each once; behind them come stops at random moments.
-const ONCE: [Scenario; 9] = [
+const ONCE: [Scenario; 11] = [
     start::empty,
     start::many_partitions,
     stop::twice,
     idle::nothing_is_written,
     descriptors::soft_limit_is_raised,
     descriptors::more_clients_than_descriptors,
+    crowd::ten_thousand_idle,
+    crowd::slow_senders,
     full::file_system,
     full::exit_after_a_failed_sync,
     suspend::members_stay,
