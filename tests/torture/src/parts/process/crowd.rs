@@ -292,5 +292,6 @@ const BESIDE: usize = 100;
 const EACH_ADDRESS: usize = 1_000;
 /// 127.0.0.1 is for who works.
 const FIRST_HOST: u8 = 2;
-/// Shares of a crowd that send at the same time: the bytes come all through the second.
-const SHARES: u32 = 50;
+/// Shares of a crowd that send at the same time, ten each: clients that know nothing of each other
+/// send all through the second.
+const SHARES: u32 = 500;
