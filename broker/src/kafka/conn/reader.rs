@@ -10,8 +10,10 @@
 //!   connections, which is given in the order of asking.
 //! - While a place or the budget is waited for, the socket is not read and no clock runs.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -42,6 +44,8 @@ pub(super) struct Reader<'a> {
     buffer: BytesMut,
     /// The size of the last frame: the next one is likely to be alike.
     last_bytes: usize,
+    /// Bytes of requests that were read since the lane had its turn.
+    unanswered_bytes: usize,
     timer: Timer,
     pace: Pace,
     /// Requests that may be under way.
@@ -67,6 +71,7 @@ impl<'a> Reader<'a> {
             activity,
             buffer: BytesMut::new(),
             last_bytes: 0,
+            unanswered_bytes: 0,
             timer: Timer::new(server.service.clock()),
             pace: Pace::new(config.socket_receive_min_bytes_per_second, window),
             places: Arc::new(Semaphore::new(config.connection_requests_max)),
@@ -87,6 +92,26 @@ impl<'a> Reader<'a> {
                 Ok(job) => drop(jobs.send(Box::new(job)).await),
                 Err(end) => return end,
             }
+            self.give_way().await;
+        }
+    }
+
+    /// Lets the lane execute and answer what was read, once that is worth a write of its own: a
+    /// client that has only some requests under way goes on with the next ones meanwhile. Else both
+    /// sides would wait for each other in turns.
+    async fn give_way(&mut self) {
+        self.unanswered_bytes += self.last_bytes;
+        if self.unanswered_bytes >= ANSWERED_TOGETHER_BYTES {
+            self.unanswered_bytes = 0;
+            let mut gave_way = false;
+            poll_fn(|context| {
+                if std::mem::replace(&mut gave_way, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
         }
     }
 
@@ -331,6 +356,9 @@ const UNRESERVED_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// Less than this is copied, so that the buffer around it can go.
 const KEPT_BYTES_MAX: usize = READ_BYTES_MIN / 4;
+/// Small requests that were sent ahead are answered together, larger ones one by one: over loopback,
+/// five of 16 KiB under way go through 1.6 times as fast, and of 32 KiB 1.35 times.
+const ANSWERED_TOGETHER_BYTES: usize = 8 * 1024;
 /// The version in which a client is answered that asks for an unknown version of ApiVersions.
 const OLDEST: i16 = 0;
 
@@ -361,11 +389,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn who_is_waited_for_holds_little_more_than_what_came() {
-        let rig = Rig::new();
+    /// Both ends of a connection.
+    fn connection() -> (TcpStream, TcpStream, Session) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, peer) = listener.accept().unwrap();
         accepted.set_nonblocking(true).unwrap();
         let security = Security {
@@ -373,12 +400,55 @@ mod tests {
             certificate_principal: None,
         };
         let session = Session::new(Peer::Tcp(peer), Address::from(peer), security);
+        (client, accepted, session)
+    }
+
+    /// A request that takes a little more than so many bytes.
+    fn request(bytes: usize) -> Bytes {
+        let request = ApiVersionsRequest {
+            client_software_name: "n".repeat(bytes).into(),
+            client_software_version: "1".to_owned().into(),
+        };
+        let frame = Request::from(request).encode_frame(3, 1, None).unwrap();
+        frame.into_bytes()
+    }
+
+    #[test]
+    fn large_requests_that_were_sent_ahead_are_executed_one_by_one() {
+        for (bytes, together) in [(10, 4), (ANSWERED_TOGETHER_BYTES, 1)] {
+            let rig = Rig::new();
+            let (mut client, accepted, session) = connection();
+            client.write_all(&request(bytes).repeat(4)).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            rig.broker.handle().block_on(async {
+                let wire = Wire::Plain(tokio::net::TcpStream::from_std(accepted).unwrap());
+                let activity = Activity::at(Mono(0));
+                let (jobs, mut read) = mpsc::channel(4);
+                let reading = Reader::new(&rig.server, &wire, &session, &activity).run(jobs);
+                let mut reading = std::pin::pin!(reading);
+                let mut at_once = Vec::new();
+                while poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_pending()))
+                    .await
+                {
+                    at_once.extend(Some(read.len()).filter(|count| *count > 0));
+                    while read.try_recv().is_ok() {}
+                    tokio::task::yield_now().await;
+                }
+                at_once.extend(Some(read.len()).filter(|count| *count > 0));
+                assert_eq!(at_once, vec![together; 4 / together]);
+            });
+        }
+    }
+
+    #[test]
+    fn who_is_waited_for_holds_little_more_than_what_came() {
+        let rig = Rig::new();
+        let (mut client, accepted, session) = connection();
         rig.broker.handle().block_on(async {
             let wire = Wire::Plain(tokio::net::TcpStream::from_std(accepted).unwrap());
             let activity = Activity::at(Mono(0));
             let mut reader = Reader::new(&rig.server, &wire, &session, &activity);
-            let request = Request::from(ApiVersionsRequest::default());
-            let frame = request.encode_frame(0, 1, None).unwrap().into_bytes();
+            let frame = request(0);
             for _ in 0..2 {
                 client.write_all(&frame).unwrap();
                 drop(reader.next().await.ok().unwrap());
