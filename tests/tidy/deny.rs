@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;
-use std::process::Command;
 use std::str::SplitWhitespace;
 
 use serde_json::Value;
@@ -24,7 +23,8 @@ pub(crate) fn not_allowed() -> Vec<String> {
         allowed.contains("MIT") && banned.contains("openssl"),
         "deny.toml is not seen"
     );
-    let metadata = metadata();
+    let metadata = tree::cargo("metadata --all-features --format-version 1");
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 100, "only {} packages", packages.len());
     let wrong = |package: &Value| {
@@ -33,26 +33,6 @@ pub(crate) fn not_allowed() -> Vec<String> {
         Some(format!("{} {}: {why}", of("name"), of("version")))
     };
     packages.iter().filter_map(wrong).collect()
-}
-
-fn metadata() -> Value {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--locked",
-            "--all-features",
-            "--format-version",
-            "1",
-        ])
-        .current_dir(tree::root())
-        .output()
-        .expect("cargo can be started");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn why_not(package: &Value, allowed: &BTreeSet<&str>, banned: &BTreeSet<&str>) -> Option<String> {

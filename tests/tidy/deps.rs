@@ -1,7 +1,6 @@
 //! What the project depends on: each with its reason, and no more than there is room for.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use crate::tree;
 
@@ -27,25 +26,8 @@ pub(crate) fn without_reason() -> Vec<String> {
 }
 
 pub(crate) fn graph_too_large() -> Vec<String> {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "-p",
-            "highwater",
-            "--no-default-features",
-            "-e",
-            "normal",
-        ])
-        .args(["--prefix", "none", "--format", "{p}", "--locked"])
-        .current_dir(tree::root())
-        .output()
-        .expect("cargo can be started");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
+    let words = "tree -p highwater --no-default-features -e normal --prefix none --format {p}";
+    let text = tree::cargo(words);
     let packages: BTreeSet<&str> = text
         .lines()
         .filter_map(|line| line.split(" (").next())

@@ -1,7 +1,8 @@
-//! The files of the project, as text.
+//! The files of the project, and what cargo says of it, as text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One file, by its path from the root with `/` between the parts.
 pub(crate) struct Source {
@@ -30,6 +31,19 @@ pub(crate) fn read(path: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "this test reads the source tree")]
     fs::read_to_string(root().join(path))
         .unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
+}
+
+/// What cargo prints about the lock file as it stands.
+pub(crate) fn cargo(words: &str) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(words.split(' '))
+        .arg("--locked")
+        .current_dir(root())
+        .output()
+        .expect("cargo can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Whether something lies at a path from the root.
