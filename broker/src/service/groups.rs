@@ -15,6 +15,7 @@ mod recover;
 mod rewrite;
 mod runtime;
 mod upkeep;
+mod writes;
 
 use std::collections::HashSet;
 

@@ -148,7 +148,7 @@ impl Service {
     /// Waits for the writes of groups that no request waits for: those of the timer, and those
     /// whose caller is gone.
     pub(crate) async fn finish(&self) {
-        self.inner.groups.written().await;
+        self.inner.groups.finish_writes().await;
     }
 
     /// Does work that has more than one step to its end, also when the caller is gone.

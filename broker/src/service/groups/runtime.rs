@@ -5,13 +5,13 @@
 //! Invariants
 //! - Whoever asks is answered: by the machine, or, when the broker closes or can go on no more,
 //!   with a refusal.
-//! - The end of the broker waits for every write that was begun, also one of the timer.
+//! - The end of the broker waits for every write that was begun before it, also one of the timer.
 //! - An answer that is there at once costs no channel and no task.
 //! - The timer is armed for no later than what the machine wants.
 //! - Time in which the broker stood still (stopped, or without a processor) counts for no member:
 //!   whoever comes first after it, the timer or a request, tells the machine before anything else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,7 @@ use crate::service::Service;
 use crate::service::groups::log::GroupLogs;
 use crate::service::groups::pointers::Pointers;
 use crate::service::groups::recover::RecoveredGroups;
+use crate::service::groups::writes::Writes;
 
 /// All groups of a broker.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub(in crate::service) struct Groups {
     state: Mutex<State>,
     /// The timer has to look again.
     rearm: Notify,
-    /// No write is under way.
-    quiet: Notify,
+    /// A write is over.
+    written: Notify,
     pub(super) pointers: Pointers,
     pub(super) logs: GroupLogs,
     /// A write was given up halfway: nothing can be said of its group any more.
@@ -45,8 +46,7 @@ pub(in crate::service) struct Groups {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) machine: GroupMachine,
-    /// Groups that have a write under way.
-    writing: HashSet<String>,
+    writes: Writes,
     waiting: HashMap<Ticket, Waiter>,
     tickets_count: u64,
     /// When the timer wakes up.
@@ -86,7 +86,7 @@ impl Groups {
         let RecoveredGroups { machine, unknown } = recovered;
         let state = State {
             machine,
-            writing: HashSet::new(),
+            writes: Writes::default(),
             waiting: HashMap::new(),
             tickets_count: 0,
             armed: Mono::NEVER,
@@ -96,7 +96,7 @@ impl Groups {
         Self {
             state: Mutex::new(state),
             rearm: Notify::new(),
-            quiet: Notify::new(),
+            written: Notify::new(),
             pointers: Pointers::default(),
             logs: GroupLogs::new(unknown),
             is_broken: AtomicBool::new(false),
@@ -112,7 +112,7 @@ impl Groups {
     pub(super) fn names(&self) -> Vec<String> {
         let state = self.state();
         let listed = state.machine.list().into_iter().map(|one| one.group);
-        let mut names: Vec<String> = listed.chain(state.writing.iter().cloned()).collect();
+        let mut names: Vec<String> = listed.chain(state.writes.groups().cloned()).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -126,15 +126,17 @@ impl Groups {
         state.waiting.retain(|_, waiter| !waiter.is_parked);
     }
 
-    /// Waits until no group has a write under way.
-    pub(in crate::service) async fn written(&self) {
+    /// Waits until the writes are over that have begun until now.
+    pub(in crate::service) async fn finish_writes(&self) {
+        let count = self.state().writes.begun_count();
         loop {
-            let mut quiet = pin!(self.quiet.notified());
-            quiet.as_mut().enable();
-            if self.state().writing.is_empty() {
+            let mut written = pin!(self.written.notified());
+            // From here on no end is missed.
+            written.as_mut().enable();
+            if self.state().writes.are_over(count) {
                 return;
             }
-            quiet.await;
+            written.await;
         }
     }
 
@@ -143,9 +145,9 @@ impl Groups {
         self.is_broken.store(true, Ordering::Release);
         let mut state = self.state();
         state.waiting.clear();
-        state.writing.clear();
+        state.writes.give_up();
         drop(state);
-        self.quiet.notify_waiters();
+        self.written.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,7 +175,7 @@ impl State {
     /// that waits for a write alone, since sessions end behind that.
     fn arm(&mut self, clock: &dyn Clock) -> (Mono, Mono) {
         self.armed = self.machine.wake_at();
-        let is_idle = self.armed == Mono::NEVER && self.writing.is_empty();
+        let is_idle = self.armed == Mono::NEVER && self.writes.is_empty();
         if clock.runs_by_itself() && !is_idle {
             self.armed = self.armed.min(self.seen.plus(LOOK_EVERY));
         }
@@ -285,9 +287,10 @@ impl Service {
     /// The append of a group has come to this.
     pub(super) fn group_written(&self, group: &str, result: Result<(), String>) {
         self.step(|state, now| {
-            state.writing.remove(group);
+            state.writes.end(group);
             (state.machine.written(now, group, result), ())
         });
+        self.inner.groups.written.notify_waiters();
     }
 
     /// One step of the machine, and what it wants to happen.
@@ -304,7 +307,7 @@ impl Service {
             .filter_map(|(ticket, reply)| Some((state.waiting.remove(&ticket)?.answer, reply)))
             .collect();
         for append in &appends {
-            let is_first = state.writing.insert(append.group.clone());
+            let is_first = state.writes.begin(&append.group);
             debug_assert!(is_first, "one write of a group at a time");
         }
         let wake_at = state.machine.wake_at().max(now.mono);
@@ -312,11 +315,7 @@ impl Service {
         if is_earlier {
             state.armed = wake_at;
         }
-        let is_quiet = state.writing.is_empty();
         drop(state);
-        if is_quiet {
-            groups.quiet.notify_waiters();
-        }
         if is_earlier {
             groups.rearm.notify_one();
         }
