@@ -316,6 +316,8 @@ fn offsets_that_say_how_long_they_are_kept_are_gone_then() {
         rig.service.list_groups().len() == 1
     });
     assert!(rig.clock_since_start().as_secs() >= 60);
+    // On a busy machine the clock may have run past `connections.max.idle.ms` meanwhile.
+    let mut client = rig.client();
     assert_eq!(fetched(&mut client, 9, "short", None), []);
     assert_eq!(fetched(&mut client, 9, "default", None).len(), 1);
 }
