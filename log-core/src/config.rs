@@ -101,6 +101,9 @@ pub struct LogConfig {
     pub corrupt_read: CorruptRead,
     /// What becomes of the log when the data directory is full (`on.full`).
     pub on_full: OnFull,
+    /// Whether the log knows the records of each key, so that appends may expect something of one
+    /// (`append.conditional`). It is decided when the log is made.
+    pub key_index: bool,
 }
 
 impl Default for LogConfig {
@@ -120,6 +123,7 @@ impl Default for LogConfig {
             fetch_verify: Verify::default(),
             corrupt_read: CorruptRead::default(),
             on_full: OnFull::default(),
+            key_index: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use highwater_proto::batch::BatchError;
 use thiserror::Error;
 
+use crate::keys::Conflict;
 use crate::types::{Offset, Position};
 
 /// Whether the disk, or what this process may use of it, is full.
@@ -109,6 +110,15 @@ pub enum LogError {
         /// The data directory.
         dir: PathBuf,
         /// Which feature is unknown here.
+        why: String,
+    },
+    /// What an append expected of a key is not so. Nothing of it was stored.
+    #[error("the append was refused: {0}")]
+    Conflict(Conflict),
+    /// The keys that came with a batch are not those of its records, or the log has no key index.
+    #[error("the append was refused: {why}")]
+    Keys {
+        /// What is wrong.
         why: String,
     },
     /// The log, or the shard that owns it, was closed.

@@ -16,6 +16,7 @@ pub mod fs;
 pub mod index_file;
 pub mod inspect;
 mod journal;
+pub mod keys;
 pub mod log;
 pub mod offset_index;
 pub mod producers;

@@ -9,6 +9,7 @@
 
 pub mod cluster;
 pub mod configs;
+pub mod events;
 pub mod fetch;
 mod first_times;
 pub mod groups;
