@@ -52,6 +52,8 @@ pub mod kafka;
 mod layout;
 #[cfg(feature = "meta")]
 pub mod meta;
+#[cfg(feature = "native")]
+pub mod native;
 pub mod record;
 pub mod sasl;
 pub mod security;
