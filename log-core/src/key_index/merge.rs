@@ -8,17 +8,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::entry::{Entry, Packed, key_of};
-use super::{KeyIndex, Run, RunWriter, SPILL_ENTRIES};
+use super::{KeyIndex, Run, RunWriter};
 use crate::error::LogError;
 use crate::types::Offset;
 
 impl KeyIndex {
     /// Whether [`Self::merge`] has something to do.
     pub(crate) fn wants_merge(&self) -> bool {
-        !self.is_damaged() && candidates(&self.runs()).is_some()
+        !self.is_damaged() && self.candidates(&self.runs()).is_some()
     }
 
     /// Merges once, if enough runs are of a size. Neither appends nor lookups wait for it. `start`
@@ -29,7 +30,7 @@ impl KeyIndex {
     pub(crate) fn merge(&self, start: Offset) -> Result<bool, LogError> {
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let runs = self.runs();
-        let Some(range) = candidates(&runs).filter(|_| !self.is_damaged()) else {
+        let Some(range) = self.candidates(&runs).filter(|_| !self.is_damaged()) else {
             return Ok(false);
         };
         let old = &runs[range.clone()];
@@ -84,6 +85,27 @@ impl KeyIndex {
         written
     }
 
+    /// The oldest [`TOGETHER`] neighbours of one size.
+    fn candidates(&self, runs: &[Arc<Run>]) -> Option<Range<usize>> {
+        let mut begin = 0;
+        for (place, run) in runs.iter().enumerate() {
+            if self.level(run) != self.level(&runs[begin]) {
+                begin = place;
+            }
+            if place + 1 - begin == TOGETHER {
+                return Some(begin..place + 1);
+            }
+        }
+        None
+    }
+
+    /// How often runs were merged into one of this size, about.
+    fn level(&self, run: &Run) -> u32 {
+        let spills = run.entries() / self.spill_entries as u64;
+        // Eight of a level are at least the next one, also if they came a little short.
+        (spills + spills / 4).max(1).ilog(TOGETHER as u64)
+    }
+
     fn sync_names(&self) -> Result<(), LogError> {
         self.fs
             .sync_dir(&self.dir)
@@ -94,27 +116,6 @@ impl KeyIndex {
 /// Whether an entry is still needed if this one follows it.
 fn is_kept(entry: &Packed, next: &Packed, start: Offset) -> bool {
     key_of(entry) != key_of(next) || Entry::unpack(entry).offset >= start
-}
-
-/// The oldest [`TOGETHER`] neighbours of one size.
-fn candidates(runs: &[Arc<Run>]) -> Option<std::ops::Range<usize>> {
-    let mut begin = 0;
-    for (place, run) in runs.iter().enumerate() {
-        if level(run) != level(&runs[begin]) {
-            begin = place;
-        }
-        if place + 1 - begin == TOGETHER {
-            return Some(begin..place + 1);
-        }
-    }
-    None
-}
-
-/// How often runs were merged into one of this size, about.
-fn level(run: &Run) -> u32 {
-    let spills = run.entries() / SPILL_ENTRIES as u64;
-    // Eight of a level are at least the next one, also if they came a little short.
-    (spills + spills / 4).max(1).ilog(TOGETHER as u64)
 }
 
 /// The entries of a run, a block at a time.

@@ -51,6 +51,8 @@ pub(crate) struct KeyIndex {
     cache: Mutex<Cache>,
     /// Held by whoever replaces runs by one.
     merging: Mutex<()>,
+    /// Entries that become a run.
+    spill_entries: usize,
     /// How many entries `recent` has when the next run is written.
     spill_at: AtomicUsize,
     /// A run turned out to be damaged.
@@ -71,8 +73,15 @@ pub struct KeyIndexSize {
 }
 
 impl KeyIndex {
-    /// An index that covers nothing yet.
-    pub(crate) fn new(fs: Arc<dyn Fs>, dir: Arc<Path>, log: LogId, seed: KeySeed) -> Self {
+    /// An index that covers nothing yet, of a log with segments of this size.
+    pub(crate) fn new(
+        fs: Arc<dyn Fs>,
+        dir: Arc<Path>,
+        log: LogId,
+        seed: KeySeed,
+        segment_bytes: u64,
+    ) -> Self {
+        let spill_entries = spill_entries(segment_bytes);
         Self {
             fs,
             dir,
@@ -82,7 +91,8 @@ impl KeyIndex {
             runs: RwLock::default(),
             cache: Mutex::default(),
             merging: Mutex::default(),
-            spill_at: AtomicUsize::new(SPILL_ENTRIES),
+            spill_entries,
+            spill_at: AtomicUsize::new(spill_entries),
             is_damaged: AtomicBool::new(false),
         }
     }
@@ -163,7 +173,7 @@ impl KeyIndex {
         {
             // They stay in memory, and the next run has them, too.
             self.spill_at
-                .store(count + SPILL_ENTRIES, Ordering::Relaxed);
+                .store(count + self.spill_entries, Ordering::Relaxed);
             tracing::warn!(log = %self.log, %error, "a part of the key index could not be written");
         }
     }
@@ -182,7 +192,7 @@ impl KeyIndex {
         let mut recent = self.recent_mut();
         self.add_run(run);
         *recent = Recent::default();
-        self.spill_at.store(SPILL_ENTRIES, Ordering::Relaxed);
+        self.spill_at.store(self.spill_entries, Ordering::Relaxed);
         Ok(())
     }
 
@@ -285,5 +295,9 @@ impl KeyIndex {
     }
 }
 
-/// Records that become a run: a megabyte of file, a few milliseconds of work.
-const SPILL_ENTRIES: usize = 32 << 10;
+/// Records that become a run: at most a megabyte of file and a few milliseconds of work, and fewer
+/// where segments are so small that memory must be, too.
+fn spill_entries(segment_bytes: u64) -> usize {
+    let by_segment = usize::try_from(segment_bytes / 4096).unwrap_or(usize::MAX);
+    by_segment.clamp(16, 32 << 10)
+}

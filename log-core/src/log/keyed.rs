@@ -127,7 +127,7 @@ impl Log {
         let runs = self.load_runs(end)?;
         let seed = runs.last().map_or(self.key_seed, |run| run.cover().seed);
         let (fs, dir) = (Arc::clone(&self.fs), Arc::clone(&self.dir));
-        let index = KeyIndex::new(fs, dir, self.id, seed);
+        let index = KeyIndex::new(fs, dir, self.id, seed, self.config.segment_bytes);
         for run in runs {
             self.reader().fill_keys(&index, run.cover().from)?;
             index.take_run(run)?;

@@ -152,7 +152,8 @@ impl Service {
             expected,
             actual,
         } = conflict;
-        let repeat = match claim(call) {
+        let claim = claim(call);
+        let repeat = match claim {
             Some(claim) => {
                 let events: Vec<Claimed> = call.events.iter().map(claimed).collect();
                 let unpacked_max = self.config().max_decompressed_message_bytes;
@@ -177,10 +178,11 @@ impl Service {
                     log_append_time_ms: None,
                 })
             }
-            Repeat::InPart { index, revision } => Err(AppendError::IdMismatch {
-                key: call.events[index].key.clone(),
-                revision,
-            }),
+            Repeat::InPart { revision } => {
+                let index = claim.map_or(0, |claim| claim.index);
+                let key = call.events[index].key.clone();
+                Err(AppendError::IdMismatch { key, revision })
+            }
             Repeat::No => {
                 let key = match of {
                     ConflictOf::Check(place) => call.checks[place].key.clone(),

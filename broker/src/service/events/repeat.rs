@@ -81,11 +81,10 @@ pub(crate) fn find_repeat(
         let offset = base_offset + i64::try_from(index).unwrap_or(i64::MAX);
         let there = stored.iter().find(|record| record.offset == offset);
         let Some(record) = there.filter(|record| is_same(event, record)) else {
-            let before = events[..index]
-                .iter()
-                .filter(|other| other.key == event.key);
-            let revision = claim.revision + before.count() as u64;
-            return Ok(Repeat::InPart { index, revision });
+            let claimed = &events[claim.index.min(index)..index];
+            let alike = claimed.iter().filter(|other| other.key == first.key);
+            let revision = claim.revision + alike.count() as u64;
+            return Ok(Repeat::InPart { revision });
         };
         revisions.push(revision_of(reader, event, Offset(record.offset))?);
     }
