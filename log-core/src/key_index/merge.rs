@@ -19,7 +19,7 @@ use crate::types::Offset;
 impl KeyIndex {
     /// Whether [`Self::merge`] has something to do.
     pub(crate) fn wants_merge(&self) -> bool {
-        !self.is_damaged() && self.candidates(&self.runs()).is_some()
+        self.damaged().is_none() && self.candidates(&self.runs()).is_some()
     }
 
     /// Merges once, if enough runs are of a size. Neither appends nor lookups wait for it. `start`
@@ -30,7 +30,7 @@ impl KeyIndex {
     pub(crate) fn merge(&self, start: Offset) -> Result<bool, LogError> {
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let runs = self.runs();
-        let Some(range) = self.candidates(&runs).filter(|_| !self.is_damaged()) else {
+        let Some(range) = self.candidates(&runs).filter(|_| self.damaged().is_none()) else {
             return Ok(false);
         };
         let old = &runs[range.clone()];

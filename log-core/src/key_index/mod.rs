@@ -9,6 +9,7 @@
 //!
 //! Invariants
 //! - The runs cover the offsets from 0 on without a gap, in order, and `Recent` covers the rest.
+//! - A batch is in one run, or in `Recent`.
 //! - Every entry of a key has the revision after that of the entry before it.
 //! - Whoever looks up a key sees all that was noted before: a run is in the list before `Recent`
 //!   lets go of its entries, and `Recent` is looked at first.
@@ -25,7 +26,7 @@ mod run_writer;
 mod tests;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::cache::{Cache, Known};
@@ -55,8 +56,8 @@ pub(crate) struct KeyIndex {
     spill_entries: usize,
     /// How many entries `recent` has when the next run is written.
     spill_at: AtomicUsize,
-    /// A run turned out to be damaged.
-    is_damaged: AtomicBool,
+    /// What a run covers that turned out to be damaged.
+    damaged: Mutex<Option<(Offset, Offset)>>,
 }
 
 /// How large an index is.
@@ -93,7 +94,7 @@ impl KeyIndex {
             merging: Mutex::default(),
             spill_entries,
             spill_at: AtomicUsize::new(spill_entries),
-            is_damaged: AtomicBool::new(false),
+            damaged: Mutex::default(),
         }
     }
 
@@ -161,13 +162,16 @@ impl KeyIndex {
         Ok(found)
     }
 
-    /// Notes records that were written, in the order of their offsets; then `end` is the log's.
-    pub(crate) fn note(&self, entries: impl Iterator<Item = Entry>, end: Offset) {
-        let count = {
-            let mut recent = self.recent_mut();
-            entries.for_each(|entry| recent.note(&entry));
-            recent.len()
-        };
+    /// Notes records that were written, in the order of their offsets.
+    pub(crate) fn note(&self, entries: impl Iterator<Item = Entry>) {
+        let mut recent = self.recent_mut();
+        entries.for_each(|entry| recent.note(&entry));
+    }
+
+    /// Writes a run if so many records were noted. `end` is where the last batch of them ends: what
+    /// follows a run begins with a whole batch.
+    pub(crate) fn spill_if_due(&self, end: Offset) {
+        let count = self.recent().len();
         if count >= self.spill_at.load(Ordering::Relaxed)
             && let Err(error) = self.spill(end)
         {
@@ -247,9 +251,41 @@ impl KeyIndex {
         *runs = Arc::new(all);
     }
 
-    /// Whether a run was found damaged: the index has to be opened again.
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.is_damaged.load(Ordering::Acquire)
+    /// What a run covers that was found damaged, and has to be made anew.
+    pub(crate) fn damaged(&self) -> Option<(Offset, Offset)> {
+        *self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another index of the same log that covers only what comes before an offset.
+    pub(crate) fn before(&self, offset: Offset) -> Self {
+        let runs = self.runs();
+        let kept = runs.iter().filter(|run| run.cover().end <= offset);
+        Self {
+            fs: Arc::clone(&self.fs),
+            dir: Arc::clone(&self.dir),
+            log: self.log,
+            seed: self.seed,
+            recent: RwLock::default(),
+            runs: RwLock::new(Arc::new(kept.cloned().collect())),
+            cache: Mutex::default(),
+            merging: Mutex::default(),
+            spill_entries: self.spill_entries,
+            spill_at: AtomicUsize::new(self.spill_entries),
+            damaged: Mutex::default(),
+        }
+    }
+
+    /// Puts the runs of `anew` in the place of the one that is damaged.
+    pub(crate) fn heal(&self, (from, end): (Offset, Offset), anew: &Self) {
+        let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        let behind = runs.iter().filter(|run| run.cover().from >= end);
+        let all = anew.runs().iter().chain(behind).cloned().collect();
+        *runs = Arc::new(all);
+        drop(runs);
+        // What was looked up before the damage was seen is no less true.
+        *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        tracing::info!(log = %self.log, %from, %end, "a part of the key index was made anew");
     }
 
     /// How large it is.
@@ -266,10 +302,12 @@ impl KeyIndex {
         }
     }
 
-    /// Removes a run that is damaged, so that the next start makes it anew.
+    /// Notes a run that is damaged, and removes it, so that a start makes it anew if nobody does
+    /// before.
     fn heeding<T>(&self, run: &Run, result: Result<T, LogError>) -> Result<T, LogError> {
-        if matches!(result, Err(LogError::Corrupt { .. })) && !self.is_damaged() {
-            self.is_damaged.store(true, Ordering::Release);
+        if matches!(result, Err(LogError::Corrupt { .. })) && self.damaged().is_none() {
+            let covered = (run.cover().from, run.cover().end);
+            *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = Some(covered);
             tracing::error!(file = %run.path().display(), "a part of the key index is damaged");
             if let Err(error) = self.fs.remove(run.path()) {
                 tracing::warn!(%error, "it could not be removed");

@@ -212,7 +212,7 @@ impl Run {
             return Err(LogError::Corrupt {
                 file: self.path.clone(),
                 position: Position(at),
-                why: "a part of the key index is not what was written; a start makes it anew"
+                why: "a part of the key index is not what was written, and is being made anew"
                     .to_owned(),
             });
         }

@@ -79,6 +79,47 @@ impl Log {
         place(index, keyed, base, touched)
     }
 
+    /// As [`Self::place_keys`], over an index that is damaged: it is made anew first.
+    pub(super) fn place_keys_healing(
+        &self,
+        sent: &Sent,
+        base: Offset,
+        touched: &mut Touched,
+    ) -> Result<Vec<Entry>, LogError> {
+        match self.place_keys(sent, base, touched) {
+            Err(LogError::Corrupt { .. }) if self.heal_keys()? => {
+                self.place_keys(sent, base, touched)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Makes the part of the key index anew that was found damaged. Whether there was one.
+    pub(crate) fn heal_keys(&self) -> Result<bool, LogError> {
+        let Some(index) = self.shared.keys.get() else {
+            return Ok(false);
+        };
+        let Some((mut from, end)) = index.damaged() else {
+            return Ok(false);
+        };
+        loop {
+            if from < self.marks.start() {
+                tracing::error!(log = %self.id, "what the key index knew of deleted records is lost");
+            }
+            let anew = index.before(from);
+            let filled = self.reader().fill_keys(&anew, end);
+            match (filled.and_then(|()| anew.spill(end)), anew.damaged()) {
+                (Ok(()), _) => {
+                    index.heal((from, end), &anew);
+                    return Ok(true);
+                }
+                // So is what comes before it.
+                (Err(_), Some((before, _))) => from = before,
+                (Err(error), None) => return Err(error),
+            }
+        }
+    }
+
     /// The entries of a batch that the log has accepted once.
     pub(super) fn recovered_keys(
         &self,
@@ -114,7 +155,8 @@ impl Log {
         let entries = entries.flat_map(|(entries, position)| {
             entries.into_iter().map(move |entry| entry.at(position))
         });
-        index.note(entries, end);
+        index.note(entries);
+        index.spill_if_due(end);
     }
 
     /// Gives the log its key index, if it is to have one: from its runs, and from its records where
@@ -123,19 +165,31 @@ impl Log {
         if !self.config.key_index || self.shared.keys.get().is_some() {
             return Ok(());
         }
-        let end = self.marks.end();
-        let runs = self.load_runs(end)?;
-        let seed = runs.last().map_or(self.key_seed, |run| run.cover().seed);
-        let (fs, dir) = (Arc::clone(&self.fs), Arc::clone(&self.dir));
-        let index = KeyIndex::new(fs, dir, self.id, seed, self.config.segment_bytes);
+        let mut damaged = None;
+        loop {
+            let end = self.marks.end();
+            let runs = self.load_runs(end)?;
+            let seed = runs.last().map_or(self.key_seed, |run| run.cover().seed);
+            let (fs, dir) = (Arc::clone(&self.fs), Arc::clone(&self.dir));
+            let index = KeyIndex::new(fs, dir, self.id, seed, self.config.segment_bytes);
+            match (self.fill(&index, runs, end), index.damaged()) {
+                // Nobody else sets it: the log has one writer.
+                (Ok(()), _) => return Ok(drop(self.shared.keys.set(Arc::new(index)))),
+                // The run is removed: without it there is a gap to be filled.
+                (Err(_), found @ Some(_)) if found != damaged => damaged = found,
+                (Err(error), _) => return Err(error),
+            }
+        }
+    }
+
+    /// Fills an index from runs, and from the records that they do not cover.
+    fn fill(&self, index: &KeyIndex, runs: Vec<Run>, end: Offset) -> Result<(), LogError> {
+        let reader = self.reader();
         for run in runs {
-            self.reader().fill_keys(&index, run.cover().from)?;
+            reader.fill_keys(index, run.cover().from)?;
             index.take_run(run)?;
         }
-        self.reader().fill_keys(&index, end)?;
-        // Nobody else sets it: the log has one writer.
-        drop(self.shared.keys.set(Arc::new(index)));
-        Ok(())
+        reader.fill_keys(index, end)
     }
 
     /// Writes what of the key index is in memory only, so that the next start need not find it out.

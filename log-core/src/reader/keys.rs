@@ -37,6 +37,7 @@ impl LogReader {
                 let position = u32::try_from(position).unwrap_or(u32::MAX);
                 let records = RecordIter::new(batch, DECOMPRESSED_BYTES_MAX)?;
                 fill_from(index, records, position)?;
+                index.spill_if_due(Offset(header.last_offset()).plus(1));
                 Ok(None)
             })?;
         }
@@ -69,7 +70,7 @@ fn fill_from(index: &KeyIndex, records: RecordIter, position: u32) -> Result<(),
             let offset = Offset(record.offset);
             let head = index.head(known.key)?;
             let entry = Entry::behind(head, &known, offset)?.at(position);
-            index.note([entry].into_iter(), offset.plus(1));
+            index.note([entry].into_iter());
         }
     }
     Ok(())
