@@ -9,7 +9,9 @@ use highwater_kit::life::Event::Crash;
 use highwater_kit::life::Event::Write;
 use highwater_kit::life::Target::Plain;
 use highwater_kit::life::Then::Same;
-use highwater_kit::life::{End, Event, Script, drawn, lives, past_seeds, run, shrink, twice};
+use highwater_kit::life::{
+    End, Event, Script, drawn, lives, lives_keyed, past_seeds, run, shrink, twice,
+};
 use highwater_kit::rng::seeds;
 use highwater_kit::sabotage::Sabotage;
 use highwater_kit::watch::Watch;
@@ -25,6 +27,15 @@ fn random_lives_keep_every_promise() {
         }
     }
     println!("{} seeds", seeds.len());
+}
+
+#[test]
+fn random_lives_of_logs_with_keys_keep_every_promise() {
+    for seed in seeds(if is_full() { 2000 } else { 20 }) {
+        if let Err(finding) = lives_keyed(seed, None) {
+            panic!("{finding}");
+        }
+    }
 }
 
 #[test]
@@ -131,6 +142,7 @@ fn a_printed_script_is_a_test() {
             },
             retention_bytes: 12288,
             raises_epochs: false,
+            keys: false,
         },
         events: vec![
             Write(Plain, 1),

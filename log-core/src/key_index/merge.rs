@@ -3,7 +3,8 @@
 //! Floor 2 of log-core.
 //!
 //! Invariants
-//! - The new run and its name are durable before the old files go.
+//! - The new run and its name are durable before the old files go, and so are the records that it
+//!   knows: one that knows more than the log is not believed at the next start.
 //! - Of records that the log does not hold any more each key keeps the last one: revisions go on.
 
 use std::cmp::Reverse;
@@ -18,24 +19,26 @@ use crate::types::Offset;
 
 impl KeyIndex {
     /// Whether [`Self::merge`] has something to do.
-    pub(crate) fn wants_merge(&self) -> bool {
-        self.damaged().is_none() && self.candidates(&self.runs()).is_some()
+    pub(crate) fn wants_merge(&self, synced: Offset) -> bool {
+        self.damaged().is_none() && self.candidates(&self.runs(), synced).is_some()
     }
 
     /// Merges once, if enough runs are of a size. Neither appends nor lookups wait for it. `start`
-    /// is the log's. Whether it did.
+    /// and `synced` are the log's. Whether it did.
     ///
     /// # Errors
     /// The disk's: then all is as it was.
-    pub(crate) fn merge(&self, start: Offset) -> Result<bool, LogError> {
+    pub(crate) fn merge(&self, start: Offset, synced: Offset) -> Result<bool, LogError> {
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let runs = self.runs();
-        let Some(range) = self.candidates(&runs).filter(|_| self.damaged().is_none()) else {
+        let Some(range) = self
+            .candidates(&runs, synced)
+            .filter(|_| self.damaged().is_none())
+        else {
             return Ok(false);
         };
         let old = &runs[range.clone()];
         let merged = self.merge_runs(old, start)?;
-        merged.sync()?;
         self.sync_names()?;
         {
             let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
@@ -86,9 +89,10 @@ impl KeyIndex {
     }
 
     /// The oldest [`TOGETHER`] neighbours of one size.
-    fn candidates(&self, runs: &[Arc<Run>]) -> Option<Range<usize>> {
+    fn candidates(&self, runs: &[Arc<Run>], synced: Offset) -> Option<Range<usize>> {
         let mut begin = 0;
-        for (place, run) in runs.iter().enumerate() {
+        let firm = runs.iter().take_while(|run| run.cover().end <= synced);
+        for (place, run) in firm.enumerate() {
             if self.level(run) != self.level(&runs[begin]) {
                 begin = place;
             }

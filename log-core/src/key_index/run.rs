@@ -3,7 +3,8 @@
 //! Floor 2 of log-core.
 //!
 //! Layout, big-endian: blocks of 4 KiB, each 127 entries (the last one fewer, then zeros) and the
-//! CRC-32 of the 4,092 bytes before it; the foot, in an envelope: topic (16), partition (4), seed
+//! CRC-32 of topic, partition, first offset, end offset, the number of the block (8) and the 4,092
+//! bytes before it; the foot, in an envelope: topic (16), partition (4), seed
 //! (16), first offset (8), end offset (8), merged or not (1), entries (8), keys (8), the first 8 bytes of each block's
 //! first key, the filter; and the tail, in an envelope: where the foot begins (8).
 //!
@@ -39,6 +40,19 @@ pub(crate) struct Cover {
 }
 
 impl Cover {
+    /// The sum of a block. It is of this block of this run only: what a power cut leaves in the
+    /// place of a block may be one of another run.
+    pub(super) fn block_sum(&self, block: usize, bytes: &[u8]) -> u32 {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&self.log.topic);
+        sum.update(&self.log.partition.to_be_bytes());
+        sum.update(&self.from.0.to_be_bytes());
+        sum.update(&self.end.0.to_be_bytes());
+        sum.update(&(block as u64).to_be_bytes());
+        sum.update(bytes);
+        sum.finalize()
+    }
+
     /// The name of the file.
     pub(crate) fn file_name(&self) -> String {
         format!("{:020}-{:020}{EXTENSION}", self.from.0, self.end.0)
@@ -125,6 +139,7 @@ impl Run {
     }
 
     pub(super) fn of(path: PathBuf, file: Arc<dyn File>, foot: Foot) -> Option<Self> {
+        let is_synced = AtomicBool::new(foot.is_merged);
         Some(Self {
             path,
             file,
@@ -133,7 +148,7 @@ impl Run {
             keys: foot.keys,
             fences: foot.fences,
             bloom: Bloom::of(foot.bloom)?,
-            is_synced: AtomicBool::new(false),
+            is_synced,
         })
     }
 
@@ -207,7 +222,11 @@ impl Run {
         let at = block as u64 * BLOCK_BYTES as u64;
         let bytes = self.file.read_at(at, BLOCK_BYTES);
         let bytes = bytes.map_err(|error| LogError::io("read", &self.path, error))?;
-        let sum = |bytes: &Bytes| crc32fast::hash(&bytes[..SUMMED_BYTES]).to_be_bytes();
+        let sum = |bytes: &Bytes| {
+            self.cover
+                .block_sum(block, &bytes[..SUMMED_BYTES])
+                .to_be_bytes()
+        };
         if bytes.len() != BLOCK_BYTES || bytes[SUMMED_BYTES..] != sum(&bytes) {
             return Err(LogError::Corrupt {
                 file: self.path.clone(),
@@ -337,4 +356,4 @@ const TAIL_BYTES: usize = ENVELOPE_BYTES + 8;
 pub(super) const BLOCK_BYTES: usize = 4096;
 pub(super) const SUMMED_BYTES: usize = BLOCK_BYTES - 4;
 pub(super) const BLOCK_ENTRIES: usize = SUMMED_BYTES / ENTRY_BYTES;
-const FENCE_BYTES: usize = 8;
+pub(super) const FENCE_BYTES: usize = 8;

@@ -3,7 +3,8 @@
 //! Floor 2 of log-core.
 //!
 //! Invariants
-//! - The file has its name only when all of it is written.
+//! - The file has its name only when all of it is written, and one that replaces others when all of
+//!   it is durable.
 
 use std::io::{ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use bytes::BufMut;
 
 use super::bloom::BloomBuilder;
 use super::entry::{Packed, key_of};
-use super::run::{BLOCK_BYTES, BLOCK_ENTRIES, Cover, Foot, Run, SUMMED_BYTES};
+use super::run::{BLOCK_BYTES, BLOCK_ENTRIES, Cover, FENCE_BYTES, Foot, Run, SUMMED_BYTES};
 use crate::checkpoint::TEMPORARY_SUFFIX;
 use crate::error::LogError;
 use crate::fs::{File, Fs};
@@ -75,7 +76,7 @@ impl RunWriter {
 
     pub(super) fn push(&mut self, packed: &Packed) -> Result<(), LogError> {
         if self.in_block == 0 {
-            self.fences.extend_from_slice(&packed[..8]);
+            self.fences.extend_from_slice(&packed[..FENCE_BYTES]);
         }
         self.buffer.extend_from_slice(packed);
         self.in_block += 1;
@@ -95,7 +96,8 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Ends the file and gives it its name. It is not synced.
+    /// Ends the file and gives it its name. One that replaces others is synced before that: who sees
+    /// the name may remove them.
     pub(super) fn finish(mut self, fs: &dyn Fs) -> Result<Run, LogError> {
         if self.in_block > 0 {
             self.end_block();
@@ -113,6 +115,11 @@ impl RunWriter {
         };
         self.buffer.put(foot.encode(foot_at));
         self.flush()?;
+        if self.is_merged {
+            self.file
+                .sync()
+                .map_err(|error| LogError::io("sync", &self.temporary, error))?;
+        }
         let Self {
             path,
             temporary,
@@ -135,7 +142,8 @@ impl RunWriter {
     fn end_block(&mut self) {
         let begin = self.buffer.len() / BLOCK_BYTES * BLOCK_BYTES;
         self.buffer.resize(begin + SUMMED_BYTES, 0);
-        let sum = crc32fast::hash(&self.buffer[begin..]);
+        let block = self.fences.len() / FENCE_BYTES - 1;
+        let sum = self.cover.block_sum(block, &self.buffer[begin..]);
         self.buffer.put_u32(sum);
         self.in_block = 0;
     }

@@ -204,10 +204,17 @@ impl Log {
         }
     }
 
-    /// Makes the key index durable: what it knows of records that go is nowhere else.
+    /// Makes the key index durable before the start moves: what it knows of records below that is
+    /// nowhere else, once a start has removed their segment.
     pub(super) fn keep_revisions(&self) -> Result<(), LogError> {
-        let index = self.shared.keys.get();
-        index.map_or(Ok(()), |index| index.sync(self.marks.end()))
+        let Some(index) = self.shared.keys.get() else {
+            return Ok(());
+        };
+        // A run that knows records which a power cut takes is not believed any more.
+        if self.marks.synced() < self.marks.end() {
+            self.sync_target().sync()?;
+        }
+        index.sync(self.marks.end())
     }
 
     /// The runs that belong to this log and its records, in order and without an overlap; all

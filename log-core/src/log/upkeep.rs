@@ -225,10 +225,8 @@ impl Log {
             active: Arc::clone(&view.active),
             epochs,
         };
-        if !gone.is_empty() {
-            let kept = self.keep_revisions();
-            kept.map_err(|error| self.settle(error.into()))?;
-        }
+        let kept = self.keep_revisions();
+        kept.map_err(|error| self.settle(error.into()))?;
         let mut saved = self.save_view(&view, start, now);
         if saved.as_ref().is_err_and(Failed::is_for_space) {
             // The indexes of what goes are caches: their room is enough for a checkpoint, and a

@@ -26,8 +26,8 @@ impl Shard {
             {
                 failed.push((slot.id, error));
             }
-            while !self.is_closed() && index.wants_merge() {
-                if let Err(error) = index.merge(slot.reader.start()) {
+            while !self.is_closed() && index.wants_merge(slot.reader.synced()) {
+                if let Err(error) = index.merge(slot.reader.start(), slot.reader.synced()) {
                     failed.push((slot.id, error));
                     break;
                 }

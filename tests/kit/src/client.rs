@@ -71,6 +71,9 @@ pub struct Shape {
     pub retention_bytes: u64,
     /// Whether each unclean start begins a leader epoch, as a broker does.
     pub raises_epochs: bool,
+    /// Whether the logs have a key index. All records of a workload have one key, so that the
+    /// revision of each is its offset.
+    pub keys: bool,
 }
 
 /// The form of a batch.
@@ -110,6 +113,7 @@ impl Shape {
         large: Size::LARGE,
         retention_bytes: 12 << 10,
         raises_epochs: false,
+        keys: false,
     };
 
     /// The policies of a log of this shape.
@@ -124,6 +128,7 @@ impl Shape {
             durability,
             // No producer of a workload is idle for so long.
             producer_id_expiration_ms: 1000 * RETENTION_MS,
+            key_index: self.keys,
             ..LogConfig::default()
         }
     }
@@ -139,6 +144,8 @@ pub fn durability(id: LogId) -> Durability {
     }
 }
 
+/// The key of every record.
+pub const KEY: &[u8] = b"key";
 /// Bytes between two entries of an index.
 pub const INDEX_INTERVAL_BYTES: u32 = 256;
 /// The age at which a segment is sealed.
@@ -265,7 +272,7 @@ impl Client {
             let mut value = format!("value {:08}", self.values).into_bytes();
             value.resize(value.len().max(size.value_bytes), b'.');
             builder
-                .append(timestamp, Some(b"key"), Some(&value), &[])
+                .append(timestamp, Some(KEY), Some(&value), &[])
                 .expect("the batch has room");
         }
         builder.build().expect("a batch with a record can be built")

@@ -29,7 +29,22 @@ use crate::world::{Stop, World};
 /// # Errors
 /// The first finding; it names the seed and what that allows.
 pub fn lives(seed: u64, sabotage: Option<Sabotage>) -> Result<(), Finding> {
-    let (options, script) = drawn(seed);
+    lived(seed, drawn(seed), sabotage)
+}
+
+/// As [`lives`], with logs that have a key index.
+///
+/// # Errors
+/// As [`lives`].
+pub fn lives_keyed(seed: u64, sabotage: Option<Sabotage>) -> Result<(), Finding> {
+    lived(seed, drawn_keyed(seed), sabotage)
+}
+
+fn lived(
+    seed: u64,
+    (options, script): (Options, Script),
+    sabotage: Option<Sabotage>,
+) -> Result<(), Finding> {
     run(&script, sabotage, Watch::default()).map_err(|finding| Finding {
         how: format!("SEED={seed}: {}; {options}", finding.how),
         ..finding
@@ -42,6 +57,14 @@ pub fn drawn(seed: u64) -> (Options, Script) {
     let mut rng = Rng::new(seed);
     let options = Options::new(&mut rng);
     let script = options.script(&mut rng);
+    (options, script)
+}
+
+/// As [`drawn`], with logs that have a key index.
+#[must_use]
+pub fn drawn_keyed(seed: u64) -> (Options, Script) {
+    let (options, mut script) = drawn(seed);
+    script.shape.keys = true;
     (options, script)
 }
 

@@ -333,6 +333,9 @@ impl World {
     fn tick(&mut self, ms: i64) -> Result<(), Stop> {
         self.client.pass(ms);
         self.shard().tick(self.client.now);
+        for (_, error) in self.shard().merge_keys() {
+            self.allow(Err(error))?;
+        }
         if self.disk.is_dead() {
             Err(Stop::Dead)
         } else {

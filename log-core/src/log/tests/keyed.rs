@@ -238,7 +238,8 @@ impl Pair {
             Step::Roll => self.rig.log.roll(self.rig.now).unwrap(),
             Step::Merge => {
                 let reader = self.rig.log.reader();
-                while reader.key_index().unwrap().merge(reader.start()).unwrap() {}
+                let index = reader.key_index().unwrap();
+                while index.merge(reader.start(), reader.synced()).unwrap() {}
             }
             Step::Close => drop(self.rig.close_and_reopen()),
             Step::Crash => {

@@ -251,6 +251,7 @@ fn shape(rng: &mut Rng) -> Shape {
         large: rng.pick(&[Size::LARGE, small]),
         retention_bytes: rng.pick(&[4 << 10, 12 << 10]),
         raises_epochs: rng.percent(40),
+        keys: false,
     }
 }
 

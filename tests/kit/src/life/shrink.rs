@@ -110,8 +110,11 @@ impl Search {
     }
 
     fn simplify_shape(&mut self) {
-        let plain = Shape::SMALL;
         let shape = self.best.shape;
+        let plain = Shape {
+            keys: shape.keys,
+            ..Shape::SMALL
+        };
         let simpler = [
             plain,
             Shape {

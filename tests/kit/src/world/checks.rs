@@ -7,11 +7,11 @@ use std::path::Path;
 
 use highwater_log::data_dir::DataDir;
 use highwater_log::error::LogError;
-use highwater_log::reader::{LogReader, Minimum, UpTo};
+use highwater_log::reader::{LogReader, Minimum, StreamAsk, UpTo};
 use highwater_log::types::{LogId, Offset};
 
 use super::{Stop, World};
-use crate::client::{B, DATA_DIR, P};
+use crate::client::{B, DATA_DIR, KEY, P};
 use crate::model::{Contents, Removal};
 use crate::oracle::{Oracle, Survived, Violation, violation};
 use crate::search;
@@ -90,9 +90,51 @@ impl World {
             let checked = self.client.log(id).check(&contents, survived);
             checked.map_err(|broken| broken.in_log(id))?;
             check_epochs(&reader, &contents).map_err(|broken| broken.in_log(id))?;
+            self.check_stream(id, &reader, &contents)?;
             self.client.log(id).recovered(&contents)?;
         }
         Ok(())
+    }
+
+    /// The key index knows each record that is there, with the revision that it always had.
+    fn check_stream(&self, id: LogId, reader: &LogReader, contents: &Contents) -> Result<(), Stop> {
+        if !self.shape.keys {
+            return Ok(());
+        }
+        let wrong = |text: String| violation(Oracle::SameState, text).in_log(id).into();
+        let head = self.allow(reader.stream_head(KEY))?;
+        let last = head.map(|head| (head.offset.0, head.revision.cast_signed()));
+        let end = contents.end - 1;
+        if last != (end >= 0).then_some((end, end)) {
+            let text = format!("the log ends at {end}, and the stream with {last:?}");
+            return Err(wrong(text));
+        }
+        let mut next = contents.start;
+        loop {
+            let ask = StreamAsk {
+                from_revision: next.cast_unsigned(),
+                ..StreamAsk::default()
+            };
+            let slice = self.allow(reader.stream(KEY, &ask))?;
+            for read in &slice.records {
+                if (read.revision.cast_signed(), read.record.offset) != (next, next) {
+                    let (revision, offset) = (read.revision, read.record.offset);
+                    let text = format!("revision {revision} stands at {offset}, {next} was due");
+                    return Err(wrong(text));
+                }
+                next += 1;
+            }
+            if slice.is_complete {
+                break;
+            }
+        }
+        match next == contents.end {
+            true => Ok(()),
+            false => Err(wrong(format!(
+                "the stream ends at {next}, not at {}",
+                contents.end
+            ))),
+        }
     }
 
     /// Finding by offset and by time equals a linear scan, in every log.

@@ -112,7 +112,8 @@ impl World {
         before: [u64; 2],
         recovered: &ShardRecovered,
     ) -> Result<(), Violation> {
-        if self.disk.fired() > 0 || self.was_faulty || self.is_damaged {
+        // A key index reads again what no run of it holds, and every run that nobody has synced.
+        if self.disk.fired() > 0 || self.was_faulty || self.is_damaged || self.shape.keys {
             self.rest();
             return Ok(());
         }

@@ -9,7 +9,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use highwater_kit::life::{drawn, lives, past_seeds, shrink, twice};
+use highwater_kit::life::{Script, drawn, lives, past_seeds, shrink, twice};
+use highwater_kit::sweep::Finding as Broken;
 
 use crate::part::{Finding, Notes, Part, Tier, Unable, Work};
 use crate::place::Place;
@@ -56,18 +57,19 @@ impl Work for Lives {
 }
 
 fn live(seed: u64) -> Result<(), Finding> {
-    let Err(finding) = lives(seed, None) else {
-        return Ok(());
-    };
-    let (_, script) = drawn(seed);
-    let text = match shrink(&script, None, TRIES_MAX) {
+    lives(seed, None).map_err(|finding| shortened(&finding, &drawn(seed).1))
+}
+
+/// A finding, and the shortest script that has it.
+pub(super) fn shortened(finding: &Broken, script: &Script) -> Finding {
+    let text = match shrink(script, None, TRIES_MAX) {
         Some(shrunk) => format!(
             "{finding}\n  shrunk in {} tries to\n{}\n  which finds {}",
             shrunk.tries, shrunk.script, shrunk.finding
         ),
         None => format!("{finding}\n  and not when lived again"),
     };
-    Err(Finding::new(text))
+    Finding::new(text)
 }
 
 const TWICE_EVERY: u64 = 100;

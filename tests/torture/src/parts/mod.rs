@@ -4,6 +4,7 @@ pub mod broker_seeds;
 pub mod core_seeds;
 pub mod corruption;
 pub mod exhaustive;
+pub mod key_seeds;
 pub mod kills;
 pub mod nth_fault;
 pub mod power_cuts;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Part> {
         exhaustive::PART,
         nth_fault::PART,
         core_seeds::PART,
+        key_seeds::PART,
         broker_seeds::PART,
         sabotage::PART,
         kills::PART,

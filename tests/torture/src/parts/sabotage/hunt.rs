@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use highwater_kit::life::lives;
+use highwater_kit::life::{lives, lives_keyed};
 use highwater_kit::mishaps::mishap;
 use highwater_kit::sabotage::Sabotage;
 use highwater_kit::sweep::Finding;
@@ -20,6 +20,8 @@ use crate::broker_life::{Broken, life};
 pub enum Search {
     /// Lives of a shard on a disk that fails.
     CoreSeeds,
+    /// The same of logs with a key index.
+    KeySeeds,
     /// Mishaps of a data directory that is not in use.
     Mishaps,
     /// Lives of a whole broker, with its clients.
@@ -70,13 +72,19 @@ pub struct Caught {
 
 impl Search {
     /// Each of them.
-    pub const ALL: [Self; 3] = [Self::CoreSeeds, Self::Mishaps, Self::BrokerSeeds];
+    pub const ALL: [Self; 4] = [
+        Self::CoreSeeds,
+        Self::KeySeeds,
+        Self::Mishaps,
+        Self::BrokerSeeds,
+    ];
 
     /// As the table has it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::CoreSeeds => "core seeds",
+            Self::KeySeeds => "key seeds",
             Self::Mishaps => "mishaps",
             Self::BrokerSeeds => "broker seeds",
         }
@@ -89,6 +97,7 @@ impl Search {
     pub fn look(self, seed: u64, seam: Option<Sabotage>) -> Result<(), Told> {
         let looked = catch_unwind(AssertUnwindSafe(|| match self {
             Self::CoreSeeds => lives(seed, seam).map_err(Told::from),
+            Self::KeySeeds => lives_keyed(seed, seam).map_err(Told::from),
             Self::Mishaps => mishap(seed).map_err(Told::from),
             Self::BrokerSeeds => life(seed).map(drop).map_err(Told::from),
         }));
