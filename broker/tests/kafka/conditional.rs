@@ -338,31 +338,35 @@ fn of_two_producers_that_write_one_revision_one_wins() {
 fn a_header_that_is_not_understood_is_told_by_its_record() {
     let rig = store();
     let mut client = rig.client();
-    let rows: &[(Option<&str>, &[(&str, &str)], &str)] = &[
-        (None, &[], "es-invalid no key"),
+    let refused: &[(Event<'_>, &str)] = &[
+        ((None, None, &[]), "es-invalid no key"),
         (
-            Some("k"),
-            &[("es-revision", "six")],
+            (Some("k"), None, &[("es-revision", "six")]),
             "es-invalid es-revision is not a number",
         ),
         (
-            Some("k"),
-            &[("es-expect", "any")],
+            (Some("k"), None, &[("es-expect", "any")]),
             "es-invalid es-expect is neither no-stream nor exists",
         ),
         (
-            Some("k"),
-            &[("es-revision", "0"), ("es-expect", "no-stream")],
+            (
+                Some("k"),
+                None,
+                &[("es-revision", "0"), ("es-expect", "no-stream")],
+            ),
             "es-invalid es-revision and es-expect together",
         ),
         (
-            Some("k"),
-            &[("es-revision", "0"), ("es-revision", "0")],
+            (
+                Some("k"),
+                None,
+                &[("es-revision", "0"), ("es-revision", "0")],
+            ),
             "es-invalid es-revision twice",
         ),
     ];
-    for (key, headers, text) in rows {
-        let events = [(Some("k"), Some("x"), &[][..]), (*key, Some("x"), *headers)];
+    for (event, text) in refused {
+        let events = [(Some("k"), Some("x"), &[][..]), *event];
         assert_eq!(
             outcome(&append(&mut client, &events)),
             Err(vec![(1, *text)])
