@@ -174,7 +174,10 @@ impl Log {
             let index = KeyIndex::new(fs, dir, self.id, seed, self.config.segment_bytes);
             match (self.fill(&index, runs, end), index.damaged()) {
                 // Nobody else sets it: the log has one writer.
-                (Ok(()), _) => return Ok(drop(self.shared.keys.set(Arc::new(index)))),
+                (Ok(()), _) => {
+                    drop(self.shared.keys.set(Arc::new(index)));
+                    return Ok(());
+                }
                 // The run is removed: without it there is a gap to be filled.
                 (Err(_), found @ Some(_)) if found != damaged => damaged = found,
                 (Err(error), _) => return Err(error),

@@ -12,6 +12,7 @@ mod policies;
 mod producers;
 mod readers;
 mod recovery;
+mod streams;
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ mod parallel;
 mod probe_fs;
 mod replay;
 mod stops;
+mod streams;
 mod threads;
 mod upkeep;
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::fs::{DirLock, File};
+use crate::keys::{Expect, Keyed, RecordKey};
+use crate::log::Sent;
 
 /// A disk in memory whose changing operations are counted, and fail from some number on.
 #[derive(Clone, Debug)]
@@ -243,7 +245,11 @@ fn check_promises(log: &Log, promised: &Promised, context: &str) {
 
 /// A log whose next changing operation but `ahead` fails, once.
 fn failing(ahead: u64) -> (Rig, Log) {
-    let rig = Rig::new(small());
+    failing_with(small(), ahead)
+}
+
+fn failing_with(config: LogConfig, ahead: u64) -> (Rig, Log) {
+    let rig = Rig::new(config);
     let open = |fails_at| {
         let plan = Plan {
             count: AtomicU64::new(0),
@@ -260,9 +266,15 @@ fn failing(ahead: u64) -> (Rig, Log) {
             ..RecoveryStart::unknown(ID)
         };
         let shared: Arc<dyn Fs> = Arc::new(disk.clone());
-        let log = Log::open(shared, PathBuf::from(DIR), small(), start, rig.now)
-            .unwrap()
-            .0;
+        let log = Log::open(
+            shared,
+            PathBuf::from(DIR),
+            rig.config.clone(),
+            start,
+            rig.now,
+        )
+        .unwrap()
+        .0;
         (log, disk.plan.count.load(Ordering::Relaxed))
     };
     // The first start finds no index files yet.
@@ -306,6 +318,40 @@ fn a_failed_write_is_cut_back_and_offsets_and_producers_are_as_before() {
         .map(|a| a.unwrap().base_offset.0)
         .collect();
     assert_eq!(offsets, [0, 2], "the producer may send the same again");
+}
+
+#[test]
+fn a_conflict_with_what_could_not_be_written_is_that_failure() {
+    let keyed = LogConfig {
+        key_index: true,
+        ..small()
+    };
+    let (rig, mut log) = failing_with(keyed, 0);
+    let new = Expect::NoStream {
+        allow_recreate: false,
+    };
+    let seed = log.reader().key_seed().unwrap();
+    let sent = Sent {
+        batch: batch(&[1], 10, Codec::None),
+        keyed: Some(Keyed {
+            checks: Vec::new(),
+            records: vec![RecordKey {
+                key: seed.hash(b"k"),
+                is_tombstone: false,
+                expect: new,
+            }],
+        }),
+    };
+    for answer in log.append_all(&[sent.clone(), sent.clone()], rig.now) {
+        assert!(
+            matches!(answer, Err(LogError::Io { op: "write", .. })),
+            "{answer:?}"
+        );
+    }
+    // Nothing of it is remembered.
+    let answers = log.append_all(&[sent.clone(), sent], rig.now);
+    assert_eq!(answers[0].as_ref().unwrap().revisions, [0]);
+    assert!(matches!(answers[1], Err(LogError::Conflict(_))));
 }
 
 #[test]

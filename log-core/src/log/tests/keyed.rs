@@ -1,6 +1,6 @@
 //! Expectations of keys, and the index that they are looked up in, against a model.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -53,10 +53,13 @@ enum Step {
     },
 }
 
+/// An offset, and a value or a tombstone.
+type Event = (i64, Option<Vec<u8>>);
+
 /// What a log with keys must say.
 #[derive(Debug, Default)]
 struct Model {
-    streams: BTreeMap<u8, Vec<(i64, Option<Vec<u8>>)>>,
+    streams: BTreeMap<u8, Vec<Event>>,
     end: i64,
 }
 
@@ -109,7 +112,7 @@ impl Model {
     }
 }
 
-fn config() -> LogConfig {
+pub(super) fn config() -> LogConfig {
     LogConfig {
         // Sixteen records become a run.
         segment_bytes: 64 << 10,
@@ -118,11 +121,11 @@ fn config() -> LogConfig {
     }
 }
 
-fn name(key: u8) -> String {
+pub(super) fn name(key: u8) -> String {
     format!("key-{key}")
 }
 
-fn batch_of(records: &[(u8, Option<Vec<u8>>)]) -> ProducedBatch {
+pub(super) fn batch_of(records: &[(u8, Option<Vec<u8>>)]) -> ProducedBatch {
     let mut builder = BatchBuilder::new(Codec::Lz4);
     for (key, value) in records {
         builder
@@ -133,13 +136,13 @@ fn batch_of(records: &[(u8, Option<Vec<u8>>)]) -> ProducedBatch {
 }
 
 /// A log and its model.
-struct Pair {
-    rig: Rig,
+pub(super) struct Pair {
+    pub(super) rig: Rig,
     model: Model,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             rig: Rig::new(config()),
             model: Model::default(),
@@ -267,9 +270,7 @@ impl Pair {
             1 => handle.set_len(at).unwrap(),
             _ => {
                 let byte = handle.read_at(at, 1).unwrap()[0] ^ 4;
-                handle
-                    .write_at(at, &[std::io::IoSlice::new(&[byte])])
-                    .unwrap();
+                handle.write_at(at, &[IoSlice::new(&[byte])]).unwrap();
             }
         }
     }
@@ -300,7 +301,7 @@ impl Pair {
                 .stream(text.as_bytes(), &StreamAsk::default())
                 .unwrap();
             assert!(slice.is_complete);
-            let found: Vec<(i64, Option<Vec<u8>>)> = slice
+            let found: Vec<Event> = slice
                 .records
                 .iter()
                 .enumerate()

@@ -1,0 +1,144 @@
+//! Appends that expect something of a key, case by case.
+
+use super::keyed::{Pair, batch_of, config, name};
+use super::*;
+use crate::keys::{Expect, Keyed, RecordKey};
+use crate::log::Sent;
+use crate::reader::StreamAsk;
+
+/// One event of `key` with an expectation, from a producer if `sequence` is given.
+fn sent(log: &Log, key: u8, expect: Expect, sequence: Option<i32>) -> Sent {
+    let mut builder = BatchBuilder::new(Codec::None);
+    let text = name(key);
+    builder
+        .append(1, Some(text.as_bytes()), Some(b"v"), &[])
+        .unwrap();
+    builder.set_producer(sequence.map(|base_sequence| Producer {
+        id: 7,
+        epoch: 0,
+        base_sequence,
+    }));
+    let batch = validate_produced(&builder.build().unwrap(), &ProduceLimits::default()).unwrap();
+    let record = RecordKey {
+        key: log.reader().key_seed().unwrap().hash(text.as_bytes()),
+        is_tombstone: false,
+        expect,
+    };
+    let keyed = Some(Keyed {
+        checks: Vec::new(),
+        records: vec![record],
+    });
+    Sent { batch, keyed }
+}
+
+fn is_conflict(answer: &Result<Appended, LogError>) -> bool {
+    matches!(answer, Err(LogError::Conflict(_)))
+}
+
+const NEW: Expect = Expect::NoStream {
+    allow_recreate: false,
+};
+
+#[test]
+fn a_repeat_of_the_network_is_answered_before_what_it_expected() {
+    let mut pair = Pair::new();
+    let log = &mut pair.rig.log;
+    let first = sent(log, 1, NEW, Some(0));
+    let again = [first.clone(), first];
+    let answers = log.append_all(&again, pair.rig.now);
+    let plain: Vec<_> = answers
+        .into_iter()
+        .map(|answer| answer.map(|a| (a.base_offset.0, a.duplicate)).unwrap())
+        .collect();
+    assert_eq!(plain, [(0, false), (0, true)]);
+    let other = sent(log, 1, NEW, Some(1));
+    assert!(is_conflict(&log.append_all(&[other], pair.rig.now)[0]));
+}
+
+#[test]
+fn keys_must_be_those_of_the_records_and_the_log_must_know_any() {
+    let mut pair = Pair::new();
+    let now = pair.rig.now;
+    let log = &mut pair.rig.log;
+    let mut wrong = sent(log, 1, Expect::Any, None);
+    wrong.keyed.as_mut().unwrap().records.clear();
+    let answer = log.append_all(&[wrong], now).remove(0);
+    assert!(matches!(answer, Err(LogError::Keys { .. })), "{answer:?}");
+    let good = sent(log, 1, Expect::Any, None);
+    let mut plain = Rig::new(small());
+    let answer = plain
+        .log
+        .append_all(std::slice::from_ref(&good), now)
+        .remove(0);
+    assert!(matches!(answer, Err(LogError::Keys { .. })), "{answer:?}");
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.append(1, None, Some(b"v"), &[]).unwrap();
+    let bytes = builder.build().unwrap();
+    let keyless = validate_produced(&bytes, &ProduceLimits::default()).unwrap();
+    let answer = log.append(&[keyless], now).remove(0);
+    assert!(matches!(answer, Err(LogError::Keys { .. })), "{answer:?}");
+    assert_eq!(log.marks().end(), Offset(0));
+    assert!(log.append_all(&[good], now).remove(0).is_ok());
+}
+
+#[test]
+fn revisions_go_on_when_retention_has_removed_their_records() {
+    let mut pair = Pair::new();
+    let old = LogConfig {
+        retention_bytes: Some(0),
+        ..config()
+    };
+    for revision in 0..40 {
+        let expect = match revision {
+            0 => NEW,
+            _ => Expect::Revision(revision - 1),
+        };
+        let log = &mut pair.rig.log;
+        let event = sent(log, 1, expect, None);
+        log.append_all(&[event], pair.rig.now).remove(0).unwrap();
+    }
+    pair.rig.sync();
+    pair.rig.log.set_config(old.clone()).unwrap();
+    pair.rig.log.roll(pair.rig.now).unwrap();
+    let retired = pair.rig.log.apply_retention(pair.rig.now).unwrap();
+    assert_eq!((retired.segments, retired.start), (1, Offset(40)));
+    pair.rig.config = old;
+    for clean in [true, false] {
+        let reader = pair.rig.log.reader();
+        let head = reader.stream_head(name(1).as_bytes()).unwrap().unwrap();
+        assert_eq!((head.revision, head.offset), (39, Offset(39)));
+        let slice = reader
+            .stream(name(1).as_bytes(), &StreamAsk::default())
+            .unwrap();
+        assert!(slice.records.is_empty() && slice.is_complete);
+        match clean {
+            true => drop(pair.rig.close_and_reopen()),
+            false => {
+                let point = pair.rig.sync();
+                drop(pair.rig.reopen(Some(point), false));
+            }
+        }
+    }
+    let log = &mut pair.rig.log;
+    let next = sent(log, 1, Expect::Revision(39), None);
+    let appended = log.append_all(&[next], pair.rig.now).remove(0).unwrap();
+    assert_eq!(appended.revisions, [40]);
+}
+
+#[test]
+fn a_log_gets_its_index_with_its_policies() {
+    let mut rig = Rig::new(LogConfig {
+        key_index: false,
+        ..config()
+    });
+    rig.log
+        .append(&[batch_of(&[(3, Some(b"before".to_vec()))])], rig.now)
+        .remove(0)
+        .unwrap();
+    assert!(rig.log.reader().key_seed().is_none());
+    assert!(rig.log.reader().stream_head(b"key-3").is_err());
+    rig.log.set_config(config()).unwrap();
+    let answer = sent(&rig.log, 3, Expect::Revision(0), None);
+    let appended = rig.log.append_all(&[answer], rig.now).remove(0).unwrap();
+    assert_eq!(appended.revisions, [1]);
+}
