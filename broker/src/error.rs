@@ -13,6 +13,7 @@ mod start;
 mod user;
 
 use highwater_log::error::{LogError, ProducerError};
+use highwater_log::keys::{Conflict, ConflictOf};
 use highwater_log::types::Offset;
 use thiserror::Error;
 
@@ -125,6 +126,27 @@ impl ProduceError {
             why: error.to_string(),
         }
     }
+
+    /// The refusal of a batch whose stream is not as it expects, with the words by which a Kafka
+    /// client can tell what is there.
+    fn conflict(conflict: &Conflict) -> Self {
+        let why = match conflict.actual {
+            None => "es-conflict actual=none".to_owned(),
+            Some(head) if head.is_tombstone => "es-conflict actual=deleted".to_owned(),
+            Some(head) => format!("es-conflict actual={}", head.revision),
+        };
+        let records = match conflict.of {
+            ConflictOf::Record(place) => {
+                let index = i32::try_from(place).unwrap_or(i32::MAX);
+                vec![RefusedRecord { index, why }]
+            }
+            ConflictOf::Check(_) => Vec::new(),
+        };
+        Self::InvalidRecord {
+            why: conflict.to_string(),
+            records,
+        }
+    }
 }
 
 /// One record of a refused batch.
@@ -165,6 +187,8 @@ impl From<LogError> for ProduceError {
                 segment_bytes,
             },
             LogError::Rejected(why) => Self::invalid(why.to_string()),
+            LogError::Conflict(conflict) => Self::conflict(&conflict),
+            LogError::Keys { why } => Self::invalid(why),
             other => Self::storage(&other),
         }
     }

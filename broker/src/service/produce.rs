@@ -6,6 +6,7 @@
 //! - A refused batch leaves no trace in the log.
 //! - When `produce` returns, every accepted batch stands in its shard's queue, in request order.
 
+mod conditions;
 mod validate;
 
 use std::future::Future;
@@ -13,7 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use highwater_log::log::Appended;
+use highwater_log::error::LogError;
+use highwater_log::log::{Appended, Sent};
 use highwater_log::reader::LogReader;
 use highwater_log::shard::AckAt;
 use highwater_log::types::{LogId, Offset};
@@ -24,6 +26,7 @@ use crate::ids::TopicRef;
 use crate::meta::{Topic, is_reserved};
 use crate::service::Service;
 use crate::shard::{Enqueuer, PendingAppend};
+use conditions::Claims;
 use validate::Checks;
 
 /// Records for some partitions, each one batch as the producer sent it.
@@ -147,6 +150,11 @@ impl Service {
             let topic = self.named(&name);
             for (partition, records) in partitions {
                 let outcome = match (&refused_all, &topic) {
+                    (Some(_), Some(topic))
+                        if topic.settings.log.key_index && is_transactional(records.as_ref()) =>
+                    {
+                        Err(conditions::in_a_transaction())
+                    }
                     (Some(error), _) => Err(error.clone()),
                     (None, None) => Err(no_topic(&name)),
                     (None, Some(topic)) if topic.is_internal() => Err(ProduceError::InternalTopic),
@@ -174,18 +182,31 @@ impl Service {
         partition: i32,
         records: Option<Bytes>,
         (checks, ack): (&Checks, AckAt),
-    ) -> Result<PendingAppend, ProduceError> {
+    ) -> Result<Enqueued, ProduceError> {
         let log = topic
             .log(partition)
             .ok_or(ProduceError::UnknownTopicOrPartition)?;
         let batch = checks.validate(records, &topic.settings)?;
+        let reader = self.open_log(topic, log).await?;
+        let keyed = match reader.key_seed() {
+            Some(seed) => Some(checks.keyed(&batch, &topic.settings, seed)?),
+            None => None,
+        };
+        if let Some(keyed) = &keyed {
+            let prepared = reader.prepare(keyed);
+            prepared.map_err(|error| ProduceError::storage(&error))?;
+        }
         let metrics = &self.inner.metrics;
         let records_count = u64::try_from(batch.header().records_count).unwrap_or(0);
         metrics.produced_records.add(records_count);
         let bytes = batch.bytes().len() as u64;
         metrics.produced_bytes.add(bytes);
-        self.open_log(topic, log).await?.count_produced(bytes);
-        Ok(enqueuer.enqueue(log, batch, ack).await)
+        reader.count_produced(bytes);
+        let claims = keyed
+            .as_ref()
+            .and_then(|keyed| Claims::of(reader, &batch, keyed));
+        let append = enqueuer.enqueue(log, Sent { batch, keyed }, ack).await;
+        Ok(Enqueued { append, claims })
     }
 
     /// Makes the files of a partition at its first batch.
@@ -223,6 +244,22 @@ impl Service {
         }
     }
 
+    /// What became of a batch, and whether it was stored before. One that is refused because its
+    /// events are there already is as good as stored.
+    async fn appended(
+        &self,
+        Enqueued { append, claims }: Enqueued,
+    ) -> Result<(Produced, bool), ProduceError> {
+        match (append.await, claims) {
+            (Err(LogError::Conflict(conflict)), Some(claims)) => {
+                let bytes_max = self.config().max_decompressed_message_bytes;
+                Ok((claims.repeated(conflict, bytes_max)?, true))
+            }
+            (Ok(appended), _) => Ok((produced(&appended), appended.duplicate)),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
     fn ticket(&self, entries: Vec<Entry>) -> ProduceTicket {
         let refused = entries.iter().any(|entry| entry.outcome.is_err());
         let service = self.clone();
@@ -235,7 +272,7 @@ impl Service {
             } in entries
             {
                 let result = match outcome {
-                    Ok(pending) => pending.await.map_err(ProduceError::from),
+                    Ok(enqueued) => service.appended(enqueued).await,
                     Err(error) => Err(error),
                 };
                 let metrics = &service.inner.metrics;
@@ -243,13 +280,13 @@ impl Service {
                     Ok(_) => metrics.produced_batches.increment(),
                     Err(_) => metrics.refused_batches.increment(),
                 }
-                if result.as_ref().is_ok_and(|appended| appended.duplicate) {
+                if let Ok((_, true)) = result {
                     metrics.duplicate_batches.increment();
                 }
                 answers.push(ProducedPartition {
                     topic,
                     partition,
-                    result: result.map(produced),
+                    result: result.map(|(produced, _)| produced),
                 });
             }
             answers
@@ -262,10 +299,16 @@ impl Service {
 struct Entry {
     topic: String,
     partition: i32,
-    outcome: Result<PendingAppend, ProduceError>,
+    outcome: Result<Enqueued, ProduceError>,
 }
 
-fn produced(appended: Appended) -> Produced {
+/// A batch in the queue of its log.
+struct Enqueued {
+    append: PendingAppend,
+    claims: Option<Claims>,
+}
+
+fn produced(appended: &Appended) -> Produced {
     Produced {
         base_offset: appended.base_offset,
         log_append_time_ms: appended.log_append_time_ms,
@@ -284,16 +327,15 @@ fn no_topic(name: &str) -> ProduceError {
 /// A transactional batch refuses the whole request, whatever else is in it.
 fn refuse_transactions(call: &ProduceCall) -> Result<(), ProduceError> {
     let batches = call.topics.iter().flat_map(|topic| &topic.partitions);
-    let is_transactional = |(_, records): &(i32, Option<Bytes>)| {
-        let header = records.as_ref().map(|records| BatchHeader::parse(records));
-        matches!(header, Some(Ok(header)) if header.is_transactional())
-    };
-    match (
-        batches.into_iter().any(is_transactional),
-        &call.transactional_id,
-    ) {
+    let mut batches = batches.map(|(_, records)| records.as_ref());
+    match (batches.any(is_transactional), &call.transactional_id) {
         (false, _) => Ok(()),
         (true, None) => Err(ProduceError::TransactionalIdRequired),
         (true, Some(_)) => Err(ProduceError::TransactionsUnsupported),
     }
+}
+
+fn is_transactional(records: Option<&Bytes>) -> bool {
+    let header = records.map(|records| BatchHeader::parse(records));
+    matches!(header, Some(Ok(header)) if header.is_transactional())
 }

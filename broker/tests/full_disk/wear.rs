@@ -64,7 +64,7 @@ fn ten_minutes(logs_count: u32, logs_of: impl Fn(u64) -> Vec<u32>) -> Wear {
         for number in logs_of(cycle) {
             shard.enqueue(Append {
                 log: log(number),
-                batch: record(),
+                sent: record().into(),
                 ack: AckAt::Durable,
                 now,
                 done: Done::new(|result| drop(result.unwrap())),

@@ -14,6 +14,7 @@ mod admin_configs;
 mod admin_topics;
 mod apis;
 mod bad_input;
+mod conditional;
 mod conversation;
 mod damage;
 #[path = "../service/disk.rs"]

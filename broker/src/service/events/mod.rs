@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::error::ProduceError;
 
-pub(crate) use repeat::{Claim, Claimed, Repeat, find_repeat};
+pub(crate) use repeat::{Claim, Claimed, Repeat, find_repeat, id_of};
 
 /// Events for streams of one partition.
 #[derive(Clone, Debug)]

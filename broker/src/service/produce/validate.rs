@@ -48,7 +48,9 @@ impl Checks {
         let records = records.ok_or_else(|| ProduceError::invalid("there are no records"))?;
         self.check_codec(&records)?;
         let segment_bytes = usize::try_from(topic.log.segment_bytes).unwrap_or(usize::MAX);
-        let deep = (self.validation == Validation::Deep).then_some(self.decompressed_bytes_max);
+        // The records of a topic with streams are opened for their keys, once.
+        let is_deep = self.validation == Validation::Deep && !topic.log.key_index;
+        let deep = is_deep.then_some(self.decompressed_bytes_max);
         let limits = ProduceLimits {
             batch_bytes_max: topic.message_bytes_max.min(segment_bytes),
             decompressed_bytes_max: deep,
@@ -57,7 +59,7 @@ impl Checks {
         if topic.log.timestamp_type == StampedBy::CreateTime {
             self.check_timestamps(&batch, topic)?;
         }
-        if topic.compacted {
+        if topic.compacted && !topic.log.key_index {
             self.check_keys(&batch)?;
         }
         Ok(batch)
@@ -126,14 +128,14 @@ impl Checks {
         })
     }
 
-    fn records(&self, batch: &ProducedBatch) -> Result<RecordIter, ProduceError> {
+    pub(super) fn records(&self, batch: &ProducedBatch) -> Result<RecordIter, ProduceError> {
         RecordIter::new(batch.bytes().clone(), self.decompressed_bytes_max)
             .map_err(|error| ProduceError::invalid(error.to_string()))
     }
 }
 
 /// The answer to a batch that is none, or none that may be stored.
-fn refusal(error: BatchError, topic: &TopicSettings) -> ProduceError {
+pub(super) fn refusal(error: BatchError, topic: &TopicSettings) -> ProduceError {
     let why = error.to_string();
     match error {
         BatchError::TooLarge { bytes, .. } if bytes > topic.message_bytes_max => {
