@@ -3,8 +3,8 @@
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - When `begin` returns, the batch of a Produce stands in its log's queue; every other call has
-//!   its place when its future is polled for the first time.
+//! - When `begin` returns, the batch of a Produce or an Append stands in its log's queue; what
+//!   reads is done when it is polled for the first time, or waits.
 //! - An expectation has no default: one that says nothing is refused.
 
 use bytes::Bytes;
@@ -70,7 +70,11 @@ pub(super) async fn begin(service: &Service, call: Call, body: Bytes) -> Result<
     let (is_read, reply): (bool, BoxFuture<'_, Reply>) = match call {
         Call::Produce(call) => (false, Box::pin(produce(service, call, body).await?)),
         Call::Fetch(call) => (true, Box::pin(fetch(service, call))),
-        Call::Append(call) => (false, Box::pin(append(service, append_call(call)?))),
+        Call::Append(call) => {
+            let begun = service.begin_append_events(append_call(call)?).await;
+            let begun = begun.map_err(|error| Reply::from(append_refused(error)))?;
+            (false, Box::pin(append(begun)))
+        }
         Call::ReadStream(call) => {
             let call = read_stream_call(call, service.config().fetch_max_bytes)?;
             (true, Box::pin(read_stream(service, call)))
@@ -171,24 +175,30 @@ pub(super) async fn fetch_one(
     fetched.map_or(Err(FetchError::UnknownTopicOrPartition), |one| one.result)
 }
 
-async fn append(service: &Service, call: AppendCall) -> Reply {
-    let answer = match service.append_events(call).await {
+async fn append(begun: impl Future<Output = Result<AppendedEvents, AppendError>>) -> Reply {
+    let answer = match begun.await {
         Ok(appended) => Answer::Appended(v1_appended(appended)),
-        Err(AppendError::Conflict {
+        Err(error) => append_refused(error),
+    };
+    answer.into()
+}
+
+fn append_refused(error: AppendError) -> Answer {
+    match error {
+        AppendError::Conflict {
             key,
             expected,
             actual,
-        }) => Answer::Conflict(v1::Conflict {
+        } => Answer::Conflict(v1::Conflict {
             key,
             expected: Some(v1_expect(expected)),
             actual: actual.map(v1_head),
         }),
-        Err(AppendError::IdMismatch { key, revision }) => {
+        AppendError::IdMismatch { key, revision } => {
             Answer::IdMismatch(v1::IdMismatch { key, revision })
         }
-        Err(error) => Answer::Failure(failure(&error)),
-    };
-    answer.into()
+        error => Answer::Failure(failure(&error)),
+    }
 }
 
 fn append_call(call: v1::Append) -> Result<AppendCall, v1::Failure> {

@@ -22,7 +22,7 @@ use super::calls::Reply;
 use super::end::End;
 use super::lane::{Job, Lane, Outlet};
 use super::server::Server;
-use crate::connections::Phase;
+use crate::connections::{Counted, Phase};
 
 /// The client's end of a session.
 #[derive(Debug)]
@@ -45,7 +45,10 @@ impl Local {
     pub(super) fn open(server: &Arc<Server>) -> Self {
         let places_count = server.service.config().connection_requests_max;
         let (jobs, received) = mpsc::channel(places_count);
-        server.workers.spawn(serve(Arc::clone(server), received));
+        // Counted here: an end that comes before the task's first turn waits for it, too.
+        let counted = server.connections.sessions.one();
+        let (server, workers) = (Arc::clone(server), server.workers.clone());
+        workers.spawn(serve(server, received, counted));
         Self {
             jobs,
             places: Arc::new(Semaphore::new(places_count)),
@@ -99,8 +102,7 @@ impl NativeExchange for Local {
 }
 
 /// The broker's end of a session.
-async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Waiter>>>) {
-    let _counted = server.connections.sessions.one();
+async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Waiter>>>, _counted: Counted) {
     let gone = Notify::new();
     let (forward, forwarded) = mpsc::channel(server.service.config().connection_requests_max);
     let lane = Lane::new(&server.service, &gone, Waiters).run(forwarded);

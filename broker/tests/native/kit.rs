@@ -66,9 +66,17 @@ impl Rig {
     }
 
     pub(crate) fn topic(&self, name: &str, num_partitions: i32) {
+        self.topic_with(name, num_partitions, &[]);
+    }
+
+    pub(crate) fn topic_with(&self, name: &str, num_partitions: i32, configs: &[(&str, &str)]) {
+        let configs = configs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
         let topics = vec![NewTopic {
             name: name.to_owned(),
             partition_count: Some(num_partitions),
+            configs: configs.collect(),
             ..NewTopic::default()
         }];
         let service = self.service.clone();
@@ -79,7 +87,8 @@ impl Rig {
         let created = self
             .broker
             .block_on(async move { service.create_topics(call).await });
-        assert!(created.unwrap()[0].result.is_ok());
+        let created = created.unwrap().remove(0).result;
+        assert!(created.is_ok(), "{created:?}");
     }
 
     /// Waits until so many fetches wait for records.

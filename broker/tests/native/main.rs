@@ -15,4 +15,5 @@ mod local;
 #[path = "../kafka/logs.rs"]
 mod logs;
 mod order;
+mod streams;
 mod subscriptions;
