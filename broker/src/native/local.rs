@@ -45,10 +45,13 @@ impl Local {
     pub(super) fn open(server: &Arc<Server>) -> Self {
         let places_count = server.service.config().connection_requests_max;
         let (jobs, received) = mpsc::channel(places_count);
-        // Counted here: an end that comes before the task's first turn waits for it, too.
-        let counted = server.connections.sessions.one();
-        let (server, workers) = (Arc::clone(server), server.workers.clone());
-        workers.spawn(serve(server, received, counted));
+        // One that is opened after the end has ended, too.
+        if server.connections.are_open() {
+            // Counted here: an end that comes before the task's first turn waits for it, too.
+            let counted = server.connections.sessions.one();
+            let (server, workers) = (Arc::clone(server), server.workers.clone());
+            workers.spawn(serve(server, received, counted));
+        }
         Self {
             jobs,
             places: Arc::new(Semaphore::new(places_count)),
@@ -98,6 +101,10 @@ impl NativeExchange for Local {
                 why: CLOSED.to_owned(),
             })
         })
+    }
+
+    fn is_open(&self) -> bool {
+        !self.jobs.is_closed()
     }
 }
 

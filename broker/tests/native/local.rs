@@ -71,10 +71,13 @@ fn after_the_end_nothing_is_sent() {
     let rig = Rig::new();
     let native = rig.broker.native();
     rig.broker.shutdown_blocking().unwrap();
-    let late = native.call(fetch("orders", 0, 0), Bytes::new());
+    assert!(!native.is_open());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let error = runtime.block_on(late).unwrap_err();
-    assert!(error.is_not_sent(), "{error}");
+    for session in [native, rig.broker.native()] {
+        let late = session.call(fetch("orders", 0, 0), Bytes::new());
+        let error = runtime.block_on(late).unwrap_err();
+        assert!(error.is_not_sent(), "{error}");
+    }
 }
