@@ -12,6 +12,6 @@ pub trait EmbeddedClient {
 
 impl EmbeddedClient for Client {
     fn embedded(broker: &Broker) -> Self {
-        Self::in_process(broker.sessions())
+        Self::in_process(broker.sessions()).with_native(broker.native_sessions())
     }
 }

@@ -63,7 +63,7 @@ pub mod testing;
 pub use embed::EmbeddedClient;
 #[cfg(feature = "http")]
 pub use highwater_broker::HttpListener;
-pub use highwater_broker::{Broker, Builder, KafkaListener, SecurityProtocol};
+pub use highwater_broker::{Broker, Builder, KafkaListener, NativeListener, SecurityProtocol};
 #[cfg(any(feature = "json", feature = "protobuf"))]
 pub use highwater_client::EventType;
 pub use highwater_client::{

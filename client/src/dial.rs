@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use highwater_proto::exchange::{BoxFuture, Exchange};
+use highwater_proto::native::NativeExchange;
 
 use crate::error::ClientError;
 
@@ -13,6 +14,12 @@ use crate::error::ClientError;
 pub trait Dial: Debug + Send + Sync + 'static {
     /// Opens a new session.
     fn dial(&self, address: &str) -> BoxFuture<'static, Result<Arc<dyn Exchange>, ClientError>>;
+}
+
+/// Opens sessions of the native protocol, all with one broker.
+pub trait DialNative: Debug + Send + Sync + 'static {
+    /// Opens a new session.
+    fn dial(&self) -> BoxFuture<'static, Result<Arc<dyn NativeExchange>, ClientError>>;
 }
 
 /// Opens sessions with an embedded broker, whatever the address.

@@ -36,6 +36,7 @@ pub mod failure;
 pub mod handler;
 pub mod inbox;
 pub mod link;
+mod native;
 pub mod outbox;
 pub mod producer;
 pub mod record;
@@ -50,6 +51,7 @@ use std::sync::Arc;
 
 use highwater_proto::clock::Clock;
 use highwater_proto::exchange::Exchange;
+use highwater_proto::native::NativeExchange;
 
 pub use admin::{
     Admin, BrokerDescription, ClusterDescription, CommittedOffset, ConfigChange, ConfigEntry,
@@ -62,7 +64,7 @@ pub use config::{
     Properties,
 };
 pub use consumer::{Closed, Consumer, GroupMetadata, RebalanceListener, Records, StartAt};
-pub use dial::{Dial, InProcess};
+pub use dial::{Dial, DialNative, InProcess};
 #[cfg(any(feature = "json", feature = "protobuf"))]
 pub use envelope::EventType;
 pub use envelope::{Envelope, Event, EventId, EventTime};
@@ -90,16 +92,21 @@ pub use trace::TraceContext;
 pub use transactional::Transactional;
 
 use cluster::Cluster;
+use native::{NativeSession, OpenInProcess};
 
 /// The way to a broker or a cluster. Clones share their sessions.
 #[derive(Clone, Debug)]
 pub struct Client {
     cluster: Arc<Cluster>,
+    native: Option<Arc<NativeSession>>,
 }
 
 impl Client {
     /// Connects to the first of these addresses (`host:port,host:port`) that answers; the others
     /// are for the day when it does not.
+    ///
+    /// `highwater://host:9192` is a listener of Highwater's own protocol, for what Kafka's cannot
+    /// say: events under conditions. It tells where the Kafka listener is, which all else goes to.
     ///
     /// # Errors
     /// `NotSent` if none answers, `Unsupported` if what answers is no broker that this client can
@@ -122,11 +129,13 @@ impl Client {
     /// # Errors
     /// As [`Self::connect`]; `Invalid` if settings cannot be right.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, ClientError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (config, native) = native::connect(config, &clock).await?;
         config.check_addresses()?;
         let dial = Arc::new(Tcp::of(&config)?);
-        let client = Self::over_with(config, dial, Arc::new(SystemClock::new()))?;
+        let client = Self::over_with(config, dial, clock)?;
         client.cluster.any().await?;
-        Ok(client)
+        Ok(Self { native, ..client })
     }
 
     /// A client of a broker in this process: no socket, no encoding.
@@ -139,7 +148,34 @@ impl Client {
         let config = ClientConfig::default();
         Self {
             cluster: Arc::new(Cluster::new(vec![address], dial, clock, &config)),
+            native: None,
         }
+    }
+
+    /// The same client with sessions of the native protocol that `open` gives, of the broker in
+    /// this process.
+    #[must_use]
+    pub fn with_native(
+        self,
+        open: impl Fn() -> Arc<dyn NativeExchange> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_native_dial(Arc::new(OpenInProcess::new(open)))
+    }
+
+    /// The same client with a way of your own to dial the native protocol.
+    #[must_use]
+    pub fn with_native_dial(self, dial: Arc<dyn DialNative>) -> Self {
+        let native = Some(Arc::new(NativeSession::new(dial)));
+        Self { native, ..self }
+    }
+
+    /// The session of the native protocol that all clones of this client share; none for a client
+    /// that was connected to a Kafka listener only. One that has ended is opened anew by the next
+    /// call.
+    #[must_use]
+    pub fn native(&self) -> Option<Arc<dyn NativeExchange>> {
+        let native = self.native.clone()?;
+        Some(native)
     }
 
     /// A client with a way to dial and a clock of your own. Dials when it has to.
@@ -168,6 +204,7 @@ impl Client {
         let addresses = config.addresses()?;
         Ok(Self {
             cluster: Arc::new(Cluster::new(addresses, dial, clock, &config)),
+            native: None,
         })
     }
 

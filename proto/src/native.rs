@@ -33,4 +33,9 @@ pub trait NativeExchange: Debug + Send + Sync {
         call: v1::request::Call,
         body: Bytes,
     ) -> BoxFuture<'static, Result<(v1::response::Answer, Bytes), ExchangeError>>;
+
+    /// Whether something can be sent; a session that has ended never opens again.
+    fn is_open(&self) -> bool {
+        true
+    }
 }

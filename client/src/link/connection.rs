@@ -186,7 +186,10 @@ async fn write_all(
 }
 
 /// One vectored write for all parts, repeated for what the socket did not take.
-async fn write_parts(socket: &mut (impl AsyncWrite + Unpin), parts: Vec<Bytes>) -> io::Result<()> {
+pub(super) async fn write_parts(
+    socket: &mut (impl AsyncWrite + Unpin),
+    parts: Vec<Bytes>,
+) -> io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
     let mut left = slices.as_mut_slice();
     while !left.is_empty() {
@@ -300,7 +303,7 @@ async fn read_frame(
 }
 
 /// Reads until so many bytes are there, or more: small answers that came together cost one read.
-async fn fill(
+pub(super) async fn fill(
     socket: &mut (impl AsyncRead + Unpin),
     arrived: &mut BytesMut,
     target: usize,
@@ -356,7 +359,7 @@ const fn refusal(_: &io::Error) -> Option<String> {
     None
 }
 
-fn invalid(error: impl ToString) -> io::Error {
+pub(super) fn invalid(error: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 

@@ -9,6 +9,7 @@
 //! - When the connection ends, every request without an answer is told.
 
 mod connection;
+mod native;
 #[cfg(feature = "sasl")]
 mod sasl;
 #[cfg(feature = "tls")]
@@ -33,6 +34,8 @@ use crate::config::ClientConfig;
 use crate::dial::Dial;
 use crate::error::ClientError;
 use connection::{Failure, Outgoing, Queue};
+
+pub(crate) use native::NativeLink;
 
 /// Opens TCP connections, encrypted or not.
 #[derive(Clone)]

@@ -27,6 +27,7 @@ use super::{
 use crate::error::ProduceError;
 use crate::meta::Topic;
 use crate::service::Service;
+use crate::shard::PendingAppend;
 
 impl Service {
     /// Appends events if all that is expected holds; answered when they are durable.
@@ -60,6 +61,20 @@ impl Service {
     /// # Ok::<(), highwater_broker::error::BrokerError>(())
     /// ```
     pub async fn append_events(&self, call: AppendCall) -> Result<AppendedEvents, AppendError> {
+        self.begin_append_events(call).await?.await
+    }
+
+    /// [`Self::append_events`] in two steps: when this returns, the append has its place in the
+    /// order of its partition; what it returns completes when the answer is there. Dropping that
+    /// undoes nothing.
+    ///
+    /// # Errors
+    /// Those that are known before the append has a place.
+    pub async fn begin_append_events(
+        &self,
+        call: AppendCall,
+    ) -> Result<impl Future<Output = Result<AppendedEvents, AppendError>> + use<'_>, AppendError>
+    {
         let topic = self.named(&call.topic);
         let topic = topic.ok_or(ProduceError::UnknownTopicOrPartition)?;
         if !topic.settings.log.key_index {
@@ -75,13 +90,21 @@ impl Service {
         reader
             .prepare(&keyed)
             .map_err(|error| ProduceError::storage(&error))?;
-        match self.append_sent(log, batch, keyed).await {
-            Ok(appended) => Ok(events_at(partition, appended)),
-            Err(LogError::Conflict(conflict)) => {
-                self.repeated_or_conflict(&reader, partition, &call, conflict)
+        let pending = self.send(log, batch, keyed).await;
+        Ok(async move {
+            let appended = pending.await;
+            match &appended {
+                Ok(_) => self.inner.metrics.produced_batches.increment(),
+                Err(_) => self.inner.metrics.refused_batches.increment(),
             }
-            Err(error) => Err(ProduceError::from(error).into()),
-        }
+            match appended {
+                Ok(appended) => Ok(events_at(partition, appended)),
+                Err(LogError::Conflict(conflict)) => {
+                    self.repeated_or_conflict(&reader, partition, &call, conflict)
+                }
+                Err(error) => Err(ProduceError::from(error).into()),
+            }
+        })
     }
 
     /// The events as one batch that the topic may store.
@@ -112,12 +135,8 @@ impl Service {
             .map_err(|error| invalid(error.to_string()))
     }
 
-    async fn append_sent(
-        &self,
-        log: LogId,
-        batch: ProducedBatch,
-        keyed: Keyed,
-    ) -> Result<Appended, LogError> {
+    /// Puts a batch into its log's queue.
+    async fn send(&self, log: LogId, batch: ProducedBatch, keyed: Keyed) -> PendingAppend {
         let metrics = &self.inner.metrics;
         let bytes = batch.bytes().len() as u64;
         metrics.produced_records.add(keyed.records.len() as u64);
@@ -127,16 +146,10 @@ impl Service {
         }
         let keyed = Some(keyed);
         let mut enqueuer = self.inner.shard.enqueuer();
-        let pending = enqueuer
+        // What was enqueued is written when the enqueuer is dropped.
+        enqueuer
             .enqueue(log, Sent { batch, keyed }, AckAt::Durable)
-            .await;
-        drop(enqueuer);
-        let appended = pending.await;
-        match &appended {
-            Ok(_) => metrics.produced_batches.increment(),
-            Err(_) => metrics.refused_batches.increment(),
-        }
-        appended
+            .await
     }
 
     /// What an append is told of which something is not as expected.
