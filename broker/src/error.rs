@@ -302,6 +302,12 @@ pub enum DeleteRecordsError {
     /// A topic that is only compacted keeps its records.
     #[error("the cleanup.policy of the topic is compact: its records cannot be deleted")]
     CompactedTopic,
+    /// A topic with streams keeps its history.
+    #[error(
+        "the topic has append.conditional=true and keeps its history: set allow.history.loss=true \
+         on it first"
+    )]
+    KeepsHistory,
     /// The topic belongs to the broker.
     #[error("the topic is internal: only the broker deletes its records")]
     InternalTopic,

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use highwater_log::keys::KeySeed;
 use highwater_proto::cursor::Uuid;
 use thiserror::Error;
 
@@ -116,6 +117,13 @@ impl Ids {
         let mut bytes = [0; 32];
         self.fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// What the keys of logs are hashed with.
+    pub fn key_seed(&self) -> Result<KeySeed, NoRandomness> {
+        let mut seed = KeySeed::default();
+        self.fill(&mut seed.0)?;
+        Ok(seed)
     }
 
     /// A text that nobody has seen before: 32 hexadecimal digits.

@@ -212,6 +212,12 @@ impl Shard {
         Ok(())
     }
 
+    /// Makes the key indexes small and whole; answers the logs where that failed.
+    pub async fn merge_keys(&self) -> Vec<(LogId, LogError)> {
+        let merged = self.blocking(|core| Ok(core.merge_keys())).await;
+        merged.unwrap_or_default()
+    }
+
     /// Starts a leader epoch in every log that does not have it yet.
     pub async fn raise_epochs(&self, epoch: LeaderEpoch) -> Result<(), LogError> {
         self.blocking(move |core| core.raise_epochs(epoch)).await

@@ -38,6 +38,7 @@ use crate::config::LogConfig;
 use crate::envelope::EnvelopeError;
 use crate::error::LogError;
 use crate::fs::{DirLock, Fs, OpenMode};
+use crate::keys::KeySeed;
 use crate::log::{Log, Recovered, RecoveryStart};
 use crate::recovery_points::RecoveryPoints;
 use crate::types::{LeaderEpoch, LogId, Offset, Position};
@@ -64,6 +65,7 @@ pub struct DataDir {
     points: BTreeMap<LogId, RecoveryPoint>,
     points_file: RecoveryPoints,
     meter: Arc<Meter>,
+    key_seed: KeySeed,
     lock: Option<DirLock>,
 }
 
@@ -102,6 +104,7 @@ impl DataDir {
             points,
             points_file,
             meter,
+            key_seed: KeySeed::default(),
             lock: Some(lock),
         })
     }
@@ -125,6 +128,11 @@ impl DataDir {
         Ok(Arc::clone(&self.meter))
     }
 
+    /// Hashes the keys of logs that get their key index from now on with this.
+    pub(crate) fn set_key_seed(&mut self, seed: KeySeed) {
+        self.key_seed = seed;
+    }
+
     /// Makes a log; one that an earlier attempt has left is opened.
     pub(crate) fn create_log(
         &self,
@@ -142,6 +150,7 @@ impl DataDir {
         )?;
         let start = RecoveryStart {
             epoch,
+            key_seed: self.key_seed,
             ..RecoveryStart::unknown(id)
         };
         let (fs, dir) = (Arc::clone(&self.fs), self.log_dir(id));
@@ -167,6 +176,7 @@ impl DataDir {
                 clean,
                 is_newest: self.points_file.is_whole(),
                 epoch: LeaderEpoch(0),
+                key_seed: self.key_seed,
             };
             let (fs, dir) = (Arc::clone(&self.fs), self.log_dir(id));
             Log::open(fs, dir, config.clone(), start, now)

@@ -165,6 +165,14 @@ pub enum ConflictOf {
     Record(usize),
 }
 
+impl Conflict {
+    /// Whether it tells of a record at this offset or above.
+    #[must_use]
+    pub fn tells_of(&self, offset: Offset) -> bool {
+        self.actual.is_some_and(|head| head.offset >= offset)
+    }
+}
+
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} was expected, ", self.expected)?;

@@ -12,22 +12,25 @@
 
 mod append;
 mod damage;
+mod keyed;
 mod oldest;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use highwater_proto::clock::Now;
 
 pub use self::append::Appended;
+pub use self::keyed::Sent;
 pub use self::upkeep::Retired;
 use crate::checkpoint::MovedProducers;
 use crate::checkpoint::RecoveryPoint;
 use crate::config::{Durability, LogConfig};
 use crate::error::LogError;
 use crate::fs::{File, Fs};
+use crate::keys::KeySeed;
 use crate::producers::Moved;
 use crate::producers::Producers;
 use crate::reader::Shared;
@@ -86,6 +89,8 @@ pub struct Log {
     producers: Producers,
     /// The first batch with a sequence that no snapshot knows.
     producers_from: Option<Offset>,
+    /// For the key index, if it has none to go on with.
+    key_seed: KeySeed,
     synced: Arc<Mutex<Synced>>,
     poisoned: Option<Arc<str>>,
 }
@@ -173,6 +178,7 @@ impl Log {
             marks: Arc::clone(&marks),
             verify: AtomicU8::default(),
             skips_damage: AtomicBool::default(),
+            keys: OnceLock::new(),
             produced_bytes: AtomicU64::default(),
             fetched_bytes: AtomicU64::default(),
             view: CurrentView::new(View {
@@ -194,12 +200,14 @@ impl Log {
             epochs_saved: opened.epochs_saved,
             producers: restored.producers,
             producers_from: restored.first_unknown,
+            key_seed: from.key_seed,
             synced: Arc::new(Mutex::new(synced)),
             poisoned: None,
         };
         if opened.is_changed {
             log.save(now).map_err(|failed| failed.error)?;
         }
+        log.open_keys()?;
         Ok((log, opened.report))
     }
 
@@ -223,13 +231,18 @@ impl Log {
 
     /// Changes the policies. The index interval holds from the next segment on. A log that becomes
     /// `page-cache` shows at once what is written; before one becomes `fsync` the caller syncs it,
-    /// since the durable mark does not go back.
-    pub fn set_config(&mut self, config: LogConfig) {
+    /// since the durable mark does not go back. A log that is to have a key index gets it now.
+    ///
+    /// # Errors
+    /// The disk's, while it makes the key index. The policies are in force all the same, and
+    /// appends are refused until a later call succeeds.
+    pub fn set_config(&mut self, config: LogConfig) -> Result<(), LogError> {
         if config.durability == Durability::PageCache && self.poisoned.is_none() {
             self.marks.advance_durable(self.marks.end());
         }
         self.shared.configure(&config);
         self.config = config;
+        self.open_keys()
     }
 
     /// Why the log refuses changes, if it does.

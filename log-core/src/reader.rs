@@ -9,19 +9,27 @@
 //!   repair gave up, and with `corrupt.read=skip` all of it, is passed over instead.
 //! - Marks are loaded before the View, so that every offset below a mark is found in it.
 
+mod keys;
 mod scrub;
+mod stream;
 mod time;
+mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+pub(crate) use self::keys::keys_of;
 pub use self::scrub::{Scrub, Scrubbed};
+pub use self::stream::{StreamAsk, StreamRecord, StreamSlice};
 pub use self::time::TimeHit;
 use crate::config::{CorruptRead, LogConfig, Verify};
 use crate::error::LogError;
+use crate::key_index::KeyIndex;
+pub use crate::key_index::KeyIndexSize;
 use crate::segment::{Ask, Piece};
 use crate::types::{LeaderEpoch, Offset};
 use crate::view::{CurrentView, Marks, View};
@@ -36,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) verify: AtomicU8,
     /// `corrupt.read=skip`.
     pub(crate) skips_damage: AtomicBool,
+    /// Where the records of each key are, once that is known, if it is to be.
+    pub(crate) keys: OnceLock<Arc<KeyIndex>>,
     /// What its users have counted.
     pub(crate) produced_bytes: AtomicU64,
     pub(crate) fetched_bytes: AtomicU64,

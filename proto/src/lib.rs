@@ -52,6 +52,7 @@ pub mod kafka;
 mod layout;
 #[cfg(feature = "meta")]
 pub mod meta;
+pub mod murmur2;
 #[cfg(feature = "native")]
 pub mod native;
 pub mod record;

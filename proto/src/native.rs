@@ -11,6 +11,9 @@
 #[rustfmt::skip]
 pub mod v1;
 
+pub mod frame;
+mod heads;
+
 use std::fmt::Debug;
 
 use bytes::Bytes;

@@ -258,3 +258,72 @@ proptest! {
         }
     }
 }
+
+#[cfg(feature = "native")]
+mod native {
+    use highwater_proto::native::frame;
+
+    use super::*;
+
+    /// Decodes a head in both directions; fails if that breaks the law. Says whether a request was
+    /// accepted.
+    fn check_head(head: &[u8]) -> bool {
+        let size = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let bytes: Bytes = [&[frame::VERSION], &size[1..], head].concat().into();
+        let allowed = 64 * head.len() + 4096;
+        let (request_peak, request) = peak_of(|| frame::decode_request(bytes.clone()).is_ok());
+        let (response_peak, _) = peak_of(|| frame::decode_response(bytes).is_ok());
+        let peak = request_peak.max(response_peak);
+        assert!(peak <= allowed, "{peak} > {allowed} for {head:02x?}");
+        request
+    }
+
+    /// A field of bytes.
+    fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut field = vec![tag << 3 | 2];
+        varint::put_u32(&mut field, u32::try_from(content.len()).unwrap());
+        [field, content.to_vec()].concat()
+    }
+
+    /// Two bytes an element, of which each would be a hundred in memory.
+    #[test]
+    fn heads_of_empty_elements_obey_the_law() {
+        for count in [1, 2, 5, 9, 40, 1000, 3000, 5000] {
+            let many = |tag, content: &[u8]| field(tag, content).repeat(count);
+            let (checks, events) = (many(3, &[]), many(4, &[]));
+            let headers = field(4, &many(3, &[]));
+            let one_header = many(4, &field(3, &[]));
+            for list in [&checks, &events, &headers, &one_header] {
+                let is_accepted = check_head(&field(8, list));
+                assert_eq!(is_accepted, count <= 9, "{count}");
+                // The same in pieces, which prost puts together.
+                check_head(&field(8, list).repeat(3));
+                check_head(&[field(8, list), field(2, &[]), field(8, list)].concat());
+            }
+            check_head(&field(11, &many(2, &[])));
+            check_head(&field(11, &field(2, &many(5, &[]))));
+            check_head(&field(8, &field(4, &vec![1; count])));
+            check_head(&field(8, &[4 << 3, 1].repeat(count)));
+        }
+    }
+
+    /// What clients send is far from the limit.
+    #[test]
+    fn honest_appends_are_taken() {
+        let event = [field(1, b"k"), field(3, &field(1, b"h"))].concat();
+        for count in [1, 100, 10_000] {
+            assert!(check_head(&field(8, &field(4, &event).repeat(count))));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn random_heads_obey_the_law(
+            noise in vec(prop_oneof![Just(0x22), Just(0x1a), Just(0), any::<u8>()], 0..2000),
+        ) {
+            for head in [noise.clone(), field(8, &noise), field(11, &noise)] {
+                check_head(&head);
+            }
+        }
+    }
+}

@@ -27,7 +27,7 @@ pub(crate) use dlq::{DlqArgs, DlqCommand, LetterPlace, RedriveArgs};
 pub(crate) use doctor::{DoctorArgs, HealthArgs};
 pub(crate) use group::{GroupArgs, GroupCommand, ResetArgs};
 pub(crate) use outbox::{Capture, Mode, OutboxArgs};
-pub(crate) use topic::{TopicArgs, TopicCommand};
+pub(crate) use topic::{Preset, TopicArgs, TopicCommand};
 pub(crate) use user::{UserArgs, UserCommand};
 
 /// An event log that you embed, with the Kafka wire.

@@ -3,6 +3,7 @@
 //! Floor 5 of cli.
 
 mod describe;
+mod preset;
 mod records;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ async fn execute(admin: &Admin, command: TopicCommand) -> Result<(), Failure> {
         TopicCommand::Create {
             topic,
             partitions,
+            preset,
             set,
             if_not_exists,
             json,
@@ -44,7 +46,7 @@ async fn execute(admin: &Admin, command: TopicCommand) -> Result<(), Failure> {
             let topic = NewTopic {
                 name: topic,
                 partitions,
-                configs: set.into_iter().collect(),
+                configs: preset::configs(preset, set)?,
                 ..Default::default()
             };
             create(admin, &topic, if_not_exists).await?;

@@ -88,6 +88,44 @@ fn settings_are_described_and_altered() {
 }
 
 #[test]
+fn an_event_store_is_made_by_one_word_and_what_is_set_beside_it() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    let create = ["topic", "create", "orders", "--preset", "event-store"];
+    let set = ["--set", "segment.bytes=1000000", "--json"];
+    let made = &broker.run(&[&create[..], &set].concat()).json()[0];
+    for (name, value) in [
+        ("append.conditional", "true"),
+        ("cleanup.policy", "delete"),
+        ("durability", "fsync"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("retention.bytes", "-1"),
+        ("retention.ms", "-1"),
+        ("segment.bytes", "1000000"),
+    ] {
+        assert_eq!(made["configs"][name], value, "{name}");
+        let set = made["set"].as_array().unwrap();
+        assert!(set.iter().any(|other| other == name), "{name}");
+    }
+
+    let create = ["topic", "create", "o", "--preset", "event-store", "--set"];
+    let finite = broker.run(&[&create[..], &["retention.ms=1000"]].concat());
+    let sentence = finite.failure(1);
+    assert!(
+        sentence.starts_with("topic o: the config retention.ms") && sentence.contains("history"),
+        "{sentence}"
+    );
+    let none = broker.run(&[&create[..], &["append.conditional=false"]].concat());
+    assert_eq!(
+        none.failure(2),
+        "--preset event-store is nothing with append.conditional=false"
+    );
+    let allowed = ["retention.ms=1000", "--set", "allow.history.loss=true"];
+    assert_eq!(broker.run(&[&create[..], &allowed].concat()).text(), "");
+    assert_eq!(broker.run(&["topic", "list", "--json"]).json().len(), 2);
+}
+
+#[test]
 fn what_the_broker_refuses_is_said_in_one_sentence() {
     let dir = folder();
     let broker = Served::start(dir.path(), &[]);

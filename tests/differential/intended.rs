@@ -101,12 +101,32 @@ const INTENDED: &[Intended] = &[
         ..ANY
     },
     Intended {
+        part: "configs.[allow.history.loss]",
+        reason: "a config of Highwater",
+        ..ANY
+    },
+    Intended {
+        part: "configs.[append.conditional]",
+        reason: "a config of Highwater",
+        ..ANY
+    },
+    Intended {
+        part: "configs.[corrupt.read]",
+        reason: "a config of Highwater",
+        ..ANY
+    },
+    Intended {
         part: "configs.[durability]",
         reason: "a config of Highwater",
         ..ANY
     },
     Intended {
         part: "configs.[flush.bytes]",
+        reason: "a config of Highwater",
+        ..ANY
+    },
+    Intended {
+        part: "configs.[on.full]",
         reason: "a config of Highwater",
         ..ANY
     },

@@ -210,6 +210,10 @@ impl Builder {
         let config = Arc::new(self.config);
         let data_dir = self.dir.display().to_string();
         let metrics = Arc::new(Metrics::new(config.metrics_recording_level.is_on()));
+        let key_seed = ids.key_seed().map_err(|error| BrokerError::System {
+            op: "draw a secret for the keys of event streams",
+            source: std::io::Error::other(error),
+        })?;
         let opened = {
             let (config, of_shard) = (Arc::clone(&config), workers.clone());
             let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));
@@ -221,6 +225,7 @@ impl Builder {
                     clock,
                     workers: of_shard,
                     metrics,
+                    key_seed,
                 })
             };
             let opened = workers.spawn_blocking(open).await;

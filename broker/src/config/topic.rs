@@ -164,12 +164,14 @@ impl<'a> Layers<'a> {
     /// of a log, so that no checked value makes an unusable log.
     pub(super) fn settings(&self) -> TopicSettings {
         let cleanup = list(self.text("cleanup.policy"));
+        let log = self.log_config(cleanup.contains(&"delete"));
         TopicSettings {
             message_bytes_max: self.size("max.message.bytes"),
             timestamp_before_max_ms: self.whole("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: self.whole("message.timestamp.after.max.ms"),
             compacted: cleanup.contains(&"compact"),
-            log: self.log_config(cleanup.contains(&"delete")),
+            keeps_history: log.key_index && !self.is_true("allow.history.loss"),
+            log,
         }
     }
 
@@ -200,12 +202,17 @@ impl<'a> Layers<'a> {
                 "drop-oldest" => OnFull::DropOldest,
                 _ => OnFull::Refuse,
             },
+            key_index: self.is_true("append.conditional"),
             ..LogConfig::default()
         }
     }
 
     fn text(&self, name: &str) -> &'a str {
         TopicConfig::named(name).map_or("", |row| self.value(row))
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        self.text(name) == "true"
     }
 
     fn whole(&self, name: &str) -> i64 {
@@ -228,6 +235,9 @@ pub struct TopicSettings {
     pub timestamp_after_max_ms: i64,
     /// Whether `cleanup.policy` has compact: then each record needs a key.
     pub compacted: bool,
+    /// Whether none of its records may be removed: `append.conditional=true` without
+    /// `allow.history.loss=true`.
+    pub keeps_history: bool,
     /// What the log itself acts on.
     pub log: LogConfig,
 }
@@ -334,6 +344,7 @@ mod tests {
     fn what_is_set_is_what_the_log_acts_on() {
         let mut configs = TopicConfigs::default();
         for (name, value) in [
+            ("append.conditional", "true"),
             ("cleanup.policy", "compact"),
             ("corrupt.read", "skip"),
             ("durability", "page-cache"),
@@ -367,6 +378,7 @@ mod tests {
             timestamp_type: TimestampType::LogAppendTime,
             corrupt_read: CorruptRead::Skip,
             on_full: OnFull::DropOldest,
+            key_index: true,
             ..LogConfig::default()
         };
         let expected = TopicSettings {
@@ -374,9 +386,14 @@ mod tests {
             timestamp_before_max_ms: 11,
             timestamp_after_max_ms: 12,
             compacted: true,
+            keeps_history: true,
             log,
         };
         assert_eq!(settings, expected);
+        assert_eq!(configs.set("allow.history.loss", "true"), Ok(true));
+        let settings =
+            Layers::new(&configs, Dynamic::default(), &TopicConfigs::default()).settings();
+        assert!(!settings.keeps_history && settings.log.key_index);
     }
 
     #[test]

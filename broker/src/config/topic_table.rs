@@ -11,6 +11,26 @@ use crate::config::value::{Check, ConfigType};
 /// Every config that a topic may have.
 pub(super) static TOPIC_CONFIGS: &[TopicConfig] = &[
     TopicConfig {
+        name: "allow.history.loss",
+        kind: ConfigType::Bool,
+        check: Check::Bool,
+        default: "false",
+        synonym: None,
+        documentation: "Whether records of a topic with append.conditional=true may be removed: by \
+            retention, compaction, delete-records or on.full=drop-oldest.",
+    },
+    TopicConfig {
+        name: "append.conditional",
+        kind: ConfigType::Bool,
+        check: Check::Bool,
+        default: "false",
+        // Of each topic alone: it is decided once, and a default of all topics may change.
+        synonym: None,
+        documentation: "Whether appends may expect something of a key, such as its last revision; \
+            decided when the topic is created. Nothing of such a topic is removed unless \
+            allow.history.loss=true, and it gets no further partitions.",
+    },
+    TopicConfig {
         name: "cleanup.policy",
         kind: ConfigType::List,
         check: Check::SomeOf(&["delete", "compact"]),

@@ -110,7 +110,7 @@ impl WireError for DeleteRecordsError {
         match self {
             Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::CompactedTopic => ErrorCode::PolicyViolation,
+            Self::CompactedTopic | Self::KeepsHistory => ErrorCode::PolicyViolation,
             Self::InternalTopic => ErrorCode::InvalidTopicException,
             Self::Storage { .. } => ErrorCode::KafkaStorageError,
         }

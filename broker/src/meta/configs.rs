@@ -36,11 +36,13 @@ impl MetaMachine {
             id: topic.id.0,
             configs: configs.to_stored(),
         };
-        effects(
-            &topic.configs,
-            altered(&topic.configs, from, changes, effective),
-            record,
-        )
+        let altered = altered(&topic.configs, from, changes, effective);
+        let altered = altered.and_then(|mut configs| {
+            self.keep_streams(topic, &configs)?;
+            self.keep_history(&mut configs)?;
+            Ok(configs)
+        });
+        effects(&topic.configs, altered, record)
     }
 
     /// Changes what is set on a broker while it runs; `None` is every broker. Whatever is wrong is

@@ -18,6 +18,7 @@ use crate::config::topic::{Layers, TopicConfigs};
 use crate::error::{InvalidConfig, TopicError};
 use crate::ids::{ClusterId, TopicId, TopicRef};
 use crate::machine::{Effects, Machine};
+use crate::meta::history::refuse_split;
 use crate::meta::internal::{refuse_internal, settings_of};
 use crate::meta::name::check;
 use crate::meta::plan::{Plan, duplicate};
@@ -106,7 +107,8 @@ impl MetaMachine {
         let partition_count = self.partition_count(topic)?;
         self.check_replication_factor(topic)?;
         plan.refuse_too_many(partition_count, self.config.broker_partitions_max)?;
-        let configs = checked_configs(&topic.configs)?;
+        let mut configs = checked_configs(&topic.configs)?;
+        self.keep_history(&mut configs)?;
         plan.take(&topic.name, partition_count);
         let description = NewTopicDescription {
             id,
@@ -243,6 +245,7 @@ impl MetaMachine {
         plan.refuse_duplicate(&asked.name)?;
         let topic = self.state.named(&asked.name).ok_or(TopicError::Unknown)?;
         refuse_internal(&topic.name)?;
+        refuse_split(topic)?;
         let added = asked.total.saturating_sub(topic.partition_count);
         if added < 1 {
             let (now, total) = (topic.partition_count, asked.total);

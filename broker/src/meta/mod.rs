@@ -8,6 +8,7 @@
 //! - One topic name is one topic at a time; a topic that is being deleted keeps its name.
 
 mod configs;
+mod history;
 mod input;
 mod internal;
 mod machine;

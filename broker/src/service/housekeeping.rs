@@ -1,5 +1,5 @@
-//! What happens without being asked: retention, looking for damage, the timers of groups, and the
-//! end of deletions that were interrupted.
+//! What happens without being asked: retention, looking for damage, the timers of groups, the key
+//! indexes, and the end of deletions that were interrupted.
 //!
 //! Floor 4 of broker.
 //!
@@ -21,6 +21,7 @@ impl Service {
         tokio::join!(
             self.retention(),
             self.scrubbing(),
+            self.key_upkeep(),
             self.group_timer(),
             self.group_upkeep()
         );
@@ -41,6 +42,22 @@ impl Service {
                 tracing::warn!(%error, "retention was not checked; it is tried again");
             }
             self.finish_deleting(self.deleting()).await;
+        }
+    }
+
+    /// Keeps the key indexes of event streams small and whole.
+    async fn key_upkeep(&self) {
+        let mut closing = self.closing();
+        loop {
+            let next = self.clock().now().mono.plus(KEY_UPKEEP);
+            tokio::select! {
+                biased;
+                () = self.clock().sleep_until(next) => {}
+                () = closing.begun() => return,
+            }
+            for (log, error) in self.inner.shard.merge_keys().await {
+                tracing::warn!(%log, %error, "a key index is not merged yet; it is tried again");
+            }
         }
     }
 
@@ -88,3 +105,6 @@ impl Service {
         }
     }
 }
+
+/// In so long at most some dozens of small files are added to a key index.
+const KEY_UPKEEP: Duration = Duration::from_secs(10);

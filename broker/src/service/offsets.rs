@@ -294,6 +294,9 @@ impl Service {
         if topic.settings.compacted && !topic.settings.log.delete {
             return Err(DeleteRecordsError::CompactedTopic);
         }
+        if topic.settings.keeps_history {
+            return Err(DeleteRecordsError::KeepsHistory);
+        }
         let partition = self.partition(&topic, asked.partition).ok_or(unknown)?;
         let high_watermark = partition.high_watermark();
         let before = if asked.before == HIGH_WATERMARK {

@@ -189,7 +189,11 @@ impl Service {
     }
 
     /// Makes the files of a partition at its first batch.
-    async fn open_log(&self, topic: &Topic, log: LogId) -> Result<LogReader, ProduceError> {
+    pub(super) async fn open_log(
+        &self,
+        topic: &Topic,
+        log: LogId,
+    ) -> Result<LogReader, ProduceError> {
         if let Some(reader) = self.inner.shard.reader(log) {
             return Ok(reader);
         }

@@ -13,10 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use highwater_log::error::LogError;
-use highwater_log::log::Appended;
+use highwater_log::log::{Appended, Sent};
 use highwater_log::shard::{AckAt, Append, Done};
 use highwater_log::types::LogId;
-use highwater_proto::batch::ProducedBatch;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, oneshot};
 
 use crate::shard::Shard;
@@ -59,9 +58,15 @@ pub struct Enqueuer<'a> {
 
 impl Enqueuer<'_> {
     /// Waits for room, then enqueues a batch for a log that is open.
-    pub async fn enqueue(&mut self, log: LogId, batch: ProducedBatch, ack: AckAt) -> PendingAppend {
+    pub async fn enqueue(
+        &mut self,
+        log: LogId,
+        sent: impl Into<Sent>,
+        ack: AckAt,
+    ) -> PendingAppend {
         let (done, outcome) = oneshot::channel();
-        match self.room(batch.bytes().len()).await {
+        let sent = sent.into();
+        match self.room(sent.batch.bytes().len()).await {
             Ok(room) => {
                 let done = Done::new(move |result| {
                     drop(room);
@@ -71,7 +76,7 @@ impl Enqueuer<'_> {
                 let now = self.shard.clock.now();
                 self.shard.core.enqueue(Append {
                     log,
-                    batch,
+                    sent,
                     ack,
                     now,
                     done,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use highwater_log::config::LogConfig;
 use highwater_log::data_dir::DataDir;
 use highwater_log::fs::Fs;
+use highwater_log::keys::KeySeed;
 use highwater_log::shard::{Shard as Core, ShardConfig, ShardRecovered};
 use highwater_proto::clock::Clock;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -38,6 +39,8 @@ pub struct ShardOptions<'a> {
     pub workers: Workers,
     /// Where commits and syncs are counted.
     pub metrics: Arc<Metrics>,
+    /// Random bytes that the keys of new logs are hashed with.
+    pub key_seed: KeySeed,
 }
 
 /// A shard that has recovered, and what recovery found.
@@ -59,6 +62,7 @@ impl Shard {
             clock,
             workers,
             metrics,
+            key_seed,
         } = options;
         let fs = MeteredFs::over(fs, &clock, &metrics);
         let opened = DataDir::open(Arc::clone(&fs), &dir)?;
@@ -68,7 +72,13 @@ impl Shard {
             .into_iter()
             .map(|id| (id, LogConfig::default()))
             .collect();
-        let (core, recovered) = Core::open(opened, logs, shard_config(config), clock.now())?;
+        let (core, recovered) = {
+            let limits = ShardConfig {
+                key_seed,
+                ..shard_config(config)
+            };
+            Core::open(opened, logs, limits, clock.now())?
+        };
         let waiters = Arc::new(Waiters::new(config.fetch_parked_max));
         let moved = Arc::clone(&waiters);
         core.on_advance(move |logs| moved.moved(logs.iter().copied()));
@@ -121,5 +131,6 @@ fn shard_config(config: &BrokerConfig) -> ShardConfig {
         min_free_bytes: u64::try_from(config.min_free_bytes).ok(),
         reserve_bytes: config.log_dirs_reserve_bytes,
         dir_bytes_max: u64::try_from(config.log_dirs_max_bytes).ok(),
+        ..ShardConfig::default()
     }
 }

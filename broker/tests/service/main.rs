@@ -13,6 +13,7 @@ mod disk;
 mod durability;
 mod epochs;
 mod fetch;
+mod history;
 mod idempotence;
 mod kit;
 mod life;

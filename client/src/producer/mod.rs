@@ -33,7 +33,8 @@ use crate::error::{ClientError, unknown_partition};
 use crate::record::Record;
 use crate::trace;
 pub use delivery::Delivery;
-pub use partitioner::{Partitioner, murmur2, partition_of};
+pub use highwater_proto::murmur2::{murmur2, partition_of};
+pub use partitioner::Partitioner;
 use queues::{Ended, Place, Queues};
 
 /// Sends records; made by [`crate::Client::producer`]. Clones share batches and connections.

@@ -6,9 +6,10 @@
 //! - A record goes to a partition that the topic has as far as is known here, or nowhere.
 
 use highwater_proto::cursor::Str;
+use highwater_proto::murmur2::partition_of;
 
 use super::partition::Partition;
-use super::partitioner::{Sticky, partition_of};
+use super::partitioner::Sticky;
 use crate::config::ProducerConfig;
 use crate::record::Record;
 

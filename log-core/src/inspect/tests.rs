@@ -282,7 +282,7 @@ fn batches_that_stand_in_the_journal_only_are_named() {
         let (batch, ack) = (batch(BATCHES), AckAt::Durable);
         shard.enqueue(crate::shard::Append {
             log: id,
-            batch,
+            sent: batch.into(),
             ack,
             now,
             done,

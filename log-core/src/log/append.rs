@@ -15,8 +15,10 @@ use highwater_proto::batch::{
 use highwater_proto::clock::Now;
 
 use super::Log;
+use super::keyed::{Sent, Touched};
 use crate::config::{Durability, TimestampType};
 use crate::error::LogError;
+use crate::key_index::Entry;
 use crate::producers::{Undo, Verdict};
 use crate::recovery::log_ms;
 use crate::segment::{Stored, WriteFailed, corrupt};
@@ -40,6 +42,8 @@ pub struct Appended {
     pub prefix: [u8; PREFIX_BYTES],
     /// The bytes behind them, shared with what the producer sent.
     pub rest: Bytes,
+    /// The revision of each record in its stream, in a log with a key index. Empty for a duplicate.
+    pub revisions: Vec<u64>,
 }
 
 /// Batches that have their offsets and are not written yet.
@@ -49,6 +53,9 @@ struct Group {
     end: Offset,
     bytes: u64,
     stored: Vec<Stored>,
+    /// The entries of each stored batch for the key index.
+    keys: Vec<Vec<Entry>>,
+    touched: Touched,
     undo: Vec<Undo>,
     /// The answers that depend on the group begin here.
     answers_from: usize,
@@ -63,16 +70,25 @@ impl Log {
         batches: &[ProducedBatch],
         now: Now,
     ) -> Vec<Result<Appended, LogError>> {
+        let batches: Vec<Sent> = batches.iter().cloned().map(Sent::from).collect();
+        self.append_all(&batches, now)
+    }
+
+    /// As [`Self::append`], with expectations: a batch is refused with [`LogError::Conflict`] if
+    /// something is not so. That may tell of records which are not durable yet.
+    pub fn append_all(&mut self, batches: &[Sent], now: Now) -> Vec<Result<Appended, LogError>> {
         let mut answers = Vec::with_capacity(batches.len());
         let mut group = Group {
             end: self.marks.end(),
             bytes: 0,
             stored: Vec::with_capacity(batches.len()),
+            keys: Vec::new(),
+            touched: Touched::new(),
             undo: Vec::new(),
             answers_from: 0,
         };
-        for batch in batches {
-            let answer = self.stage(batch, now, &mut group, &mut answers);
+        for sent in batches {
+            let answer = self.stage(sent, now, &mut group, &mut answers);
             answers.push(answer);
         }
         self.flush(&mut group, &mut answers, now);
@@ -107,7 +123,10 @@ impl Log {
         let mut prefix = [0; PREFIX_BYTES];
         prefix.copy_from_slice(&head);
         let undo = self.note_producer(&header, now);
+        let keys = self.recovered_keys(&stored, end)?;
         let mut group = Group {
+            keys: vec![keys],
+            touched: Touched::new(),
             end: next,
             bytes: stored.len() as u64,
             stored: vec![Stored {
@@ -124,12 +143,13 @@ impl Log {
     /// Gives one batch its place in the group, or says why it gets none.
     fn stage(
         &mut self,
-        batch: &ProducedBatch,
+        sent: &Sent,
         now: Now,
         group: &mut Group,
         answers: &mut [Result<Appended, LogError>],
     ) -> Result<Appended, LogError> {
         self.expect_healthy()?;
+        let batch = &sent.batch;
         let bytes = batch.bytes().len();
         let segment_bytes = self.config.segment_bytes;
         if bytes as u64 > segment_bytes {
@@ -151,11 +171,19 @@ impl Log {
                 return Ok(self.duplicate(batch.header(), base_offset));
             }
         }
-        Ok(self.place(batch, now, group))
+        // A repeat that the network has made is none of its own conflicts: the sequence goes first.
+        let entries = self.place_keys_healing(sent, group.end, &mut group.touched)?;
+        Ok(self.place(batch, entries, now, group))
     }
 
     /// Gives a batch that may be stored its offsets.
-    fn place(&mut self, batch: &ProducedBatch, now: Now, group: &mut Group) -> Appended {
+    fn place(
+        &mut self,
+        batch: &ProducedBatch,
+        entries: Vec<Entry>,
+        now: Now,
+        group: &mut Group,
+    ) -> Appended {
         let stamped = match self.config.timestamp_type {
             TimestampType::CreateTime => None,
             TimestampType::LogAppendTime => Some(batch.clone().with_log_append_time(now.wall.0)),
@@ -177,7 +205,9 @@ impl Log {
             duplicate: false,
             prefix,
             rest: rest.clone(),
+            revisions: entries.iter().map(|entry| entry.head().revision).collect(),
         };
+        group.keys.push(entries);
         group.stored.push(Stored {
             header,
             prefix,
@@ -196,6 +226,7 @@ impl Log {
             duplicate: true,
             prefix: [0; PREFIX_BYTES],
             rest: Bytes::new(),
+            revisions: Vec::new(),
         }
     }
 
@@ -236,10 +267,12 @@ impl Log {
         let base = self.marks.end();
         if let Err(error) = self.write(group, now) {
             for answer in &mut answers[group.answers_from..] {
-                if answer
-                    .as_ref()
-                    .is_ok_and(|appended| appended.base_offset >= base)
-                {
+                let depends = match answer {
+                    Ok(appended) => appended.base_offset >= base,
+                    Err(LogError::Conflict(conflict)) => conflict.tells_of(base),
+                    Err(_) => false,
+                };
+                if depends {
                     *answer = Err(error.clone());
                 }
             }
@@ -251,10 +284,13 @@ impl Log {
     fn write(&mut self, group: &mut Group, now: Now) -> Result<(), LogError> {
         let stored = std::mem::take(&mut group.stored);
         let undo = std::mem::take(&mut group.undo);
+        let keys = std::mem::take(&mut group.keys);
+        group.touched.clear();
         group.bytes = 0;
         if stored.is_empty() {
             return Ok(());
         }
+        let position = self.writer.tally().position;
         if let Err(failed) = self.writer.write(&*self.fs, &stored, log_ms(now)) {
             undo.into_iter()
                 .rev()
@@ -269,6 +305,7 @@ impl Log {
         }
         let ids = stored.iter().filter(|one| one.header.is_idempotent());
         self.note_moved(ids.map(|one| one.header.producer_id));
+        self.note_keys(&stored, keys, position, group.end);
         self.marks.advance_end(group.end);
         if self.config.durability == Durability::PageCache {
             self.marks.advance_durable(group.end);

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod failures;
 mod gaps;
+mod keyed;
 mod model;
 mod policies;
 mod producers;

@@ -159,6 +159,7 @@ impl Log {
         self.expect_healthy()?;
         let target = self.sync_target();
         self.writer.save_index(&*self.fs, 1);
+        self.spill_keys();
         let synced = target.sync().and_then(|()| self.writer.sync_index());
         self.poisoning(synced)?;
         self.marks.advance_durable(target.end());
@@ -224,6 +225,10 @@ impl Log {
             active: Arc::clone(&view.active),
             epochs,
         };
+        if !gone.is_empty() {
+            let kept = self.keep_revisions();
+            kept.map_err(|error| self.settle(error.into()))?;
+        }
         let mut saved = self.save_view(&view, start, now);
         if saved.as_ref().is_err_and(Failed::is_for_space) {
             // The indexes of what goes are caches: their room is enough for a checkpoint, and a

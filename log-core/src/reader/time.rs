@@ -6,21 +6,17 @@
 //! - The answer is a record between the start and the durable mark, as a scan of all records would
 //!   give it. A batch is opened only if its header claims a time that is large enough; headers
 //!   are the producers' word, and one that claims too little hides its records from the search.
-//! - At most one batch is open at a time, and at most [`DECOMPRESSED_BYTES_MAX`] of it.
+//! - At most one batch is open at a time, and at most 64 MiB of it.
 //! - Damage is skipped.
-
-use std::sync::Arc;
 
 use bytes::Bytes;
 use highwater_proto::batch::{BatchHeader, TimestampType, check_crc};
 use highwater_proto::record::RecordIter;
 
 use super::LogReader;
+use super::walk::{Bounds, DECOMPRESSED_BYTES_MAX, Searched, searched};
 use crate::error::LogError;
-use crate::fs::File;
-use crate::segment::{Active, Boundary, Check, Found, Scan, Sealed, SegmentFile};
 use crate::types::{LeaderEpoch, Offset};
-use crate::view::View;
 
 /// The record that a search by time found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,20 +27,6 @@ pub struct TimeHit {
     pub timestamp: i64,
     /// The leader epoch that it was appended under.
     pub epoch: LeaderEpoch,
-}
-
-/// Either kind of segment, as far as a search needs it.
-#[derive(Clone, Copy, Debug)]
-enum Searched<'a> {
-    Sealed(&'a Sealed),
-    Active(&'a Active),
-}
-
-/// The offsets among which the answer lies.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    start: Offset,
-    end: Offset,
 }
 
 impl LogReader {
@@ -117,114 +99,19 @@ impl LogReader {
         let Some(begin) = segment.begin(bounds.start, least)? else {
             return Ok(None);
         };
-        let file = segment.file()?;
-        let mut scan = Scan::new(&*file, begin.position, segment.bytes(), begin.offset);
-        while scan.expected() < bounds.end {
-            let position = scan.position();
-            let found = scan
-                .next(Check::Header)
-                .map_err(|error| self.io(segment, error))?;
-            let header = match found {
-                Found::Batch { header, .. } => header,
-                Found::End => break,
-                Found::Invalid { .. } => match segment.interval_behind(position)? {
-                    Some(next) => {
-                        scan.jump(next.position, next.offset);
-                        continue;
-                    }
-                    None => break,
-                },
-            };
+        self.walk(segment, begin, bounds.end, |file, position, header| {
             let is_inside = header.last_offset() >= bounds.start.0;
             if header.max_timestamp < least || !is_inside {
-                continue;
+                return Ok(None);
             }
             let batch = file.read_at(position, header.total_bytes());
             let batch = batch.map_err(|error| self.io(segment, error))?;
-            if check_crc(&batch).is_err() {
-                continue;
+            match check_crc(&batch) {
+                Ok(()) => open(batch).and_then(|records| pick(records, header)),
+                Err(_) => Ok(None),
             }
-            if let Some(hit) = open(batch).and_then(|records| pick(records, &header))? {
-                return Ok(Some(hit));
-            }
-        }
-        Ok(None)
+        })
     }
-
-    fn io(&self, segment: Searched<'_>, error: std::io::Error) -> LogError {
-        let path = SegmentFile::Log.path(&self.shared.dir, segment.base());
-        LogError::io("read", &path, error)
-    }
-}
-
-impl<'a> Searched<'a> {
-    fn base(self) -> Offset {
-        match self {
-            Self::Sealed(sealed) => sealed.info.base,
-            Self::Active(active) => active.base,
-        }
-    }
-
-    fn bytes(self) -> u64 {
-        match self {
-            Self::Sealed(sealed) => sealed.info.bytes,
-            Self::Active(active) => active.written(),
-        }
-    }
-
-    fn file(self) -> Result<Arc<dyn File>, LogError> {
-        match self {
-            Self::Sealed(sealed) => sealed.file().map(Arc::clone),
-            Self::Active(active) => Ok(Arc::clone(active.file())),
-        }
-    }
-
-    /// Whether retention has removed the segment since the View was loaded.
-    fn is_below(self, start: Offset) -> bool {
-        matches!(self, Self::Sealed(sealed) if sealed.info.end <= start)
-    }
-
-    fn may_reach(self, timestamp: i64) -> bool {
-        match self {
-            Self::Sealed(sealed) => sealed.info.max_timestamp >= timestamp,
-            Self::Active(_) => true,
-        }
-    }
-
-    /// The later one of where the log starts and where the first batch lies that reaches a time.
-    fn begin(self, start: Offset, timestamp: i64) -> Result<Option<Boundary>, LogError> {
-        let (by_offset, by_time) = match self {
-            Self::Sealed(sealed) => (
-                sealed.interval_of(start)?,
-                sealed.interval_reaching(timestamp)?,
-            ),
-            Self::Active(active) => (
-                active.interval_of(start),
-                active.interval_reaching(timestamp),
-            ),
-        };
-        Ok(by_offset
-            .into_iter()
-            .chain(by_time)
-            .max_by_key(|begin| begin.position))
-    }
-
-    fn interval_behind(self, position: u64) -> Result<Option<Boundary>, LogError> {
-        match self {
-            Self::Sealed(sealed) => sealed.interval_behind(position),
-            Self::Active(active) => Ok(active.interval_behind(position)),
-        }
-    }
-}
-
-/// The segments that hold offsets within the bounds, in order.
-fn searched(view: &View, bounds: Bounds) -> impl Iterator<Item = Searched<'_>> {
-    let sealed = view
-        .sealed
-        .iter()
-        .filter(move |sealed| sealed.info.end > bounds.start && sealed.info.base < bounds.end)
-        .map(|sealed| Searched::Sealed(sealed));
-    sealed.chain([Searched::Active(&view.active)])
 }
 
 fn open(batch: Bytes) -> Result<RecordIter, LogError> {
@@ -275,6 +162,3 @@ fn hit(offset: i64, timestamp: i64, header: &BatchHeader) -> TimeHit {
         epoch: LeaderEpoch(header.leader_epoch),
     }
 }
-
-/// The most that one batch may unpack to for a search: 64 MiB.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;

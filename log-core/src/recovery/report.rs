@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::RecoveryPoint;
+use crate::keys::KeySeed;
 use crate::types::{LeaderEpoch, LogId, Offset, Position};
 
 /// What is known about a log when its directory is opened.
@@ -21,6 +22,8 @@ pub struct RecoveryStart {
     pub is_newest: bool,
     /// The epoch of a log that is made now.
     pub epoch: LeaderEpoch,
+    /// What the keys of a log that gets its key index now are hashed with.
+    pub key_seed: KeySeed,
 }
 
 impl RecoveryStart {
@@ -33,6 +36,7 @@ impl RecoveryStart {
             clean: false,
             is_newest: false,
             epoch: LeaderEpoch(0),
+            key_seed: KeySeed([0; 16]),
         }
     }
 }

@@ -145,8 +145,7 @@ impl Shard {
             }
             lock(&self.dirty).remove(&slot.id);
         }
-        log.set_config(config);
-        Ok(())
+        log.set_config(config)
     }
 
     /// Makes a change, and tells the log's readers if that has moved their mark.

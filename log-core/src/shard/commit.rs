@@ -58,7 +58,8 @@ impl Commit {
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) done: Done,
-    pub(super) appended: Appended,
+    /// The answer, once it is true for good.
+    pub(super) result: Result<Appended, LogError>,
 }
 
 /// What waits for the next cycle.
@@ -187,8 +188,8 @@ impl Shard {
         drop(journal);
         let outcome = outcome.map_err(|why| self.poison(&why));
         self.announce(&advanced);
-        for Waiter { done, appended } in waiters {
-            done.answer(outcome.clone().map(|()| appended));
+        for Waiter { done, result } in waiters {
+            done.answer(outcome.clone().and(result));
         }
         let bytes: usize = commits.values().map(|commit| commit.bytes).sum();
         self.note_synced(bytes as u64, has_ended && !had_ended);

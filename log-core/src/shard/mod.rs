@@ -16,6 +16,7 @@
 mod change;
 mod close;
 mod commit;
+mod keys;
 #[cfg(test)]
 #[cfg(loom)]
 mod models;
@@ -38,7 +39,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use highwater_proto::batch::ProducedBatch;
 use highwater_proto::clock::{Mono, Now};
 
 use self::commit::Waiting;
@@ -48,7 +48,8 @@ use self::tick::{Dirty, Upkeep};
 use crate::combine::{Bell, Combine};
 use crate::error::LogError;
 use crate::journal::Journal;
-use crate::log::{Appended, Log, LogReader, Recovered};
+use crate::keys::KeySeed;
+use crate::log::{Appended, Log, LogReader, Recovered, Sent};
 use crate::sync::{Mutex, lock};
 use crate::types::{LogId, Offset};
 
@@ -104,8 +105,8 @@ impl fmt::Debug for Done {
 pub struct Append {
     /// Where it goes.
     pub log: LogId,
-    /// The batch, checked.
-    pub batch: ProducedBatch,
+    /// The batch, checked, with its keys.
+    pub sent: Sent,
     /// When it is answered.
     pub ack: AckAt,
     /// The caller's clock.
@@ -133,6 +134,9 @@ pub struct ShardConfig {
     /// The most that all files of the directory may hold (`log.dirs.max.bytes`): before that,
     /// appends fail with [`LogError::OverLimit`]. `None` sets no limit.
     pub dir_bytes_max: Option<u64>,
+    /// What the keys of logs that get their key index now are hashed with: random bytes, so that
+    /// nobody can choose keys that collide.
+    pub key_seed: KeySeed,
 }
 
 impl Default for ShardConfig {
@@ -144,6 +148,7 @@ impl Default for ShardConfig {
             min_free_bytes: None,
             reserve_bytes: 16 << 20,
             dir_bytes_max: None,
+            key_seed: KeySeed::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use highwater_proto::batch::{ProduceLimits, validate_produced};
+use highwater_proto::batch::{ProduceLimits, ProducedBatch, validate_produced};
 use highwater_proto::batch_builder::BatchBuilder;
 use highwater_proto::compress::Codec;
 use loom::thread;

@@ -44,6 +44,7 @@ impl Shard {
         config: ShardConfig,
         now: Now,
     ) -> Result<(Arc<Self>, ShardRecovered), LogError> {
+        dir.set_key_seed(config.key_seed);
         let space = Space::new(&dir, &config, now.mono)?;
         let opened = match recover(&mut dir, &configs, &config, now) {
             // What was done is done again: recovery may be cut off at every step.

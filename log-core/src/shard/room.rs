@@ -11,13 +11,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use highwater_proto::batch::ProducedBatch;
 use highwater_proto::clock::Now;
 
 use super::{Shard, Slot};
 use crate::config::OnFull;
 use crate::error::LogError;
-use crate::log::{Appended, Log};
+use crate::log::{Appended, Log, Sent};
 use crate::sync::lock;
 use crate::types::LogId;
 
@@ -68,10 +67,10 @@ impl Shard {
         &self,
         slot: &Slot,
         log: &mut Log,
-        batches: &[ProducedBatch],
+        batches: &[Sent],
         now: Now,
     ) -> Vec<Result<Appended, LogError>> {
-        let mut results = log.append(batches, now);
+        let mut results = log.append_all(batches, now);
         let is_full = |result: &Result<_, LogError>| result.as_ref().is_err_and(LogError::is_full);
         if !results.iter().any(is_full) {
             return results;
@@ -80,7 +79,7 @@ impl Shard {
         if slot.is_vital.load(Ordering::Relaxed) && self.space.release() {
             for (batch, result) in batches.iter().zip(&mut results) {
                 if is_full(result) {
-                    let again = log.append(std::slice::from_ref(batch), now);
+                    let again = log.append_all(std::slice::from_ref(batch), now);
                     *result = again.into_iter().next().expect("a result for the batch");
                 }
             }

@@ -16,7 +16,7 @@ mod upkeep;
 
 use std::path::{Path, PathBuf};
 
-use highwater_proto::batch::{ProduceLimits, validate_produced};
+use highwater_proto::batch::{ProduceLimits, ProducedBatch, validate_produced};
 use highwater_proto::batch_builder::{BatchBuilder, Producer};
 use highwater_proto::clock::{Mono, Wall};
 use highwater_proto::compress::Codec;
@@ -209,7 +209,7 @@ impl Rig {
         let done = Done::new(self.answers.note(name));
         self.shard.enqueue(Append {
             log,
-            batch,
+            sent: batch.into(),
             ack,
             now: self.now,
             done,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use highwater_proto::batch::{PREFIX_BYTES, ProducedBatch};
+use highwater_proto::batch::PREFIX_BYTES;
 use highwater_proto::clock::{Mono, Now};
 
 use super::commit::{Commit, Waiter};
@@ -22,7 +22,7 @@ use crate::combine::Reply;
 use crate::config::Durability;
 use crate::error::LogError;
 use crate::journal::Stored;
-use crate::log::Appended;
+use crate::log::{Appended, Sent};
 use crate::sync::lock;
 use crate::types::LogId;
 
@@ -37,14 +37,14 @@ impl Shard {
     pub fn append(
         &self,
         log: LogId,
-        batch: ProducedBatch,
+        batch: impl Into<Sent>,
         ack: AckAt,
         now: Now,
         done: impl FnOnce(Result<Appended, LogError>) + Send + 'static,
     ) {
         self.enqueue(Append {
             log,
-            batch,
+            sent: batch.into(),
             ack,
             now,
             done: Done::new(done),
@@ -65,7 +65,7 @@ impl Shard {
     pub fn append_wait(
         &self,
         log: LogId,
-        batch: ProducedBatch,
+        batch: impl Into<Sent>,
         ack: AckAt,
         now: Now,
     ) -> Result<Appended, LogError> {
@@ -109,7 +109,8 @@ impl Shard {
             .map(|append| append.now)
             .max_by_key(|now| now.mono);
         let now = now.expect("a group is not empty");
-        let bytes: usize = group.iter().map(|append| append.batch.bytes().len()).sum();
+        let bytes = group.iter().map(|append| append.sent.batch.bytes().len());
+        let bytes: usize = bytes.sum();
         let shortage = self.space.shortage(bytes as u64, now.mono);
         self.space.note_short(shortage.is_some());
         let since = group.iter().map(|append| append.now.mono).min();
@@ -143,7 +144,7 @@ impl Shard {
         let mut batches = Vec::with_capacity(appends.len());
         let mut owed = Vec::with_capacity(appends.len());
         for append in appends {
-            batches.push(append.batch);
+            batches.push(append.sent);
             owed.push((append.ack, append.done));
         }
         let durable = slot.reader.durable();
@@ -257,22 +258,28 @@ impl Outcome {
         let mut stored = Vec::new();
         for ((ack, done), result) in owed {
             self.note_failure(&result);
-            let appended = match result {
-                Ok(appended) => appended,
-                Err(error) => {
-                    self.answers.push((done, Err(error)));
-                    continue;
-                }
-            };
-            if !appended.duplicate {
-                let (prefix, rest) = (appended.prefix, appended.rest.clone());
+            if let Ok(Appended {
+                duplicate: false,
+                prefix,
+                rest,
+                ..
+            }) = &result
+            {
+                let (prefix, rest) = (*prefix, rest.clone());
                 stored.push(Stored { prefix, rest });
             }
-            // A duplicate waits as well: what it repeats may not be durable yet.
-            if ack == AckAt::Durable && appended.last_offset >= slot.reader.durable() {
-                self.waiters.push(Waiter { done, appended });
+            let durable = slot.reader.durable();
+            let waits = match &result {
+                // A duplicate waits as well: what it repeats may not be durable yet.
+                Ok(appended) => ack == AckAt::Durable && appended.last_offset >= durable,
+                // So does whoever is told of a record that may not be.
+                Err(LogError::Conflict(conflict)) => conflict.tells_of(durable),
+                Err(_) => false,
+            };
+            if waits {
+                self.waiters.push(Waiter { done, result });
             } else {
-                self.answers.push((done, Ok(appended)));
+                self.answers.push((done, result));
             }
         }
         stored

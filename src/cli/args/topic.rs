@@ -2,7 +2,7 @@
 //!
 //! Floor 1 of cli.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{TargetArgs, pair};
 use crate::cli::moment::From;
@@ -24,6 +24,9 @@ pub(crate) enum TopicCommand {
         /// How many partitions [default: the broker's num.partitions]
         #[arg(long, value_name = "N")]
         partitions: Option<i32>,
+        /// Settings that belong together; --set goes before what is in them
+        #[arg(long, value_enum)]
+        preset: Option<Preset>,
         /// A setting of the topic, such as retention.ms; may be repeated
         #[arg(long, visible_alias = "config", value_name = "NAME=VALUE", value_parser = pair)]
         set: Vec<(String, String)>,
@@ -101,4 +104,12 @@ pub(crate) enum TopicCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Settings of a topic that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// A stream of events for each key: appends may expect its last revision, and nothing is
+    /// removed
+    EventStore,
 }

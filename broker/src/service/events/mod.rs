@@ -10,12 +10,18 @@
 //! - An answer, a conflict included, tells of durable events only.
 //! - A repeat of what is stored already is a success with the offsets of the first time.
 
+mod append;
+mod read;
+mod repeat;
+
 use bytes::Bytes;
 use highwater_log::keys::{Expect, Head};
 use highwater_log::types::Offset;
 use thiserror::Error;
 
 use crate::error::ProduceError;
+
+pub(crate) use repeat::{Claim, Claimed, Repeat, find_repeat};
 
 /// Events for streams of one partition.
 #[derive(Clone, Debug)]
@@ -178,7 +184,7 @@ pub enum ReadStreamError {
     )]
     NotConditional,
     /// The log could not be read.
-    #[error("{why}")]
+    #[error("the stream cannot be read: {why}")]
     Storage {
         /// What went wrong.
         why: String,
@@ -192,25 +198,5 @@ fn told(actual: Option<Head>) -> String {
             format!("and it is deleted since revision {}", head.revision)
         }
         Some(head) => format!("and it is at revision {}", head.revision),
-    }
-}
-
-impl crate::service::Service {
-    /// Appends events if all that is expected holds; answered when they are durable.
-    ///
-    /// # Errors
-    /// [`AppendError::Conflict`] if something is not as expected, and nothing is stored.
-    pub async fn append_events(&self, call: AppendCall) -> Result<AppendedEvents, AppendError> {
-        let _ = call;
-        Err(AppendError::NotConditional)
-    }
-
-    /// Reads the events of one key.
-    ///
-    /// # Errors
-    /// [`ReadStreamError`]; a key without events is none.
-    pub async fn read_stream(&self, call: ReadStreamCall) -> Result<StreamEvents, ReadStreamError> {
-        let _ = call;
-        Err(ReadStreamError::NotConditional)
     }
 }

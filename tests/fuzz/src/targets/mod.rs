@@ -7,11 +7,13 @@
 mod codecs;
 pub mod driver;
 mod groups;
+mod native;
 mod records;
 mod wire;
 
 pub use codecs::{t7_gzip, t8_snappy, t9_lz4, t10_zstd};
 pub use groups::{t12_group_log, t13_consumer_protocol};
+pub use native::t14_native;
 pub use records::{t5_batch, t6_legacy};
 pub use wire::{t1_frames, t2_request_header, t3_requests, t4_responses, t11_primitives};
 
@@ -77,5 +79,9 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "t13_consumer_protocol",
         run: t13_consumer_protocol,
+    },
+    Target {
+        name: "t14_native",
+        run: t14_native,
     },
 ];

@@ -168,7 +168,7 @@ impl World {
         let produced = validate_produced(batch, &ProduceLimits::default()).expect("it was built");
         Append {
             log: id,
-            batch: produced,
+            sent: produced.into(),
             ack: self.early(at),
             now: self.client.now,
             done,

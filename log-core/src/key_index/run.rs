@@ -1,0 +1,340 @@
+//! One file of the key index: the entries of a range of offsets, sorted by key.
+//!
+//! Floor 2 of log-core.
+//!
+//! Layout, big-endian: blocks of 4 KiB, each 127 entries (the last one fewer, then zeros) and the
+//! CRC-32 of the 4,092 bytes before it; the foot, in an envelope: topic (16), partition (4), seed
+//! (16), first offset (8), end offset (8), merged or not (1), entries (8), keys (8), the first 8 bytes of each block's
+//! first key, the filter; and the tail, in an envelope: where the foot begins (8).
+//!
+//! Invariants
+//! - A file never changes once it has its name. It is a cache: what is wrong with it is noticed
+//!   before it is believed, and it is made anew from the log.
+//! - Foot and filter are in memory; a look at one key reads one block if it is there, and none, but
+//!   for one in a hundred, if it is not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::bloom::Bloom;
+use super::entry::{ENTRY_BYTES, Entry, Packed, floor_of, key_of};
+use crate::envelope::{self, ENVELOPE_BYTES};
+use crate::error::LogError;
+use crate::fs::{File, Fs, OpenMode};
+use crate::keys::{KeyHash, KeySeed};
+use crate::types::{LogId, Offset, Position};
+
+/// Whose run it is, and what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cover {
+    pub(crate) log: LogId,
+    pub(crate) seed: KeySeed,
+    /// The first offset whose record is looked for here.
+    pub(crate) from: Offset,
+    /// The offset behind the last one.
+    pub(crate) end: Offset,
+}
+
+impl Cover {
+    /// The name of the file.
+    pub(crate) fn file_name(&self) -> String {
+        format!("{:020}-{:020}{EXTENSION}", self.from.0, self.end.0)
+    }
+}
+
+/// The range that the name of a run says; `None` for any other name.
+pub(crate) fn parse_name(name: &str) -> Option<(Offset, Offset)> {
+    let (from, end) = name.strip_suffix(EXTENSION)?.split_once('-')?;
+    let number = |digits: &str| {
+        let is_ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        Some(Offset(digits.parse().ok().filter(|_| is_ours)?))
+    };
+    Some((number(from)?, number(end)?))
+}
+
+/// What stands behind the blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Foot {
+    pub(super) cover: Cover,
+    /// Whether it has replaced others, and was durable before it did.
+    pub(super) is_merged: bool,
+    pub(super) entries: u64,
+    pub(super) keys: u64,
+    /// The first 8 bytes of the first key of each block.
+    pub(super) fences: Bytes,
+    pub(super) bloom: Bytes,
+}
+
+/// A run that is open.
+#[derive(Debug)]
+pub(crate) struct Run {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    cover: Cover,
+    entries: u64,
+    keys: u64,
+    fences: Bytes,
+    bloom: Bloom,
+    /// Whether a power cut takes nothing of it.
+    is_synced: AtomicBool,
+}
+
+impl Run {
+    /// Opens a file that has the name of a run; `None` if it is not whole, or another log's.
+    pub(crate) fn open(fs: &dyn Fs, path: &Path, log: LogId) -> Result<Option<Self>, LogError> {
+        let io = |error| LogError::io("read", path, error);
+        let file = fs.open(path, OpenMode::Read).map_err(io)?;
+        let len = file.len().map_err(io)?;
+        let Some(tail_at) = len.checked_sub(TAIL_BYTES as u64) else {
+            return Ok(None);
+        };
+        let tail = file.read_at(tail_at, TAIL_BYTES).map_err(io)?;
+        let Some(foot_at) = parse_tail(tail).filter(|at| *at <= tail_at) else {
+            return Ok(None);
+        };
+        let foot_bytes = usize::try_from(tail_at - foot_at).unwrap_or(usize::MAX);
+        let foot = file.read_at(foot_at, foot_bytes).map_err(io)?;
+        let foot = parse_foot(foot).filter(|foot| {
+            let blocks = foot.entries.div_ceil(BLOCK_ENTRIES as u64);
+            foot.cover.log == log
+                && blocks * BLOCK_BYTES as u64 == foot_at
+                && blocks * FENCE_BYTES as u64 == foot.fences.len() as u64
+        });
+        let Some(foot) = foot else {
+            return Ok(None);
+        };
+        let is_merged = foot.is_merged;
+        match Self::of(path.to_owned(), file, foot) {
+            // Nobody has synced it: a power cut may have left any part of it.
+            Some(run) if !is_merged && !run.is_whole()? => Ok(None),
+            run => Ok(run),
+        }
+    }
+
+    fn is_whole(&self) -> Result<bool, LogError> {
+        for block in 0..self.blocks() {
+            match self.block(block) {
+                Err(LogError::Corrupt { .. }) => return Ok(false),
+                other => drop(other?),
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn of(path: PathBuf, file: Arc<dyn File>, foot: Foot) -> Option<Self> {
+        Some(Self {
+            path,
+            file,
+            cover: foot.cover,
+            entries: foot.entries,
+            keys: foot.keys,
+            fences: foot.fences,
+            bloom: Bloom::of(foot.bloom)?,
+            is_synced: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn cover(&self) -> &Cover {
+        &self.cover
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    /// The memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.fences.len() + self.bloom.bytes()
+    }
+
+    /// Whether it may hold an entry of a key. No is certain.
+    pub(crate) fn may_hold(&self, key: KeyHash) -> bool {
+        self.bloom.may_hold(key)
+    }
+
+    /// The last entry of a key.
+    pub(crate) fn last(&self, key: KeyHash) -> Result<Option<Entry>, LogError> {
+        let mut ceiling = floor_of(key, u32::MAX);
+        ceiling[20..].fill(u8::MAX);
+        let Some(block) = self.block_of(&ceiling)? else {
+            return Ok(None);
+        };
+        let entries = self.block(block)?;
+        let place = entries.partition_point(|entry| *entry <= ceiling);
+        let last = place.checked_sub(1).map(|place| entries[place]);
+        Ok(last
+            .filter(|packed| key_of(packed) == key)
+            .map(|packed| Entry::unpack(&packed)))
+    }
+
+    /// At most `count_max` entries of a key from a revision on, in order.
+    pub(crate) fn since(
+        &self,
+        key: KeyHash,
+        revision: u32,
+        count_max: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        let floor = floor_of(key, revision);
+        let mut found = Vec::new();
+        let mut block = self.block_of(&floor)?.unwrap_or(0);
+        while found.len() < count_max && block < self.blocks() {
+            let entries = self.block(block)?;
+            let from = entries.partition_point(|entry| *entry < floor);
+            for packed in &entries[from..] {
+                if key_of(packed) != key || found.len() == count_max {
+                    return Ok(found);
+                }
+                found.push(Entry::unpack(packed));
+            }
+            block += 1;
+        }
+        Ok(found)
+    }
+
+    /// The entries of a block.
+    pub(super) fn block(&self, block: usize) -> Result<Vec<Packed>, LogError> {
+        let at = block as u64 * BLOCK_BYTES as u64;
+        let bytes = self.file.read_at(at, BLOCK_BYTES);
+        let bytes = bytes.map_err(|error| LogError::io("read", &self.path, error))?;
+        let sum = |bytes: &Bytes| crc32fast::hash(&bytes[..SUMMED_BYTES]).to_be_bytes();
+        if bytes.len() != BLOCK_BYTES || bytes[SUMMED_BYTES..] != sum(&bytes) {
+            return Err(LogError::Corrupt {
+                file: self.path.clone(),
+                position: Position(at),
+                why: "a part of the key index is not what was written, and is being made anew"
+                    .to_owned(),
+            });
+        }
+        let left = self.entries - block as u64 * BLOCK_ENTRIES as u64;
+        let count = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(BLOCK_ENTRIES);
+        let packed = bytes.chunks_exact(ENTRY_BYTES).take(count);
+        Ok(packed
+            .map(|chunk| {
+                let mut entry = [0; ENTRY_BYTES];
+                entry.copy_from_slice(chunk);
+                entry
+            })
+            .collect())
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.fences.len() / FENCE_BYTES
+    }
+
+    /// The last block whose first entry is not above `wanted`.
+    fn block_of(&self, wanted: &Packed) -> Result<Option<usize>, LogError> {
+        let fence = &wanted[..FENCE_BYTES];
+        let (mut low, mut high) = (
+            self.fences_below(|f| f < fence),
+            self.fences_below(|f| f <= fence),
+        );
+        // Among blocks that begin alike only the blocks themselves tell: one key has many entries.
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.block(middle)?.first() {
+                Some(first) if first <= wanted => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low.checked_sub(1))
+    }
+
+    fn fences_below(&self, is_below: impl Fn(&[u8]) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.blocks());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let at = middle * FENCE_BYTES;
+            match is_below(&self.fences[at..at + FENCE_BYTES]) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
+    /// Makes its bytes durable, once. Its name is the business of whoever syncs the directory.
+    pub(crate) fn sync(&self) -> Result<(), LogError> {
+        if self.is_synced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.file
+            .sync()
+            .map_err(|error| LogError::io("sync", &self.path, error))?;
+        self.is_synced.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Foot {
+    pub(super) fn encode(&self, foot_at: u64) -> BytesMut {
+        let mut body = BytesMut::new();
+        body.put_slice(&self.cover.log.topic);
+        body.put_u32(self.cover.log.partition);
+        body.put_slice(&self.cover.seed.0);
+        body.put_i64(self.cover.from.0);
+        body.put_i64(self.cover.end.0);
+        body.put_u8(self.is_merged.into());
+        body.put_u64(self.entries);
+        body.put_u64(self.keys);
+        body.put_u64(self.fences.len() as u64);
+        body.put_slice(&self.fences);
+        body.put_slice(&self.bloom);
+        let mut out = BytesMut::new();
+        envelope::wrap_into(&mut out, FOOT_MAGIC, VERSION, &body);
+        envelope::wrap_into(&mut out, TAIL_MAGIC, VERSION, &foot_at.to_be_bytes());
+        out
+    }
+}
+
+fn parse_tail(mut bytes: Bytes) -> Option<u64> {
+    let (_, mut body) = envelope::unwrap(&mut bytes, TAIL_MAGIC, VERSION).ok()?;
+    body.try_get_u64().ok()
+}
+
+fn parse_foot(mut bytes: Bytes) -> Option<Foot> {
+    let (_, mut body) = envelope::unwrap(&mut bytes, FOOT_MAGIC, VERSION).ok()?;
+    let (mut topic, mut seed) = ([0; 16], [0; 16]);
+    body.try_copy_to_slice(&mut topic).ok()?;
+    let partition = body.try_get_u32().ok()?;
+    body.try_copy_to_slice(&mut seed).ok()?;
+    let cover = Cover {
+        log: LogId { topic, partition },
+        seed: KeySeed(seed),
+        from: Offset(body.try_get_i64().ok()?),
+        end: Offset(body.try_get_i64().ok()?),
+    };
+    let is_merged = body.try_get_u8().ok()? != 0;
+    let (entries, keys) = (body.try_get_u64().ok()?, body.try_get_u64().ok()?);
+    let fences = usize::try_from(body.try_get_u64().ok()?).ok()?;
+    (fences <= body.len()).then(|| Foot {
+        cover,
+        is_merged,
+        entries,
+        keys,
+        fences: body.split_to(fences),
+        bloom: body,
+    })
+}
+
+const EXTENSION: &str = ".keys";
+const FOOT_MAGIC: &[u8; 8] = b"HWKEYRN\0";
+const TAIL_MAGIC: &[u8; 8] = b"HWKEYEN\0";
+const VERSION: u32 = 1;
+const TAIL_BYTES: usize = ENVELOPE_BYTES + 8;
+pub(super) const BLOCK_BYTES: usize = 4096;
+pub(super) const SUMMED_BYTES: usize = BLOCK_BYTES - 4;
+pub(super) const BLOCK_ENTRIES: usize = SUMMED_BYTES / ENTRY_BYTES;
+const FENCE_BYTES: usize = 8;

@@ -1,0 +1,301 @@
+//! What a log knows about the keys of its records, and what appends expect of them.
+//!
+//! Floor 6 of log-core.
+//!
+//! Invariants
+//! - An expectation is compared with all that was written before, and with what of its own group
+//!   will be written before it; nothing else can be appended between the look and the write.
+//! - The index is opened before the first append to the log, and covers all of it.
+//! - A run of records that the log does not hold is removed, durably, before the log is appended to:
+//!   others may take their offsets.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use highwater_proto::batch::ProducedBatch;
+
+use super::Log;
+use crate::error::LogError;
+use crate::key_index::{Entry, KeyIndex, Run, parse_name};
+use crate::keys::{Conflict, ConflictOf, Expect, Head, KeyHash, Keyed};
+use crate::reader::keys_of;
+use crate::segment::Stored;
+use crate::types::Offset;
+
+/// A batch to be appended, and what is known about its keys.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The batch, checked.
+    pub batch: ProducedBatch,
+    /// Its keys, and what is expected. A log with a key index finds out what is missing here, and
+    /// expects nothing then; any other log refuses it.
+    pub keyed: Option<Keyed>,
+}
+
+impl From<ProducedBatch> for Sent {
+    fn from(batch: ProducedBatch) -> Self {
+        Self { batch, keyed: None }
+    }
+}
+
+/// The last records of the keys that are about to be written.
+pub(super) type Touched = HashMap<KeyHash, Head>;
+
+impl Log {
+    /// The entries of a batch that would begin at `base`, if all that it expects is so. `touched`
+    /// is what its group has done before it, and then the batch as well.
+    pub(super) fn place_keys(
+        &self,
+        sent: &Sent,
+        base: Offset,
+        touched: &mut Touched,
+    ) -> Result<Vec<Entry>, LogError> {
+        let Some(index) = self.shared.keys.get() else {
+            return match (&sent.keyed, self.config.key_index) {
+                (None, false) => Ok(Vec::new()),
+                (Some(_), false) => Err(refused("the log has no key index (append.conditional)")),
+                (_, true) => Err(refused("the key index of the log could not be made")),
+            };
+        };
+        let found;
+        let keyed = match &sent.keyed {
+            Some(keyed) => keyed,
+            None => {
+                found = keys_of(sent.batch.bytes(), index.seed())?;
+                &found
+            }
+        };
+        if i32::try_from(keyed.records.len()) != Ok(sent.batch.header().records_count) {
+            return Err(refused(
+                "it comes with more keys than records, or with fewer",
+            ));
+        }
+        for (place, check) in keyed.checks.iter().enumerate() {
+            let head = head_of(index, touched, check.key)?;
+            expect(check.expect, head, ConflictOf::Check(place))?;
+        }
+        place(index, keyed, base, touched)
+    }
+
+    /// As [`Self::place_keys`], over an index that is damaged: it is made anew first.
+    pub(super) fn place_keys_healing(
+        &self,
+        sent: &Sent,
+        base: Offset,
+        touched: &mut Touched,
+    ) -> Result<Vec<Entry>, LogError> {
+        match self.place_keys(sent, base, touched) {
+            Err(LogError::Corrupt { .. }) if self.heal_keys()? => {
+                self.place_keys(sent, base, touched)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Makes the part of the key index anew that was found damaged. Whether there was one.
+    pub(crate) fn heal_keys(&self) -> Result<bool, LogError> {
+        let Some(index) = self.shared.keys.get() else {
+            return Ok(false);
+        };
+        let Some((mut from, end)) = index.damaged() else {
+            return Ok(false);
+        };
+        loop {
+            if from < self.marks.start() {
+                tracing::error!(log = %self.id, "what the key index knew of deleted records is lost");
+            }
+            let anew = index.before(from);
+            let filled = self.reader().fill_keys(&anew, end);
+            match (filled.and_then(|()| anew.spill(end)), anew.damaged()) {
+                (Ok(()), _) => {
+                    index.heal((from, end), &anew);
+                    return Ok(true);
+                }
+                // So is what comes before it.
+                (Err(_), Some((before, _))) => from = before,
+                (Err(error), None) => return Err(error),
+            }
+        }
+    }
+
+    /// The entries of a batch that the log has accepted once.
+    pub(super) fn recovered_keys(
+        &self,
+        batch: &Bytes,
+        base: Offset,
+    ) -> Result<Vec<Entry>, LogError> {
+        let Some(index) = self.shared.keys.get() else {
+            return Ok(Vec::new());
+        };
+        let keyed = keys_of(batch, index.seed())?;
+        place(index, &keyed, base, &mut Touched::new())
+    }
+
+    /// Tells the index of batches that are written, from this position of the segment on. `end` is
+    /// the log's now.
+    pub(super) fn note_keys(
+        &self,
+        stored: &[Stored],
+        keys: Vec<Vec<Entry>>,
+        position: u64,
+        end: Offset,
+    ) {
+        let Some(index) = self.shared.keys.get() else {
+            return;
+        };
+        let positions = stored.iter().scan(position, |next, stored| {
+            let position = *next;
+            *next += stored.header.total_bytes() as u64;
+            // A segment is below 2 GiB.
+            Some(u32::try_from(position).unwrap_or(u32::MAX))
+        });
+        let entries = keys.into_iter().zip(positions);
+        let entries = entries.flat_map(|(entries, position)| {
+            entries.into_iter().map(move |entry| entry.at(position))
+        });
+        index.note(entries);
+        index.spill_if_due(end);
+    }
+
+    /// Gives the log its key index, if it is to have one: from its runs, and from its records where
+    /// these are missing.
+    pub(super) fn open_keys(&self) -> Result<(), LogError> {
+        if !self.config.key_index || self.shared.keys.get().is_some() {
+            return Ok(());
+        }
+        let mut damaged = None;
+        loop {
+            let end = self.marks.end();
+            let runs = self.load_runs(end)?;
+            let seed = runs.last().map_or(self.key_seed, |run| run.cover().seed);
+            let (fs, dir) = (Arc::clone(&self.fs), Arc::clone(&self.dir));
+            let index = KeyIndex::new(fs, dir, self.id, seed, self.config.segment_bytes);
+            match (self.fill(&index, runs, end), index.damaged()) {
+                // Nobody else sets it: the log has one writer.
+                (Ok(()), _) => return Ok(drop(self.shared.keys.set(Arc::new(index)))),
+                // The run is removed: without it there is a gap to be filled.
+                (Err(_), found @ Some(_)) if found != damaged => damaged = found,
+                (Err(error), _) => return Err(error),
+            }
+        }
+    }
+
+    /// Fills an index from runs, and from the records that they do not cover.
+    fn fill(&self, index: &KeyIndex, runs: Vec<Run>, end: Offset) -> Result<(), LogError> {
+        let reader = self.reader();
+        for run in runs {
+            reader.fill_keys(index, run.cover().from)?;
+            index.take_run(run)?;
+        }
+        reader.fill_keys(index, end)
+    }
+
+    /// Writes what of the key index is in memory only, so that the next start need not find it out.
+    pub(super) fn spill_keys(&self) {
+        if let Some(index) = self.shared.keys.get()
+            && let Err(error) = index.spill(self.marks.end())
+        {
+            tracing::warn!(log = %self.id, %error, "a part of the key index is not written");
+        }
+    }
+
+    /// Makes the key index durable: what it knows of records that go is nowhere else.
+    pub(super) fn keep_revisions(&self) -> Result<(), LogError> {
+        let index = self.shared.keys.get();
+        index.map_or(Ok(()), |index| index.sync(self.marks.end()))
+    }
+
+    /// The runs that belong to this log and its records, in order and without an overlap; all
+    /// others are removed.
+    fn load_runs(&self, end: Offset) -> Result<Vec<Run>, LogError> {
+        let (fs, dir) = (&*self.fs, &*self.dir);
+        let names = fs
+            .list(dir)
+            .map_err(|error| LogError::io("list", dir, error))?;
+        let mut named: Vec<_> = names
+            .iter()
+            .filter_map(|name| Some((parse_name(name)?, name)))
+            .collect();
+        // Of two that begin alike the longer one was to replace the other.
+        named.sort_by_key(|((from, end), _)| (*from, Reverse(*end)));
+        let (mut runs, mut useless) = (Vec::<Run>::new(), Vec::new());
+        for ((from, run_end), name) in named {
+            let path = dir.join(name);
+            let covered = runs.last().map_or(Offset::ZERO, |run| run.cover().end);
+            let run = match from >= covered && run_end <= end {
+                true => Run::open(fs, &path, self.id)?,
+                false => None,
+            };
+            let is_named = |run: &Run| (run.cover().from, run.cover().end) == (from, run_end);
+            match run.filter(is_named) {
+                Some(run) => runs.push(run),
+                None => useless.push(path),
+            }
+        }
+        // All runs of a log have one seed, unless files of another life lie between them.
+        if let Some(seed) = runs.last().map(|run| run.cover().seed) {
+            let others = runs.extract_if(.., |run| run.cover().seed != seed);
+            useless.extend(others.map(|run| run.path().to_owned()));
+        }
+        for path in &useless {
+            tracing::info!(file = %path.display(), "a part of the key index is of no use");
+            fs.remove(path)
+                .map_err(|error| LogError::io("remove", path, error))?;
+        }
+        if !useless.is_empty() {
+            fs.sync_dir(dir)
+                .map_err(|error| LogError::io("sync", dir, error))?;
+        }
+        Ok(runs)
+    }
+}
+
+/// The entries of records that stand at `base` and behind, if all that they expect is so. Then
+/// `touched` knows them, and otherwise none of them.
+fn place(
+    index: &KeyIndex,
+    keyed: &Keyed,
+    base: Offset,
+    touched: &mut Touched,
+) -> Result<Vec<Entry>, LogError> {
+    let mut own = Touched::new();
+    let mut entries = Vec::with_capacity(keyed.records.len());
+    for ((place, record), offset) in keyed.records.iter().enumerate().zip(base.0..) {
+        let head = match own.get(&record.key) {
+            Some(head) => Some(*head),
+            None => head_of(index, touched, record.key)?,
+        };
+        expect(record.expect, head, ConflictOf::Record(place))?;
+        let entry = Entry::behind(head, record, Offset(offset))?;
+        own.insert(record.key, entry.head());
+        entries.push(entry);
+    }
+    touched.extend(own);
+    Ok(entries)
+}
+
+fn head_of(index: &KeyIndex, touched: &Touched, key: KeyHash) -> Result<Option<Head>, LogError> {
+    match touched.get(&key) {
+        Some(head) => Ok(Some(*head)),
+        None => index.head(key),
+    }
+}
+
+fn expect(expected: Expect, actual: Option<Head>, of: ConflictOf) -> Result<(), LogError> {
+    match expected.is_met(actual) {
+        true => Ok(()),
+        false => Err(LogError::Conflict(Conflict {
+            of,
+            expected,
+            actual,
+        })),
+    }
+}
+
+fn refused(why: &str) -> LogError {
+    LogError::Keys {
+        why: why.to_owned(),
+    }
+}

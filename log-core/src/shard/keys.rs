@@ -1,0 +1,38 @@
+//! The key indexes of logs are kept small and whole.
+//!
+//! Floor 7 of log-core.
+//!
+//! Invariants
+//! - Neither appends nor lookups wait for a merge. Appends wait while damage is mended.
+
+use super::Shard;
+use crate::error::LogError;
+use crate::types::LogId;
+
+impl Shard {
+    /// Makes anew what of the key indexes was found damaged, and merges their files as long as there
+    /// are many of a size. It reads and
+    /// writes megabytes, and is called again after as many appends: on a thread for slow work, or
+    /// by a caller without threads from time to time. The logs that it could not do it for, and
+    /// why; they lose nothing but time.
+    pub fn merge_keys(&self) -> Vec<(LogId, LogError)> {
+        let mut failed = Vec::new();
+        for slot in self.all_slots() {
+            let Some(index) = slot.reader.key_index() else {
+                continue;
+            };
+            if index.damaged().is_some()
+                && let Err(error) = self.with_log(slot.id, |log| log.heal_keys())
+            {
+                failed.push((slot.id, error));
+            }
+            while !self.is_closed() && index.wants_merge() {
+                if let Err(error) = index.merge(slot.reader.start()) {
+                    failed.push((slot.id, error));
+                    break;
+                }
+            }
+        }
+        failed
+    }
+}

@@ -1,0 +1,44 @@
+//! Settings of a topic that belong together, by one name.
+//!
+//! Floor 5 of cli.
+//!
+//! Invariants
+//! - What is set by itself goes before the preset, unless the preset would be none without it.
+
+use std::collections::BTreeMap;
+
+use crate::cli::args::Preset;
+use crate::cli::failure::Failure;
+
+/// The settings of a topic with this preset and what is set beside it.
+pub(super) fn configs(
+    preset: Option<Preset>,
+    set: Vec<(String, String)>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let rows: &[(&str, &str)] = match preset {
+        None => &[],
+        Some(Preset::EventStore) => &EVENT_STORE,
+    };
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let mut configs: BTreeMap<String, String> = rows.iter().map(owned).collect();
+    configs.extend(set);
+    if preset == Some(Preset::EventStore)
+        && let Some(value) = configs.get(STREAMS).filter(|value| *value != "true")
+    {
+        let sentence = format!("--preset event-store is nothing with {STREAMS}={value}");
+        return Err(Failure::Usage(sentence));
+    }
+    Ok(configs)
+}
+
+/// Everything of every key stays, in an order of times that nobody outside sets.
+const EVENT_STORE: [(&str, &str); 7] = [
+    (STREAMS, "true"),
+    ("cleanup.policy", "delete"),
+    ("durability", "fsync"),
+    ("message.timestamp.type", "LogAppendTime"),
+    ("retention.bytes", "-1"),
+    ("retention.ms", "-1"),
+    ("segment.bytes", "134217728"),
+];
+const STREAMS: &str = "append.conditional";
