@@ -13,6 +13,7 @@ use highwater_proto::native::v1::response::Answer;
 use super::aggregate::{Aggregate, UnknownEvents};
 use super::error::EventsError;
 use super::exchange::{Asking, Repeat, read_stream, unexpected};
+use super::snapshots::Snapshots;
 use super::store::EventStore;
 use super::upcast::Upcasting;
 use crate::error::ClientError;
@@ -25,6 +26,7 @@ pub struct EventStoreBuilder<A: Aggregate> {
     pub(super) source: String,
     pub(super) unknown: UnknownEvents,
     pub(super) upcasting: Upcasting,
+    pub(super) snapshots: Option<Snapshots<A>>,
     pub(super) of: PhantomData<fn() -> A>,
 }
 
@@ -36,6 +38,7 @@ impl<A: Aggregate> EventStoreBuilder<A> {
             topic: topic.into(),
             unknown: UnknownEvents::default(),
             upcasting: Upcasting::new(),
+            snapshots: None,
             of: PhantomData,
         }
     }
@@ -59,8 +62,14 @@ impl<A: Aggregate> EventStoreBuilder<A> {
         self
     }
 
-    /// Opens the store. Asks the broker whether the topic is made for streams, so that what cannot
-    /// work fails now.
+    /// Writes states down now and then, so that long streams load fast.
+    pub fn snapshots(mut self, snapshots: Snapshots<A>) -> Self {
+        self.snapshots = Some(snapshots);
+        self
+    }
+
+    /// Opens the store. Asks the broker whether the topic is made for streams, and that of the
+    /// snapshots, so that what cannot work fails now.
     ///
     /// # Errors
     /// `Unsupported` if what answers is no Highwater; `Broker` if there is no such topic, or it was
@@ -68,6 +77,9 @@ impl<A: Aggregate> EventStoreBuilder<A> {
     pub async fn build(self) -> Result<EventStore<A>, EventsError> {
         self.upcasting.check().map_err(ClientError::Invalid)?;
         probe(&self.asking, &self.topic).await?;
+        if let Some(snapshots) = &self.snapshots {
+            probe(&self.asking, &snapshots.topic_for(&self.topic)).await?;
+        }
         Ok(EventStore::new(self))
     }
 }

@@ -64,7 +64,8 @@ impl Asking {
         }
     }
 
-    async fn once(&self, call: Call) -> Result<Answer, ClientError> {
+    /// Sends a request, whatever comes of it. A refusal is an error.
+    pub(super) async fn once(&self, call: Call) -> Result<Answer, ClientError> {
         let timeout = self.cluster.limits().request;
         let answer = self.native.call(call, Bytes::new());
         let answer = self.cluster.within(timeout, answer).await;

@@ -15,9 +15,10 @@ use super::aggregate::{Aggregate, UnknownEvents};
 use super::error::EventsError;
 use super::exchange::{Repeat, read_stream, unexpected};
 use super::expect::{AsOf, Expect, Head};
-use super::recorded::{Recorded, Stream};
+use super::recorded::{Recorded, Stream, header};
+use super::snapshots::{EVENT_ID, Snapshot};
 use super::store::EventStore;
-use super::token::Token;
+use super::token::{Appended, Token};
 
 /// A state, and which events it follows from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +28,13 @@ pub struct Loaded<A> {
     pub state: A,
     /// The last event that it follows from; `None` if there is none.
     pub head: Option<Head>,
-    /// How many events were read.
+    /// How many events were read; not those before the snapshot that it began at.
     pub read: u64,
     /// How many of those were left out, as [`UnknownEvents::Skip`] says.
     pub skipped: u64,
     pub(super) token: Token,
+    /// The id of the last event.
+    pub(super) event_id: Option<Bytes>,
 }
 
 impl<A> Loaded<A> {
@@ -62,29 +65,89 @@ impl<A> Loaded<A> {
     pub const fn token(&self) -> &Token {
         &self.token
     }
+
+    /// This is the last event that it follows from.
+    fn stand_at(&mut self, stream: &Stream, partition: i32, event: &v1::StreamEvent) {
+        self.head = Some(Head {
+            revision: event.revision,
+            offset: event.offset,
+            is_deleted: event.value.is_none(),
+        });
+        self.token = Token::new(&stream.topic, partition, event.offset);
+        self.event_id = header(event, EVENT_ID).cloned();
+    }
 }
 
-impl<A: Aggregate> EventStore<A> {
-    pub(super) async fn fold(
-        &self,
-        key: &[u8],
-        as_of: Option<AsOf>,
-    ) -> Result<Loaded<A>, EventsError> {
-        let stream = self.stream(key);
-        let mut loaded = Loaded {
+impl<A: Aggregate> Loaded<A> {
+    /// Follows events that were appended behind it.
+    pub(super) fn go_on(&mut self, events: &[A::Event], appended: &Appended) {
+        events.iter().for_each(|event| self.state.apply(event));
+        self.read = self.read.saturating_add(events.len() as u64);
+        self.head = Some(Head {
+            revision: appended.revision,
+            offset: appended.offset,
+            is_deleted: false,
+        });
+        self.token.merge(&appended.token());
+    }
+
+    /// Before the first event.
+    fn nothing() -> Self {
+        Self {
             state: A::default(),
             head: None,
             read: 0,
             skipped: 0,
             token: Token::default(),
-        };
-        let mut pages = Pages::new(self, &stream, 0, as_of);
-        while let Some(page) = pages.next().await? {
-            for event in &page.events {
-                self.follow(&mut loaded, &stream, page.partition, event)?;
+            event_id: None,
+        }
+    }
+}
+
+impl<A: Aggregate> EventStore<A> {
+    pub(super) async fn fold(
+        &self,
+        stream: &Stream,
+        as_of: Option<AsOf>,
+    ) -> Result<Loaded<A>, EventsError> {
+        if let Some(snapshot) = self.snapshot(&stream.key).await {
+            match self.fold_from(stream, Some(snapshot), as_of).await? {
+                Some(loaded) => {
+                    self.snapshot_used();
+                    return Ok(loaded);
+                }
+                None => self.snapshot_ignored(),
             }
         }
-        Ok(loaded)
+        let loaded = self.fold_from(stream, None, as_of).await?;
+        Ok(loaded.unwrap_or_else(Loaded::nothing))
+    }
+
+    /// Folds what is behind a snapshot; `None` if the event that it names is not at its place.
+    async fn fold_from(
+        &self,
+        stream: &Stream,
+        snapshot: Option<Snapshot<A>>,
+        as_of: Option<AsOf>,
+    ) -> Result<Option<Loaded<A>>, EventsError> {
+        let from_revision = snapshot.as_ref().map_or(0, |it| it.head.revision);
+        let mut pages = Pages::new(self, stream, from_revision, as_of);
+        let mut snapshot = snapshot;
+        let mut loaded = Loaded::nothing();
+        while let Some(page) = pages.next().await? {
+            let mut events = page.events.iter();
+            if let Some(snapshot) = snapshot.take() {
+                let Some(first) = events.next().filter(|it| snapshot.is_after(it)) else {
+                    return Ok(None);
+                };
+                loaded.stand_at(stream, page.partition, first);
+                loaded.state = snapshot.state;
+            }
+            for event in events {
+                self.follow(&mut loaded, stream, page.partition, event)?;
+            }
+        }
+        Ok(Some(loaded))
     }
 
     /// Takes one event into the state.
@@ -103,12 +166,7 @@ impl<A: Aggregate> EventStore<A> {
             },
         }
         loaded.read += 1;
-        loaded.head = Some(Head {
-            revision: event.revision,
-            offset: event.offset,
-            is_deleted: event.value.is_none(),
-        });
-        loaded.token = Token::new(&stream.topic, partition, event.offset);
+        loaded.stand_at(stream, partition, event);
         Ok(())
     }
 

@@ -142,7 +142,7 @@ impl Stream {
 }
 
 /// The value of the last header of that name.
-fn header<'a>(event: &'a v1::StreamEvent, name: &str) -> Option<&'a Bytes> {
+pub(super) fn header<'a>(event: &'a v1::StreamEvent, name: &str) -> Option<&'a Bytes> {
     let mut headers = event.headers.iter().rev();
     headers.find(|header| header.name == name)?.value.as_ref()
 }

@@ -111,7 +111,10 @@ impl<A: Aggregate> EventStore<A> {
     /// # Errors
     /// `UnknownType` or `Undecodable` if one of its events cannot be followed.
     pub async fn load(&self, key: impl AsRef<[u8]>) -> Result<Loaded<A>, EventsError> {
-        self.fold(key.as_ref(), None).await
+        let stream = self.stream(key.as_ref());
+        let loaded = self.fold(&stream, None).await?;
+        self.keep(&stream.key, &loaded);
+        Ok(loaded)
     }
 
     /// As [`Self::load`], as it was at a moment.
@@ -123,7 +126,7 @@ impl<A: Aggregate> EventStore<A> {
         key: impl AsRef<[u8]>,
         as_of: AsOf,
     ) -> Result<Loaded<A>, EventsError> {
-        self.fold(key.as_ref(), Some(as_of)).await
+        self.fold(&self.stream(key.as_ref()), Some(as_of)).await
     }
 
     /// The events of a stream from a revision on, with their envelopes.

@@ -121,8 +121,9 @@ impl<'a, A: Aggregate, F> Update<'a, A, F> {
         let (clock, limits) = (cluster.clock(), cluster.limits());
         let mut backoff = Backoff::new(limits.retry, limits.retry_max);
         let mut conflicts = 0;
+        let stream = self.target.store.stream(&self.target.key);
         loop {
-            let loaded = self.target.store.load(&self.target.key).await?;
+            let loaded = self.target.store.fold(&stream, None).await?;
             let events = (self.decide)(&loaded.state).map_err(UpdateError::Refused)?;
             let events: Vec<A::Event> = events.into_iter().collect();
             match self.target.append(loaded, events, conflicts).await {
@@ -141,42 +142,40 @@ impl<A: Aggregate> Target<'_, A> {
     /// Appends what was decided on a state, and takes it into the state.
     async fn append(
         &self,
-        loaded: Loaded<A>,
+        mut loaded: Loaded<A>,
         events: Vec<A::Event>,
         conflicts: u32,
     ) -> Result<Updated<A>, EventsError> {
-        let mut updated = Updated {
-            revision: loaded.revision(),
-            token: loaded.token.clone(),
-            appended: None,
-            conflicts,
-            state: A::default(),
+        let deleted = loaded.head.filter(|head| head.is_deleted);
+        let appended = match deleted {
+            _ if events.is_empty() => None,
+            Some(head) if !self.allows_recreate => {
+                return Err(EventsError::Deleted {
+                    topic: self.store.topic().to_owned(),
+                    key: self.key.clone(),
+                    revision: head.revision,
+                });
+            }
+            _ => {
+                let part = Part::new(self.store, &self.key, loaded.expect(), &events);
+                let append = self.marked(Append::new(self.store.clone(), part));
+                let appended = append.send().await?;
+                let last = append.events().last();
+                loaded.event_id = last.map(|it| it.id.to_string().into());
+                Some(appended)
+            }
         };
-        if events.is_empty() {
-            updated.state = loaded.state;
-            return Ok(updated);
+        if let Some(appended) = &appended {
+            loaded.go_on(&events, appended);
         }
-        if let Some(head) = loaded
-            .head
-            .filter(|head| head.is_deleted && !self.allows_recreate)
-        {
-            return Err(EventsError::Deleted {
-                topic: self.store.topic().to_owned(),
-                key: self.key.clone(),
-                revision: head.revision,
-            });
-        }
-        let part = Part::new(self.store, &self.key, loaded.expect(), &events);
-        let appended = self
-            .marked(Append::new(self.store.clone(), part))
-            .send()
-            .await?;
-        updated.state = loaded.state;
-        events.iter().for_each(|event| updated.state.apply(event));
-        updated.revision = Some(appended.revision);
-        updated.token.merge(&appended.token());
-        updated.appended = Some(appended);
-        Ok(updated)
+        self.store.keep(&self.key, &loaded);
+        Ok(Updated {
+            revision: loaded.revision(),
+            state: loaded.state,
+            appended,
+            conflicts,
+            token: loaded.token,
+        })
     }
 
     fn marked(&self, mut append: Append<A>) -> Append<A> {

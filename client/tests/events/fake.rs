@@ -76,6 +76,16 @@ impl Streams {
         std::mem::take(&mut self.0.lock().unwrap().reads)
     }
 
+    /// Cuts off the end of the log, as recovery may where nothing was synced.
+    pub(crate) fn truncate(&self, topic: &str, records: usize) {
+        let mut state = self.0.lock().unwrap();
+        let mut count = 0;
+        state.records.retain(|it| {
+            count += usize::from(it.topic == topic);
+            it.topic != topic || count <= records
+        });
+    }
+
     /// Whether a record has no value, one for each.
     pub(crate) fn tombstones(&self, topic: &str) -> Vec<bool> {
         let state = self.0.lock().unwrap();

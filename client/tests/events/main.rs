@@ -9,6 +9,7 @@ mod fake;
 mod kit;
 mod loading;
 mod order;
+mod snapshots;
 mod updating;
 
 use std::sync::Arc;
