@@ -10,6 +10,7 @@
 mod builder;
 #[cfg(feature = "http")]
 mod http;
+mod native;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -51,6 +52,7 @@ pub struct Broker {
 struct Parts {
     service: Service,
     kafka: Arc<Server>,
+    native: Arc<crate::native::Server>,
     #[cfg(feature = "http")]
     http: crate::http::HttpServer,
     shard: Arc<Shard>,
@@ -132,6 +134,7 @@ impl Broker {
     /// ```
     pub fn listen_kafka(&self, listener: &str) -> Result<Address, BrokerError> {
         let listener: KafkaListener = listener.parse()?;
+        native::check(Some(&listener), self.parts.native.unwitting().as_ref())?;
         self.parts.kafka.listen(&listener)
     }
 
@@ -139,9 +142,7 @@ impl Broker {
     /// what clients call `bootstrap.servers`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {
-        let addresses = self.parts.kafka.addresses();
-        let texts: Vec<String> = addresses.iter().map(Address::to_string).collect();
-        texts.join(",")
+        self.parts.kafka.bootstrap_servers(None)
     }
 
     /// A new session for a client in this process: typed requests of the Kafka wire, without
@@ -179,7 +180,7 @@ impl Broker {
         if std::mem::replace(&mut *is_closed, true) {
             return;
         }
-        self.parts.kafka.cut_off().await;
+        self.parts.kafka.connections().cut_off().await;
         #[cfg(feature = "http")]
         self.parts.http.abandon();
         self.parts.service.begin_closing();
@@ -213,9 +214,9 @@ impl Parts {
         if std::mem::replace(&mut *is_closed, true) {
             return Ok(());
         }
-        self.kafka.stop_accepting().await;
+        self.kafka.connections().stop_accepting().await;
         self.service.begin_closing();
-        self.kafka.finish(self.grace).await;
+        self.kafka.connections().finish(self.grace).await;
         #[cfg(feature = "http")]
         self.http.close().await;
         self.service.finish().await;
@@ -229,7 +230,7 @@ impl Parts {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.parts.kafka.abandon();
+        self.parts.kafka.connections().abandon();
         #[cfg(feature = "http")]
         self.parts.http.abandon();
         self.parts.service.begin_closing();

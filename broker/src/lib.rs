@@ -4,6 +4,7 @@
 mod broker;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod coordinator;
 pub mod error;
 pub mod group;
@@ -14,6 +15,7 @@ mod kafka;
 pub mod machine;
 pub mod meta;
 pub mod metrics;
+mod native;
 pub mod partition;
 pub mod service;
 pub mod shard;
@@ -28,5 +30,6 @@ pub use highwater_proto::security::SecurityProtocol;
 #[cfg(feature = "http")]
 pub use http::HttpListener;
 pub use kafka::{KafkaListener, faults};
+pub use native::NativeListener;
 pub use service::repair;
 pub use sockets::Address;

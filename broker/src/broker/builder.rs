@@ -24,6 +24,7 @@ use crate::ids::Ids;
 use crate::kafka::faults::Faults;
 use crate::kafka::{KafkaListener, Server};
 use crate::metrics::Metrics;
+use crate::native::{self, NativeListener};
 use crate::service::{Service, ServiceOptions};
 use crate::shard::{Shard, ShardOptions};
 use crate::workers::{Slow, Workers};
@@ -53,6 +54,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     listeners: Vec<KafkaListener>,
     faults: Faults,
+    pub(super) native: Vec<NativeListener>,
     #[cfg(feature = "http")]
     pub(super) http: Vec<crate::http::HttpListener>,
 }
@@ -66,6 +68,7 @@ impl Builder {
             config: BrokerConfig::default(),
             clock: Arc::new(SystemClock::new()),
             listeners: Vec::new(),
+            native: Vec::new(),
             faults: Faults::default(),
             #[cfg(feature = "http")]
             http: Vec::new(),
@@ -199,6 +202,10 @@ impl Builder {
 
     fn validated(mut self) -> Result<Self, BrokerError> {
         self.config.validate()?;
+        let unwitting = self.native.iter().find(|native| !native.is_for_everybody);
+        for kafka in &self.listeners {
+            super::native::check(Some(kafka), unwitting)?;
+        }
         if !self.has_journal {
             // A journal saves syncs, which cost nothing in memory.
             self.config.log_journal_bytes = 0;
@@ -253,11 +260,13 @@ impl Builder {
         let kafka = Server::new(service.clone(), workers.clone(), self.faults);
         #[cfg(feature = "http")]
         let http = http_server(&service, &workers, &kafka);
-        let listening = listen(&kafka, &self.listeners);
+        let native = native_server(&service, &workers, &kafka);
+        let listening =
+            listen(&kafka, &self.listeners).and_then(|()| listen_native(&native, &self.native));
         #[cfg(feature = "http")]
         let listening = listening.and_then(|()| http.listen_all(&self.http));
         if let Err(error) = listening {
-            kafka.abandon();
+            kafka.connections().abandon();
             #[cfg(feature = "http")]
             http.abandon();
             service.begin_closing();
@@ -273,6 +282,7 @@ impl Builder {
         Ok(Parts {
             service,
             kafka,
+            native,
             #[cfg(feature = "http")]
             http,
             shard,
@@ -299,6 +309,22 @@ fn http_server(
         #[cfg(feature = "tls")]
         kafka.tls(),
     )
+}
+
+fn native_server(service: &Service, workers: &Workers, kafka: &Arc<Server>) -> Arc<native::Server> {
+    let connections = Arc::clone(kafka.connections());
+    let kafka = Arc::clone(kafka);
+    let bootstrap = move |reached| kafka.bootstrap_servers(reached);
+    native::Server::new(service.clone(), workers.clone(), connections, bootstrap)
+}
+
+fn listen_native(
+    native: &Arc<native::Server>,
+    listeners: &[NativeListener],
+) -> Result<(), BrokerError> {
+    listeners
+        .iter()
+        .try_for_each(|listener| native.listen(listener).map(drop))
 }
 
 fn listen(kafka: &Arc<Server>, listeners: &[KafkaListener]) -> Result<(), BrokerError> {

@@ -6,6 +6,7 @@
 //! - What is printed is read back as the same listener.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use highwater_proto::security::SecurityProtocol;
@@ -35,6 +36,14 @@ pub struct KafkaListener {
     pub advertise: Option<Address>,
     /// What protects its connections.
     pub protocol: SecurityProtocol,
+}
+
+impl KafkaListener {
+    /// Whether it is at all addresses of this machine, and clients are told no certain one.
+    pub(super) fn is_everywhere(&self) -> bool {
+        let ip = self.bind.host.parse::<IpAddr>();
+        self.advertise.is_none() && ip.is_ok_and(|ip| ip.is_unspecified())
+    }
 }
 
 impl FromStr for KafkaListener {

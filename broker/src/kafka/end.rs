@@ -14,21 +14,16 @@ use highwater_proto::kafka::{FrameError, RequestError};
 use thiserror::Error;
 
 use super::dispatch::Refusal;
+use crate::connections::{Broken, Tone};
 #[cfg(feature = "tls")]
 use crate::tls::HandshakeError;
 
 /// Why a connection is closed.
 #[derive(Debug, Error)]
 pub(super) enum End {
-    /// The client has closed it between two requests.
-    #[error("the client closed it")]
-    Closed,
-    /// The client has closed it within a request.
-    #[error("the client closed it within a request")]
-    ClosedInFrame,
-    /// The socket failed.
-    #[error("the connection failed: {0}")]
-    Failed(#[from] io::Error),
+    /// The connection did not last.
+    #[error(transparent)]
+    Broken(#[from] Broken),
     /// The TLS handshake failed.
     #[cfg(feature = "tls")]
     #[error(transparent)]
@@ -46,21 +41,12 @@ pub(super) enum End {
     /// It took too long for that.
     #[error("it has not proved who it is within {0:?} (authentication.timeout.ms)")]
     Unproven(Duration),
-    /// There was no request for long.
-    #[error("there was no request for {0:?} (connections.max.idle.ms)")]
-    Idle(Duration),
     /// The broker is being shut down.
     #[error("the broker is being shut down")]
     Closing,
     /// A test has asked for it.
     #[error("a scripted fault has cut it")]
     Scripted,
-    /// A begun request arrives too slowly.
-    #[error("a begun request arrives at less than {0} bytes a second")]
-    SlowSender(u64),
-    /// The client takes no byte of its answers.
-    #[error("the client took no byte of an answer for {0:?} (socket.send.stall.max.ms)")]
-    StalledReader(Duration),
     /// What came is no frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -78,41 +64,28 @@ pub(super) enum End {
     Answer(#[from] EncodeError),
 }
 
-/// How loudly an end is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    /// Not in the log, unless it is asked for.
-    Quiet,
-    /// A line in the log.
-    Complaint,
-    /// A line a minute: another protocol on this port comes again and again.
-    Foreign,
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Broken::from(error).into()
+    }
 }
 
 impl End {
     pub(super) fn tone(&self) -> Tone {
         match self {
-            // What is encrypted wrongly is no failure of the network.
-            Self::Failed(error) if error.kind() == io::ErrorKind::InvalidData => Tone::Complaint,
+            Self::Broken(broken) => broken.tone(),
             #[cfg(feature = "tls")]
             Self::Handshake(HandshakeError::Closed | HandshakeError::Failed(_)) => Tone::Quiet,
             #[cfg(feature = "tls")]
             Self::Handshake(HandshakeError::Foreign(_)) => Tone::Foreign,
             #[cfg(feature = "tls")]
             Self::Handshake(_) => Tone::Complaint,
-            Self::Closed
-            | Self::ClosedInFrame
-            | Self::Failed(_)
-            | Self::Idle(_)
-            | Self::Closing
-            | Self::Scripted => Tone::Quiet,
+            Self::Closing | Self::Scripted => Tone::Quiet,
             Self::Frame(FrameError::Foreign(_)) => Tone::Foreign,
             #[cfg(feature = "tls")]
             Self::Handshakes => Tone::Complaint,
             Self::Unauthenticated(_)
             | Self::Unproven(_)
-            | Self::SlowSender(_)
-            | Self::StalledReader(_)
             | Self::Frame(_)
             | Self::Header(_)
             | Self::Request(_)

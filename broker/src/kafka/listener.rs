@@ -1,21 +1,18 @@
-//! Listening: sockets are bound, connections accepted, counted, and handed to a task each.
+//! Listening: sockets are bound, and each connection is handed to a task.
 //!
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - A failure to accept is waited out, not spun on.
+//! - Port 0 of an advertised address stands for the real one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::address::KafkaListener;
 use super::conn::{self, Door};
-use super::end::Tone;
-use super::server::{Counted, Phase, Server};
-use super::timer::Timer;
+use super::server::Server;
+use crate::connections::{Accepted, accept};
 use crate::error::BrokerError;
 use crate::sockets::{self, Address};
 
@@ -34,18 +31,16 @@ pub(super) fn open(server: &Arc<Server>, listener: &KafkaListener) -> Result<Add
         .map_err(failed)?;
     for socket in sockets {
         let port = socket.local_addr().map_err(failed)?.port();
-        let acceptor = Acceptor {
-            server: Arc::clone(server),
-            door: Door {
-                advertise: listener
-                    .advertise
-                    .clone()
-                    .map(|address| with_port(address, port)),
-                protocol: listener.protocol,
-            },
-            _counted: server.accepting.one(),
+        let advertise = listener.advertise.clone();
+        let door = Door {
+            advertise: advertise.map(|address| with_port(address, port)),
+            protocol: listener.protocol,
         };
-        server.workers.spawn(acceptor.run(socket));
+        let of_each = Arc::clone(server);
+        let accept = accept(&server.connections, socket, move |accepted| {
+            of_each.accepted(&door, accepted);
+        });
+        server.workers.spawn(accept);
     }
     Ok(match listener.advertise.clone() {
         Some(address) => with_port(address, local.port()),
@@ -61,66 +56,17 @@ fn with_port(address: Address, port: u16) -> Address {
     }
 }
 
-/// The task of one listening socket.
-struct Acceptor {
-    server: Arc<Server>,
-    door: Door,
-    _counted: Counted,
-}
-
-impl Acceptor {
-    async fn run(self, socket: TcpListener) {
-        tokio::select! {
-            () = self.accept_all(&socket) => {}
-            () = self.server.reached(Phase::Deaf) => {}
-        }
-        // The socket is closed before `_counted` says so.
-        drop(socket);
-    }
-
-    async fn accept_all(&self, socket: &TcpListener) {
-        let mut timer = Timer::new(self.server.service.clock());
-        let mut pause = PAUSE_MIN;
-        loop {
-            timer.until(self.server.gate.next_at()).await;
-            match socket.accept().await {
-                Ok((stream, peer)) => {
-                    pause = PAUSE_MIN;
-                    self.accepted(stream, peer);
-                }
-                Err(error) if sockets::is_of_one_connection(&error) => {}
-                Err(error) => {
-                    if pause == PAUSE_MIN {
-                        tracing::warn!(%error, "connections cannot be accepted; trying again");
-                    }
-                    timer.until(timer.now().plus(pause)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-            }
-        }
-    }
-
-    fn accepted(&self, stream: TcpStream, peer: SocketAddr) {
-        let (server, metrics) = (&self.server, self.server.service.metrics());
-        let admission = server
-            .gate
-            .admit(peer.ip(), server.service.clock().now().mono);
-        match admission {
-            Ok(admission) => {
+impl Server {
+    fn accepted(self: &Arc<Self>, door: &Door, accepted: Accepted) {
+        let metrics = self.service.metrics();
+        match accepted {
+            Accepted::Admitted(stream, peer, admission) => {
                 metrics.connections.increment();
-                let server = Arc::clone(server);
-                let workers = server.workers.clone();
-                let door = self.door.clone();
-                workers.spawn(conn::serve(server, stream, peer, door, admission));
+                let server = Arc::clone(self);
+                self.workers
+                    .spawn(conn::serve(server, stream, peer, door.clone(), admission));
             }
-            Err(full) => {
-                metrics.refused_connections.increment();
-                server.say(Tone::Complaint, &peer, &full);
-            }
+            Accepted::Refused => metrics.refused_connections.increment(),
         }
     }
 }
-
-/// Between two tries when the process has no file descriptors left, say.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_millis(500);

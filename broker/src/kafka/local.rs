@@ -17,8 +17,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::dispatch::Refusal;
 use super::end::End;
 use super::lane::{Job, Lane, Outlet, Work};
-use super::server::{Phase, Server};
+use super::server::Server;
 use super::session::{Peer, Security, Session};
+use crate::connections::Phase;
 use crate::sockets::Address;
 
 /// The client's end of a session.
@@ -111,7 +112,7 @@ impl Exchange for Local {
 
 /// The broker's end of a session.
 async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
-    let _counted = server.sessions.one();
+    let _counted = server.connections.sessions.one();
     let address = server.addresses().first().cloned();
     let session = Session::new(
         Peer::Local,
@@ -150,7 +151,7 @@ async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
         end = run => if let Err(end) = end {
             server.report(&session, &end);
         },
-        () = server.reached(Phase::Over) => {}
+        () = server.connections.reached(Phase::Over) => {}
     }
 }
 

@@ -9,21 +9,18 @@
 
 mod address;
 mod api;
-mod complaints;
 mod conn;
 mod dispatch;
 mod end;
 mod errors;
 mod fan_out;
 pub mod faults;
-mod gate;
 mod lane;
 mod listener;
 mod local;
 mod sasl;
 mod server;
 mod session;
-mod timer;
 
 pub use address::KafkaListener;
 pub(crate) use server::Server;

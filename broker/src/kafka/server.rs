@@ -1,28 +1,28 @@
-//! What all listeners and sessions of a broker share, and their end.
+//! What all Kafka listeners and sessions of a broker share.
 //!
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - The end is in steps: no new connections; then every session answers what is under way; what
-//!   has not come to its end after the grace is cut off.
+//! - A listener that cannot be prepared is not opened.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use highwater_proto::exchange::Exchange;
 use highwater_proto::sasl::Mechanism;
-use tokio::sync::{Semaphore, watch};
 
 use super::address::KafkaListener;
-use super::complaints::{Complaints, Line};
-use super::end::{End, Tone};
+use super::end::End;
 use super::faults::Faults;
-use super::gate::Gate;
 use super::listener;
 use super::local::Local;
 #[cfg(feature = "sasl")]
 use super::sasl::Failures;
+use crate::connections::Connections;
+#[cfg(feature = "tls")]
+use crate::connections::Gate;
+use crate::connections::Tone;
 use crate::error::{BrokerError, InvalidConfig};
 use crate::service::Service;
 use crate::service::cluster::Listening;
@@ -37,7 +37,7 @@ pub(crate) struct Server {
     pub(super) service: Service,
     pub(super) workers: Workers,
     pub(super) faults: Faults,
-    pub(super) gate: Arc<Gate>,
+    pub(super) connections: Arc<Connections>,
     #[cfg(feature = "tls")]
     pub(super) tls: Arc<Tls>,
     /// TLS handshakes under way.
@@ -46,32 +46,13 @@ pub(crate) struct Server {
     /// Wrong proofs of clients that had to prove who they are.
     #[cfg(feature = "sasl")]
     pub(super) failures: Arc<Failures>,
-    /// Bytes of requests that may be received and under way at once.
-    pub(super) frame_budget: Arc<Semaphore>,
-    complaints: Complaints,
-    /// Where clients reach the listeners that are open.
-    addresses: Mutex<Vec<Address>>,
-    phase: watch::Sender<Phase>,
-    /// Listeners that accept.
-    pub(super) accepting: Count,
-    /// Sessions that have not come to their end.
-    pub(super) sessions: Count,
-}
-
-/// How far the end has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// Not begun.
-    Open,
-    /// No new connections.
-    Deaf,
-    /// Nobody waits any more.
-    Over,
+    /// The listeners that are open, and where clients reach them.
+    listeners: Mutex<Vec<(KafkaListener, Address)>>,
 }
 
 impl Server {
     pub(crate) fn new(service: Service, workers: Workers, faults: Faults) -> Arc<Self> {
-        let gate = Arc::new(Gate::new(service.config()));
+        let connections = Connections::new(service.config(), service.clock());
         #[cfg(feature = "tls")]
         let handshakes = Arc::new(Gate::of_handshakes(service.config()));
         #[cfg(feature = "tls")]
@@ -85,29 +66,19 @@ impl Server {
             let per_second = service.config().authentication_failures_max_per_second;
             Arc::new(Failures::new(per_second))
         };
-        let budget = service
-            .config()
-            .queued_max_request_bytes
-            .min(Semaphore::MAX_PERMITS);
-        let frame_budget = Arc::new(Semaphore::new(budget));
-        service.watch_request_budget(&frame_budget);
+        service.watch_request_budget(&connections.frame_budget);
         Arc::new(Self {
             service,
             workers,
             faults,
-            gate,
+            connections: Arc::new(connections),
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]
             handshakes,
             #[cfg(feature = "sasl")]
             failures,
-            frame_budget,
-            complaints: Complaints::default(),
-            addresses: Mutex::default(),
-            phase: watch::Sender::new(Phase::Open),
-            accepting: Count::default(),
-            sessions: Count::default(),
+            listeners: Mutex::default(),
         })
     }
 
@@ -116,7 +87,7 @@ impl Server {
         self: &Arc<Self>,
         listener: &KafkaListener,
     ) -> Result<Address, BrokerError> {
-        if *self.phase.borrow() != Phase::Open {
+        if !self.connections.are_open() {
             return Err(BrokerError::Closed);
         }
         self.prepare(listener)?;
@@ -128,7 +99,7 @@ impl Server {
             bind: format!("{name}://{}", listener.bind),
             advertised: format!("{name}://{address}"),
         });
-        self.addresses().push(address.clone());
+        self.listeners().push((listener.clone(), address.clone()));
         Ok(address)
     }
 
@@ -177,11 +148,38 @@ impl Server {
     }
 
     /// Where clients reach the listeners, in the order in which they were opened.
-    pub(crate) fn addresses(&self) -> MutexGuard<'_, Vec<Address>> {
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        let listeners = self.listeners();
+        listeners.iter().map(|(_, at)| at.clone()).collect()
+    }
+
+    /// The same for a client that has reached this machine by an address of it: a listener at all
+    /// addresses has that one, too.
+    pub(crate) fn bootstrap_servers(&self, reached: Option<IpAddr>) -> String {
+        let listeners = self.listeners();
+        let texts: Vec<String> = listeners
+            .iter()
+            .map(|(listener, at)| match reached {
+                Some(ip) if listener.is_everywhere() => {
+                    Address::from(SocketAddr::new(ip, at.port)).to_string()
+                }
+                _ => at.to_string(),
+            })
+            .collect();
+        texts.join(",")
+    }
+
+    /// A listener whose clients have to prove who they are.
+    pub(crate) fn guarded(&self) -> Option<KafkaListener> {
+        let listeners = self.listeners();
+        let mut listeners = listeners.iter().map(|(listener, _)| listener);
+        listeners.find(|one| one.protocol.has_sasl()).cloned()
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<(KafkaListener, Address)>> {
         // A push is whole or not at all.
-        self.addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let listeners = self.listeners.lock();
+        listeners.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What goes wrong on purpose.
@@ -194,52 +192,9 @@ impl Server {
         Arc::new(Local::open(self))
     }
 
-    /// Closes the listeners: nobody can connect when this returns.
-    pub(crate) async fn stop_accepting(&self) {
-        self.reach(Phase::Deaf);
-        self.accepting.zero().await;
-    }
-
-    /// Waits for the sessions, which end by themselves once the service is closing; cuts off what
-    /// is left after the grace.
-    pub(crate) async fn finish(&self, grace: Duration) {
-        let clock = self.service.clock();
-        let end = clock.sleep_until(clock.now().mono.plus(grace));
-        tokio::select! {
-            () = self.sessions.zero() => return,
-            () = end => {}
-        }
-        tracing::warn!("sessions are cut off: they did not end within shutdown.grace.ms");
-        self.reach(Phase::Over);
-        self.sessions.zero().await;
-    }
-
-    /// Cuts everything off and waits until it is.
-    pub(crate) async fn cut_off(&self) {
-        self.reach(Phase::Over);
-        self.accepting.zero().await;
-        self.sessions.zero().await;
-    }
-
-    /// Cuts everything off, without waiting for it.
-    pub(crate) fn abandon(&self) {
-        self.reach(Phase::Over);
-    }
-
-    fn reach(&self, phase: Phase) {
-        self.phase
-            .send_modify(|current| *current = phase.max(*current));
-    }
-
-    /// Waits until the end has come so far.
-    pub(super) async fn reached(&self, phase: Phase) {
-        // The sender lives in `self`, so that this cannot fail.
-        drop(
-            self.phase
-                .subscribe()
-                .wait_for(|current| *current >= phase)
-                .await,
-        );
+    /// What all listeners of the broker share.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// Says why a session ended, as loudly as it deserves.
@@ -248,47 +203,6 @@ impl Server {
         if tone != Tone::Quiet {
             self.service.metrics().refused_connections.increment();
         }
-        self.say(tone, client, end);
-    }
-
-    /// One line about a client, unless there were too many.
-    pub(super) fn say(&self, tone: Tone, client: &impl fmt::Display, why: &impl fmt::Display) {
-        match self.complaints.line(tone, self.service.clock().now().mono) {
-            Line::LeaveOut => tracing::debug!(%client, %why, "connection closed"),
-            Line::Say { left_out: 0 } => tracing::warn!(%client, %why, "connection closed"),
-            Line::Say { left_out } => {
-                tracing::warn!(%client, %why, left_out, "connection closed");
-            }
-        }
-    }
-}
-
-/// How many of something there are, to be waited for.
-#[derive(Debug, Default)]
-pub(super) struct Count(watch::Sender<usize>);
-
-impl Count {
-    /// One more, until what is returned is dropped.
-    pub(super) fn one(&self) -> Counted {
-        self.0.send_modify(|count| *count += 1);
-        Counted(self.0.clone())
-    }
-
-    /// Waits until there is none.
-    pub(super) async fn zero(&self) {
-        drop(self.0.subscribe().wait_for(|count| *count == 0).await);
-    }
-}
-
-/// One that is counted.
-#[derive(Debug)]
-pub(super) struct Counted(watch::Sender<usize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("a handler panicked: its session is closed, all others go on");
-        }
-        self.0.send_modify(|count| *count -= 1);
+        self.connections.say(tone, client, end);
     }
 }

@@ -87,6 +87,8 @@ pub struct Fetched {
     pub log_start_offset: Offset,
     /// Set when the reader's last epoch ended before its offset: it must go back to this end.
     pub diverging: Option<EpochEnd>,
+    /// The offset to read next: behind the last batch, and behind damage that was passed over.
+    pub next_offset: Offset,
     /// Whole batches, one after the other; empty when there is nothing to read.
     pub records: Vec<Bytes>,
 }

@@ -9,7 +9,6 @@
 
 #[cfg(feature = "tls")]
 mod encrypted;
-mod pace;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -18,20 +17,18 @@ mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use highwater_proto::clock::Mono;
 use highwater_proto::security::SecurityProtocol;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 use super::end::End;
-use super::gate::Admission;
 use super::lane::Lane;
 use super::sasl::Form;
-use super::server::{Phase, Server};
+use super::server::Server;
 use super::session::{Peer, Session};
+use crate::connections::{Activity, Admission, Broken, Held, Phase};
 use crate::sockets::Address;
 use reader::Reader;
 use wire::Wire;
@@ -45,7 +42,7 @@ pub(super) async fn serve(
     door: Door,
     admission: Admission,
 ) {
-    let _counted = server.sessions.one();
+    let _counted = server.connections.sessions.one();
     let _ended = Ended(&server);
     let _admission = admission;
     let Ok(local) = stream.local_addr() else {
@@ -53,7 +50,7 @@ pub(super) async fn serve(
     };
     let opened = tokio::select! {
         opened = wire::open(&server, stream, peer, door.protocol) => opened,
-        () = server.reached(Phase::Over) => Err(End::Closing),
+        () = server.connections.reached(Phase::Over) => Err(End::Closing),
     };
     let (wire, security) = match opened {
         Ok(opened) => opened,
@@ -68,7 +65,7 @@ pub(super) async fn serve(
     };
     let end = tokio::select! {
         end = run(&server, &wire, &session) => end,
-        () = server.reached(Phase::Over) => End::Closing,
+        () = server.connections.reached(Phase::Over) => End::Closing,
     };
     wire.close();
     server.report(&session, &end);
@@ -96,18 +93,18 @@ async fn run(server: &Server, stream: &Wire, session: &Session) -> End {
         // What was read is executed in the same turn.
         biased;
         end = reading => end,
-        end = &mut answering => return end.err().unwrap_or(End::Closed),
+        end = &mut answering => return end.err().unwrap_or(Broken::Closed.into()),
         () = closing.begun() => End::Closing,
         end = unproven => return end,
     };
     // The reader is gone, and with it the way in: the lane ends when it has answered.
-    if matches!(end, End::Closed | End::ClosedInFrame | End::Failed(_)) {
+    if matches!(&end, End::Broken(broken) if broken.is_gone()) {
         gone.notify_one();
     }
     match answering.await {
         Ok(()) => end,
         // A client that is gone does not take its answers, which is no news.
-        Err(End::Failed(_)) => end,
+        Err(End::Broken(Broken::Failed(_))) => end,
         Err(other) => other,
     }
 }
@@ -143,30 +140,4 @@ pub(super) struct Ticket {
     /// How the answer is written.
     form: Form,
     _held: Held,
-}
-
-/// Places among the requests under way, and memory.
-#[derive(Debug)]
-struct Held {
-    _count: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
-    _memory: Option<OwnedSemaphorePermit>,
-}
-
-/// When something last went over the connection.
-#[derive(Debug)]
-struct Activity(AtomicU64);
-
-impl Activity {
-    const fn at(now: Mono) -> Self {
-        Self(AtomicU64::new(now.0))
-    }
-
-    fn set(&self, now: Mono) {
-        self.0.store(now.0, Ordering::Relaxed);
-    }
-
-    fn last(&self) -> Mono {
-        Mono(self.0.load(Ordering::Relaxed))
-    }
 }

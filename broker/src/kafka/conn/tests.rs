@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use highwater_proto::clock::Wall;
+use highwater_proto::clock::{Mono, Wall};
 use highwater_proto::kafka::Request;
 use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
 
@@ -66,7 +66,7 @@ impl Rig {
     }
 
     fn until_free(&self, bytes: usize) {
-        until(|| self.server.frame_budget.available_permits() == bytes);
+        until(|| self.server.connections.frame_budget.available_permits() == bytes);
     }
 }
 
@@ -95,7 +95,7 @@ fn a_size_is_reserved_only_once_64_kib_of_the_frame_are_there() {
     // A byte less than what is read unreserved: the size of the frame counts, too.
     let mut stream = rig.begin(600_000, 64 * 1024 - 5);
     is_answered(rig.address);
-    assert_eq!(rig.server.frame_budget.available_permits(), MIB);
+    assert_eq!(rig.server.connections.frame_budget.available_permits(), MIB);
     stream.write_all(&[0]).unwrap();
     rig.until_free(MIB - 600_000);
     drop(stream);
@@ -143,9 +143,10 @@ fn who_waits_for_the_budget_does_not_pay_for_it() {
 #[test]
 fn a_panic_ends_its_session_and_gives_back_what_it_held() {
     let rig = Rig::new();
-    let sessions = rig.server.sessions.one();
+    let sessions = rig.server.connections.sessions.one();
     let admission = rig
         .server
+        .connections
         .gate
         .admit([127, 0, 0, 1].into(), rig.clock_now())
         .unwrap();
@@ -158,7 +159,7 @@ fn a_panic_ends_its_session_and_gives_back_what_it_held() {
     rig.server
         .workers
         .runtime()
-        .block_on(rig.server.sessions.zero());
+        .block_on(rig.server.connections.sessions.zero());
 }
 
 impl Rig {

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 #[cfg(feature = "tls")]
 use super::encrypted::Encrypted;
+use crate::connections::{Sink, Source};
 use crate::kafka::end::End;
 use crate::kafka::server::Server;
 use crate::kafka::session::Security;
@@ -80,9 +81,8 @@ async fn encrypted(
     Err(io::Error::from(io::ErrorKind::Unsupported).into())
 }
 
-impl Wire {
-    /// Waits until there may be something to read.
-    pub(super) async fn readable(&self) -> io::Result<()> {
+impl Source for Wire {
+    async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.readable().await,
             #[cfg(feature = "tls")]
@@ -90,17 +90,17 @@ impl Wire {
         }
     }
 
-    /// Reads what is there, 0 bytes at the end.
-    pub(super) fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+    fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.try_read_buf(buffer),
             #[cfg(feature = "tls")]
             Self::Encrypted(wire) => wire.try_read_buf(buffer),
         }
     }
+}
 
-    /// Waits until something can be written.
-    pub(super) async fn writable(&self) -> io::Result<()> {
+impl Sink for Wire {
+    async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.writable().await,
             #[cfg(feature = "tls")]
@@ -108,8 +108,7 @@ impl Wire {
         }
     }
 
-    /// Writes what can be taken at once.
-    pub(super) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.try_write_vectored(slices),
             #[cfg(feature = "tls")]
@@ -117,8 +116,7 @@ impl Wire {
         }
     }
 
-    /// Whether something that was taken has not gone out.
-    pub(super) fn holds_back(&self) -> bool {
+    fn holds_back(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             #[cfg(feature = "tls")]
@@ -126,15 +124,16 @@ impl Wire {
         }
     }
 
-    /// Sends what was held back.
-    pub(super) fn try_flush(&self) -> io::Result<()> {
+    fn try_flush(&self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
             #[cfg(feature = "tls")]
             Self::Encrypted(wire) => wire.try_flush(),
         }
     }
+}
 
+impl Wire {
     /// Says that nothing more comes, where the protocol has a word for that.
     pub(super) fn close(&self) {
         match self {

@@ -121,6 +121,7 @@ fn read_partition(
         last_stable_offset: partition.last_stable(),
         log_start_offset: partition.start(),
         diverging: diverging(partition, asked)?,
+        next_offset: asked.fetch_offset,
         records: Vec::new(),
     };
     if fetched.diverging.is_some() {
@@ -141,6 +142,7 @@ fn read_partition(
     {
         let first = slice.first_offset.max(offset);
         count = u64::try_from(slice.next_offset.0 - first.0).unwrap_or(0);
+        fetched.next_offset = slice.next_offset;
         fetched.records = slice.parts;
     }
     Ok((fetched, count))

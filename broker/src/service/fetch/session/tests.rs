@@ -61,6 +61,7 @@ impl World {
             last_stable_offset: Offset(end),
             log_start_offset: Offset(start),
             diverging: None,
+            next_offset: Offset::ZERO,
             records,
         };
         let error = FetchError::UnknownTopicOrPartition;

@@ -1,6 +1,6 @@
 //! Lines of the log about connections, so many a minute: whoever connects cannot fill the disk.
 //!
-//! Floor 5 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - What is left out is counted, and the count stands in the next line.
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use highwater_proto::clock::Mono;
 
-use super::end::Tone;
+use super::broken::Tone;
 
 /// What was said in this minute.
 #[derive(Debug, Default)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     complaints: Mutex<Minute>,
     foreign: Mutex<Minute>,
 }
@@ -29,7 +29,7 @@ struct Minute {
 
 /// What to do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Say it, and that so many were left out before it.
     Say { left_out: u64 },
     /// Leave it out.
@@ -38,7 +38,7 @@ pub(super) enum Line {
 
 impl Complaints {
     /// Whether a line may be said now.
-    pub(super) fn line(&self, tone: Tone, now: Mono) -> Line {
+    pub(crate) fn line(&self, tone: Tone, now: Mono) -> Line {
         let (minute, lines_max) = match tone {
             Tone::Quiet => return Line::LeaveOut,
             Tone::Complaint => (&self.complaints, LINES_MAX),

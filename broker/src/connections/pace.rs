@@ -1,6 +1,6 @@
 //! How fast a begun request arrives.
 //!
-//! Floor 5 of broker. Pure: time is an argument.
+//! Floor 2 of broker. Pure: time is an argument.
 //!
 //! Invariants
 //! - Only time counts in which the socket was waited for: a client does not pay for a broker that
@@ -12,7 +12,7 @@ use highwater_proto::clock::Mono;
 
 /// Bytes and time of the window at hand.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     window: Duration,
     /// Fewer bytes in a window are too few.
     bytes_min: u64,
@@ -21,7 +21,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(bytes_per_second_min: u64, window: Duration) -> Self {
+    pub(crate) fn new(bytes_per_second_min: u64, window: Duration) -> Self {
         let bytes_min = u128::from(bytes_per_second_min) * window.as_millis() / 1000;
         let bytes_min = u64::try_from(bytes_min).unwrap_or(u64::MAX);
         Self {
@@ -33,27 +33,27 @@ impl Pace {
     }
 
     /// A request begins.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         (self.waited, self.bytes) = (Duration::ZERO, 0);
     }
 
     /// When the window ends, if the socket is waited for from now on.
-    pub(super) fn window_end(&self, now: Mono) -> Mono {
+    pub(crate) fn window_end(&self, now: Mono) -> Mono {
         now.plus(self.window.saturating_sub(self.waited))
     }
 
     /// The socket was waited for.
-    pub(super) fn waited(&mut self, duration: Duration) {
+    pub(crate) fn waited(&mut self, duration: Duration) {
         self.waited = self.waited.saturating_add(duration);
     }
 
     /// So many bytes came.
-    pub(super) fn received(&mut self, count: usize) {
+    pub(crate) fn received(&mut self, count: usize) {
         self.bytes = self.bytes.saturating_add(count as u64);
     }
 
     /// At the end of a window: begins the next one, unless too little came.
-    pub(super) fn is_kept(&mut self) -> bool {
+    pub(crate) fn is_kept(&mut self) -> bool {
         let is_kept = self.waited < self.window || self.bytes >= self.bytes_min;
         if self.waited >= self.window {
             self.restart();

@@ -1,6 +1,6 @@
 //! How many connections there may be: in all, from one address, and new ones a second.
 //!
-//! Floor 5 of broker. Pure but for its lock: time is an argument.
+//! Floor 2 of broker. Pure but for its lock: time is an argument.
 //!
 //! Invariants
 //! - What a connection takes it gives back when it is dropped, however it ends.
@@ -17,7 +17,7 @@ use crate::config::BrokerConfig;
 
 /// The count of connections.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     connections_max: usize,
     per_address_max: usize,
     /// The time that one new connection takes of the rate.
@@ -35,14 +35,14 @@ struct State {
 
 /// A connection that was let in.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     gate: Arc<Gate>,
     address: IpAddr,
 }
 
 /// A connection that is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum Full {
+pub(crate) enum Full {
     /// There are as many as there may be.
     #[error("there are {0} connections, as many as max.connections allows")]
     All(usize),
@@ -52,7 +52,7 @@ pub(super) enum Full {
 }
 
 impl Gate {
-    pub(super) fn new(config: &BrokerConfig) -> Self {
+    pub(crate) fn new(config: &BrokerConfig) -> Self {
         let rate = u32::try_from(config.max_connection_creation_rate).unwrap_or(u32::MAX);
         Self {
             connections_max: config.max_connections,
@@ -64,7 +64,7 @@ impl Gate {
 
     /// The count of TLS handshakes under way, which has no rate of its own.
     #[cfg(feature = "tls")]
-    pub(super) fn of_handshakes(config: &BrokerConfig) -> Self {
+    pub(crate) fn of_handshakes(config: &BrokerConfig) -> Self {
         Self {
             connections_max: config.ssl_handshakes_max,
             per_address_max: config.ssl_handshakes_max_per_ip,
@@ -74,14 +74,14 @@ impl Gate {
     }
 
     /// When the next connection may be accepted; not in the future if that is now.
-    pub(super) fn next_at(&self) -> Mono {
+    pub(crate) fn next_at(&self) -> Mono {
         let burst = SECOND.saturating_sub(self.pace);
         let free_at = self.state().free_at;
         Mono(free_at.0.saturating_sub(Mono(0).plus(burst).0))
     }
 
     /// Counts a connection that was accepted.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, now: Mono) -> Result<Admission, Full> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Mono) -> Result<Admission, Full> {
         let address = address.to_canonical();
         let mut state = self.state();
         state.free_at = state.free_at.max(now).plus(self.pace);

@@ -1,6 +1,6 @@
 //! A timer that is set anew at each wait and seldom fires.
 //!
-//! Floor 5 of broker.
+//! Floor 2 of broker.
 //!
 //! Invariants
 //! - It never fires early. A sleep that is due before the asked moment is kept and slept on from,
@@ -11,25 +11,25 @@ use std::sync::Arc;
 use highwater_proto::clock::{Clock, Mono, Sleep};
 
 /// One timer.
-pub(super) struct Timer {
+pub(crate) struct Timer {
     clock: Arc<dyn Clock>,
     armed: Option<(Mono, Sleep)>,
 }
 
 impl Timer {
-    pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
         Self {
             clock: Arc::clone(clock),
             armed: None,
         }
     }
 
-    pub(super) fn now(&self) -> Mono {
+    pub(crate) fn now(&self) -> Mono {
         self.clock.now().mono
     }
 
     /// Completes when the moment has come. Dropping the future keeps what was set.
-    pub(super) async fn until(&mut self, at: Mono) {
+    pub(crate) async fn until(&mut self, at: Mono) {
         while self.now() < at {
             let armed = self.armed.take_if(|(due, _)| *due <= at);
             let armed = armed.unwrap_or_else(|| (at, self.clock.sleep_until(at)));
