@@ -30,6 +30,7 @@ mod snapshots;
 mod store;
 pub mod testing;
 mod token;
+mod topic;
 mod upcast;
 mod update;
 
@@ -45,5 +46,6 @@ pub use recorded::Recorded;
 pub use snapshots::{SnapshotCounts, Snapshots};
 pub use store::EventStore;
 pub use token::{Appended, NoToken, Token};
+pub use topic::new_topic;
 pub use upcast::Upcasting;
 pub use update::{Update, Updated};

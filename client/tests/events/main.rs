@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod appending;
+mod broker;
 mod conditions;
 mod fake;
 mod kit;
