@@ -77,7 +77,7 @@ pub use highwater_client::{
     OutboxMetrics, Outcome, Outgoing, ParkedKey, PartitionDescription, Partitioner, Producer,
     ProducerConfig, Properties, RebalanceListener, Record, RecordMetadata, Records, Redrive,
     RedriveEntry, RedriveSummary, Redriven, Relay, RelayMetrics, RelaySummary, Router, StartAt,
-    StoredLetter, TopicDescription, TraceContext, Transactional, handler_fn, inbox, sql,
+    StoredLetter, TopicDescription, TraceContext, Transactional, events, handler_fn, inbox, sql,
 };
 pub use highwater_client::{Mechanism, Password, ScramHash};
 

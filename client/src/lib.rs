@@ -32,6 +32,7 @@ pub mod consumer;
 pub mod dial;
 pub mod envelope;
 pub mod error;
+pub mod events;
 pub mod failure;
 pub mod handler;
 pub mod inbox;
