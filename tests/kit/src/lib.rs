@@ -24,6 +24,7 @@ pub mod sabotage;
 mod search;
 pub mod sim_fs;
 pub mod small_disk;
+pub mod streams;
 pub mod sweep;
 pub mod volatile_fs;
 pub mod watch;

@@ -16,3 +16,4 @@ pub mod part;
 pub mod parts;
 pub mod place;
 pub mod process;
+pub mod stream_life;

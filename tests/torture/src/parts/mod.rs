@@ -10,6 +10,7 @@ pub mod nth_fault;
 pub mod power_cuts;
 pub mod process;
 pub mod sabotage;
+pub mod stream_seeds;
 pub mod syscalls;
 
 use crate::part::Part;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Part> {
         core_seeds::PART,
         key_seeds::PART,
         broker_seeds::PART,
+        stream_seeds::PART,
         sabotage::PART,
         kills::PART,
         power_cuts::PART,
