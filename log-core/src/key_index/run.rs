@@ -5,7 +5,8 @@
 //! Layout, big-endian: blocks of 4 KiB, each 127 entries (the last one fewer, then zeros) and the
 //! CRC-32 of topic, partition, first offset, end offset, the number of the block (8) and the 4,092
 //! bytes before it; the foot, in an envelope: topic (16), partition (4), seed
-//! (16), first offset (8), end offset (8), merged or not (1), entries (8), keys (8), the first 8 bytes of each block's
+//! (16), first offset (8), end offset (8), merged or not (1), the CRC-32 of the
+//! sums of all blocks, entries (8), keys (8), the first 8 bytes of each block's
 //! first key, the filter; and the tail, in an envelope: where the foot begins (8).
 //!
 //! Invariants
@@ -75,6 +76,8 @@ pub(super) struct Foot {
     pub(super) cover: Cover,
     /// Whether it has replaced others, and was durable before it did.
     pub(super) is_merged: bool,
+    /// The CRC-32 of the sums of all blocks.
+    pub(super) sum: u32,
     pub(super) entries: u64,
     pub(super) keys: u64,
     /// The first 8 bytes of the first key of each block.
@@ -120,22 +123,26 @@ impl Run {
         let Some(foot) = foot else {
             return Ok(None);
         };
-        let is_merged = foot.is_merged;
+        let (is_merged, sum) = (foot.is_merged, foot.sum);
         match Self::of(path.to_owned(), file, foot) {
-            // Nobody has synced it: a power cut may have left any part of it.
-            Some(run) if !is_merged && !run.is_whole()? => Ok(None),
+            // Nobody has synced it: a power cut may have left any part of it, and parts of an
+            // earlier file in the same place.
+            Some(run) if !is_merged && run.sum()? != Some(sum) => Ok(None),
             run => Ok(run),
         }
     }
 
-    fn is_whole(&self) -> Result<bool, LogError> {
+    /// The sum of the sums of all blocks; `None` if one of them is damaged.
+    fn sum(&self) -> Result<Option<u32>, LogError> {
+        let mut sum = crc32fast::Hasher::new();
         for block in 0..self.blocks() {
-            match self.block(block) {
-                Err(LogError::Corrupt { .. }) => return Ok(false),
-                other => drop(other?),
+            match self.summed_block(block) {
+                Ok(bytes) => sum.update(&bytes[SUMMED_BYTES..]),
+                Err(LogError::Corrupt { .. }) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        Ok(Some(sum.finalize()))
     }
 
     pub(super) fn of(path: PathBuf, file: Arc<dyn File>, foot: Foot) -> Option<Self> {
@@ -217,8 +224,8 @@ impl Run {
         Ok(found)
     }
 
-    /// The entries of a block.
-    pub(super) fn block(&self, block: usize) -> Result<Vec<Packed>, LogError> {
+    /// A block, checked.
+    fn summed_block(&self, block: usize) -> Result<Bytes, LogError> {
         let at = block as u64 * BLOCK_BYTES as u64;
         let bytes = self.file.read_at(at, BLOCK_BYTES);
         let bytes = bytes.map_err(|error| LogError::io("read", &self.path, error))?;
@@ -235,6 +242,12 @@ impl Run {
                     .to_owned(),
             });
         }
+        Ok(bytes)
+    }
+
+    /// The entries of a block.
+    pub(super) fn block(&self, block: usize) -> Result<Vec<Packed>, LogError> {
+        let bytes = self.summed_block(block)?;
         let left = self.entries - block as u64 * BLOCK_ENTRIES as u64;
         let count = usize::try_from(left)
             .unwrap_or(usize::MAX)
@@ -306,6 +319,7 @@ impl Foot {
         body.put_i64(self.cover.from.0);
         body.put_i64(self.cover.end.0);
         body.put_u8(self.is_merged.into());
+        body.put_u32(self.sum);
         body.put_u64(self.entries);
         body.put_u64(self.keys);
         body.put_u64(self.fences.len() as u64);
@@ -336,11 +350,13 @@ fn parse_foot(mut bytes: Bytes) -> Option<Foot> {
         end: Offset(body.try_get_i64().ok()?),
     };
     let is_merged = body.try_get_u8().ok()? != 0;
+    let sum = body.try_get_u32().ok()?;
     let (entries, keys) = (body.try_get_u64().ok()?, body.try_get_u64().ok()?);
     let fences = usize::try_from(body.try_get_u64().ok()?).ok()?;
     (fences <= body.len()).then(|| Foot {
         cover,
         is_merged,
+        sum,
         entries,
         keys,
         fences: body.split_to(fences),

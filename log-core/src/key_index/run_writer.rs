@@ -37,6 +37,8 @@ pub(super) struct RunWriter {
     keys: u64,
     last_key: Option<KeyHash>,
     fences: Vec<u8>,
+    /// Of the sums of all blocks.
+    sum: crc32fast::Hasher,
     bloom: BloomBuilder,
 }
 
@@ -70,6 +72,7 @@ impl RunWriter {
             keys: 0,
             last_key: None,
             fences: Vec::new(),
+            sum: crc32fast::Hasher::new(),
             bloom: BloomBuilder::new(keys_max),
         })
     }
@@ -108,6 +111,7 @@ impl RunWriter {
         let foot = Foot {
             cover: self.cover,
             is_merged: self.is_merged,
+            sum: std::mem::take(&mut self.sum).finalize(),
             entries: self.entries,
             keys: self.keys,
             fences: std::mem::take(&mut self.fences).into(),
@@ -145,6 +149,7 @@ impl RunWriter {
         let block = self.fences.len() / FENCE_BYTES - 1;
         let sum = self.cover.block_sum(block, &self.buffer[begin..]);
         self.buffer.put_u32(sum);
+        self.sum.update(&sum.to_be_bytes());
         self.in_block = 0;
     }
 

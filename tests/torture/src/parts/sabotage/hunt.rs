@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::Bug;
 use crate::broker_life::{Broken, life};
+use crate::stream_life;
 
 /// A search by seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Search {
     Mishaps,
     /// Lives of a whole broker, with its clients.
     BrokerSeeds,
+    /// The same with event streams.
+    StreamSeeds,
 }
 
 /// What a seed found.
@@ -55,6 +58,15 @@ impl From<Broken> for Told {
     }
 }
 
+impl Told {
+    fn of_stream(how: String) -> Self {
+        Self {
+            oracle: "what clients are told is linearizable".to_owned(),
+            how,
+        }
+    }
+}
+
 /// A sabotage that was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Caught {
@@ -72,11 +84,12 @@ pub struct Caught {
 
 impl Search {
     /// Each of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::CoreSeeds,
         Self::KeySeeds,
         Self::Mishaps,
         Self::BrokerSeeds,
+        Self::StreamSeeds,
     ];
 
     /// As the table has it.
@@ -87,6 +100,7 @@ impl Search {
             Self::KeySeeds => "key seeds",
             Self::Mishaps => "mishaps",
             Self::BrokerSeeds => "broker seeds",
+            Self::StreamSeeds => "stream seeds",
         }
     }
 
@@ -100,6 +114,7 @@ impl Search {
             Self::KeySeeds => lives_keyed(seed, seam).map_err(Told::from),
             Self::Mishaps => mishap(seed).map_err(Told::from),
             Self::BrokerSeeds => life(seed).map(drop).map_err(Told::from),
+            Self::StreamSeeds => stream_life::life(seed).map(drop).map_err(Told::of_stream),
         }));
         match looked {
             Ok(found) => found,

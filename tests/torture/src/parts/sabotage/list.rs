@@ -33,7 +33,7 @@ impl Bug {
 }
 
 /// All of them.
-pub const BUGS: [Bug; 25] = [
+pub const BUGS: [Bug; 30] = [
     seam("Z1", "the sync of data does nothing", Sabotage::DataSync),
     seam(
         "Z2",
@@ -111,10 +111,37 @@ pub const BUGS: [Bug; 25] = [
         "the leader epoch is not raised after an unclean start",
         BROKER,
     ),
+    source(
+        "Z26",
+        "a run of the key index that knows more than the log is believed",
+        KEYS,
+    ),
+    source(
+        "Z27",
+        "the start of a log moves before its key index is durable",
+        KEYS,
+    ),
+    source(
+        "Z28",
+        "a conflict is answered before what it tells of is durable",
+        STREAMS,
+    ),
+    source(
+        "Z29",
+        "an expectation is not compared with what its own group will write",
+        STREAMS,
+    ),
+    source(
+        "Z30",
+        "an append that finds another event in its place is taken for a repeat",
+        STREAMS,
+    ),
 ];
 
 const CORE: &[Search] = &[Search::CoreSeeds];
 const BROKER: &[Search] = &[Search::BrokerSeeds];
+const KEYS: &[Search] = &[Search::KeySeeds];
+const STREAMS: &[Search] = &[Search::StreamSeeds];
 
 const fn seam(name: &'static str, what: &'static str, sabotage: Sabotage) -> Bug {
     Bug {
