@@ -236,9 +236,9 @@ pub(crate) async fn pass_all(rig: &Rig, ms: u64) {
     until(|| rig.clock.sleepers_count() >= TIMERS_IDLE).await;
 }
 
-/// Retention, the search for damage, syncs, expiry of offsets; and one for all groups, if any group
-/// waits for something.
-pub(crate) const TIMERS_IDLE: usize = 4;
+/// Retention, the search for damage, syncs, expiry of offsets, key indexes; and one for all groups,
+/// if any group waits for something.
+pub(crate) const TIMERS_IDLE: usize = 5;
 pub(crate) const TIMERS: usize = 5;
 
 /// What a consumer says that reads one topic: version 0, the topic, no user data.
