@@ -261,25 +261,7 @@ impl Builder {
         #[cfg(feature = "http")]
         let http = http_server(&service, &workers, &kafka);
         let native = native_server(&service, &workers, &kafka);
-        let listening =
-            listen(&kafka, &self.listeners).and_then(|()| listen_native(&native, &self.native));
-        #[cfg(feature = "http")]
-        let listening = listening.and_then(|()| http.listen_all(&self.http));
-        if let Err(error) = listening {
-            kafka.connections().abandon();
-            #[cfg(feature = "http")]
-            http.abandon();
-            service.begin_closing();
-            // Everything was recovered: a port that is taken makes no stop unclean.
-            let closed = workers.spawn_blocking(move || shard.close()).await;
-            closed.map_err(|_| BrokerError::Closed)??;
-            return Err(error);
-        }
-        workers.spawn(Arc::clone(&shard).upkeep());
-        workers.spawn(service.clone().housekeeping());
-        log_settings(service.config());
-        service.log_dynamic_configs();
-        Ok(Parts {
+        let parts = Parts {
             service,
             kafka,
             native,
@@ -289,7 +271,33 @@ impl Builder {
             workers,
             grace,
             is_closed: false.into(),
-        })
+        };
+        let listening = listen(&parts.kafka, &self.listeners)
+            .and_then(|()| listen_native(&parts.native, &self.native));
+        #[cfg(feature = "http")]
+        let listening = listening.and_then(|()| parts.http.listen_all(&self.http));
+        if let Err(error) = listening {
+            parts.give_up().await?;
+            return Err(error);
+        }
+        parts.workers.spawn(Arc::clone(&parts.shard).upkeep());
+        parts.workers.spawn(parts.service.clone().housekeeping());
+        log_settings(parts.service.config());
+        parts.service.log_dynamic_configs();
+        Ok(parts)
+    }
+}
+
+impl Parts {
+    /// The end of a start that has recovered everything: a port that is taken makes no stop unclean.
+    async fn give_up(&self) -> Result<(), BrokerError> {
+        self.kafka.connections().abandon();
+        #[cfg(feature = "http")]
+        self.http.abandon();
+        self.service.begin_closing();
+        let shard = Arc::clone(&self.shard);
+        let closed = self.workers.spawn_blocking(move || shard.close()).await;
+        Ok(closed.map_err(|_| BrokerError::Closed)??)
     }
 }
 
