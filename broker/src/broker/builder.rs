@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use highwater_log::fs::Fs;
 use highwater_log::fs::mem::MemFs;
 use highwater_log::fs::os::OsFs;
+use highwater_log::keys::KeySeed;
 use highwater_proto::clock::Clock;
 use tokio::runtime::{Handle, Runtime};
 
@@ -217,10 +218,7 @@ impl Builder {
         let config = Arc::new(self.config);
         let data_dir = self.dir.display().to_string();
         let metrics = Arc::new(Metrics::new(config.metrics_recording_level.is_on()));
-        let key_seed = ids.key_seed().map_err(|error| BrokerError::System {
-            op: "draw a secret for the keys of event streams",
-            source: std::io::Error::other(error),
-        })?;
+        let key_seed = key_seed(&ids)?;
         let opened = {
             let (config, of_shard) = (Arc::clone(&config), workers.clone());
             let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));
@@ -240,10 +238,9 @@ impl Builder {
         };
         let shard = Arc::clone(&opened.shard);
         let grace = std::time::Duration::from_millis(config.shutdown_grace_ms);
-        let clock = self.clock;
         let options = ServiceOptions {
             config,
-            clock,
+            clock: self.clock,
             workers: workers.clone(),
             ids,
             opened,
@@ -289,7 +286,8 @@ impl Builder {
 }
 
 impl Parts {
-    /// The end of a start that has recovered everything: a port that is taken makes no stop unclean.
+    /// The end of a start that has recovered everything: a port that is taken makes no stop
+    /// unclean.
     async fn give_up(&self) -> Result<(), BrokerError> {
         self.kafka.connections().abandon();
         #[cfg(feature = "http")]
@@ -299,6 +297,13 @@ impl Parts {
         let closed = self.workers.spawn_blocking(move || shard.close()).await;
         Ok(closed.map_err(|_| BrokerError::Closed)??)
     }
+}
+
+fn key_seed(ids: &Ids) -> Result<KeySeed, BrokerError> {
+    ids.key_seed().map_err(|error| BrokerError::System {
+        op: "draw a secret for the keys of event streams",
+        source: std::io::Error::other(error),
+    })
 }
 
 #[cfg(feature = "http")]
