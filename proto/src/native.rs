@@ -7,7 +7,6 @@
 //! - The messages in `v1` are generated from `native.proto` and never edited.
 
 #[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
-#[allow(unreachable_pub, unused_qualifications)]
 #[rustfmt::skip]
 pub mod v1;
 

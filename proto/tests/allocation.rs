@@ -281,7 +281,8 @@ mod native {
     /// A field of bytes.
     fn field(tag: u8, content: &[u8]) -> Vec<u8> {
         let mut field = vec![tag << 3 | 2];
-        varint::put_u32(&mut field, u32::try_from(content.len()).unwrap());
+        let size = u32::try_from(content.len()).expect("a head is small");
+        varint::put_u32(&mut field, size);
         [field, content.to_vec()].concat()
     }
 

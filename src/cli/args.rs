@@ -17,7 +17,7 @@ mod user;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use highwater_broker::{HttpListener, KafkaListener};
+use highwater_broker::{HttpListener, KafkaListener, NativeListener};
 use highwater_client::{Acks, Codec};
 
 use crate::cli::moment::From;
@@ -108,6 +108,10 @@ pub(crate) struct ServeArgs {
     /// HTTPS [default: nowhere]
     #[arg(long, value_name = "HOST:PORT[,protocol=SSL]")]
     pub(crate) http: Option<HttpListener>,
+    /// Where clients of Highwater's own protocol connect, 127.0.0.1:9192 by convention; beside a
+    /// listener with SASL access=everybody says that these need no password [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT[,access=everybody]")]
+    pub(crate) native: Option<NativeListener>,
     /// Listen beyond this machine also where clients do not prove who they are: anyone who can
     /// connect may do anything
     #[arg(long)]

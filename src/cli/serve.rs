@@ -70,7 +70,10 @@ fn unauthenticated(settings: &Settings) -> impl Iterator<Item = (&Address, &'sta
     let http = settings.http.iter();
     let http = http.filter(move |listener| !(listener.is_encrypted && has_certificates));
     let kafka = kafka.map(|listener| (&listener.bind, "read and write everything"));
-    kafka.chain(http.map(|listener| (&listener.bind, "read the metrics")))
+    let native = settings.native.iter().map(|listener| &listener.bind);
+    kafka
+        .chain(native.map(|bind| (bind, "read and write everything")))
+        .chain(http.map(|listener| (&listener.bind, "read the metrics")))
 }
 
 fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
@@ -81,18 +84,16 @@ fn serve(settings: &Settings, dir: &Path, disk: Option<Arc<dyn Fs>>) -> Result<(
     };
     let listeners = settings.kafka.iter().cloned();
     let builder = listeners.fold(builder, Builder::listen_kafka);
+    let native = settings.native.iter().cloned();
+    let builder = native.fold(builder, Builder::listen_native);
     let http = settings.http.iter().cloned();
     let broker = http.fold(builder, Builder::listen_http).start()?;
     let handle = broker.handle().clone();
     let stopped = handle.block_on(async {
         let mut signals = Signals::listen()?;
-        let http: Vec<String> = broker
-            .http_addresses()
-            .iter()
-            .map(Address::to_string)
-            .collect();
+        let beside = beside(&broker);
         let place = format!("data in {}", dir.display());
-        let ready = ready(&broker.bootstrap_servers(), &http, &place, settings);
+        let ready = ready(&broker.bootstrap_servers(), &beside, &place, settings);
         // Nobody may be there to read it.
         let _ = output::text(&ready);
         let poisoned = tokio::select! {
@@ -134,20 +135,25 @@ fn within_limits(config: &BrokerConfig) -> BrokerConfig {
     config
 }
 
+/// Where else the broker listens, each with a comma behind it.
+fn beside(broker: &Broker) -> String {
+    let native = broker.native_addresses();
+    let native = native.iter().map(|address| format!("native {address}, "));
+    let http = broker.http_addresses();
+    let http = http.iter().map(|address| format!("http {address}, "));
+    native.chain(http).collect()
+}
+
 /// One line: where to connect, and what surprises people.
-fn ready(bootstrap: &str, http: &[String], place: &str, settings: &Settings) -> String {
+fn ready(bootstrap: &str, beside: &str, place: &str, settings: &Settings) -> String {
     let entries = settings.broker.entries();
     let surprising: Vec<String> = entries
         .iter()
         .filter(|entry| SURPRISING.contains(&entry.name))
         .map(|entry| format!("{}={}", entry.name, entry.value))
         .collect();
-    let http: String = http
-        .iter()
-        .map(|address| format!("http {address}, "))
-        .collect();
     format!(
-        "highwater {} is ready: bootstrap {bootstrap}, {http}{place}, {}\n",
+        "highwater {} is ready: bootstrap {bootstrap}, {beside}{place}, {}\n",
         env!("CARGO_PKG_VERSION"),
         surprising.join(", ")
     )
@@ -222,6 +228,10 @@ mod tests {
         let all = |http: &[&str], more: &[&str]| open_ones(&[&kafka, &sasl, http, more].concat());
         assert_eq!(all(&http, &[]), ["a:1", "a:2", "a:5"]);
         assert_eq!(all(&https, &[]), ["a:1", "a:2", "a:6"]);
+        assert_eq!(
+            all(&http, &["--native", "a:7"]),
+            ["a:1", "a:2", "a:7", "a:5"]
+        );
         let auth = |how| format!("ssl.client.auth={how}");
         let (requested, required) = (auth("requested"), auth("required"));
         let with = |how| ["--set", "ssl.ca.location=ca.pem", "--set", how];

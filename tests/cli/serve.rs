@@ -49,6 +49,32 @@ fn every_listener_is_listened_on() {
 }
 
 #[test]
+fn the_native_protocol_is_listened_to_where_that_was_asked_for() {
+    let dir = folder();
+    let broker = Served::start(dir.path(), &[]);
+    assert!(!broker.ready.contains("native"), "{}", broker.ready);
+    assert_eq!(broker.stop().code, Some(0));
+    let broker = Served::start(dir.path(), &["--native", "127.0.0.1:0"]);
+    let address = broker.ready.split("native ").nth(1);
+    let address = address.and_then(|rest| rest.split(", ").next()).unwrap();
+    let both = format!("highwater://{address}");
+    let listed = crate::kit::run(&["topic", "list", "--bootstrap", &both]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+}
+
+#[test]
+fn beside_passwords_the_native_protocol_is_open_only_if_that_is_said() {
+    let dir = folder();
+    let dir = dir.path().to_str().unwrap();
+    let guarded = ["--kafka", "127.0.0.1:0,protocol=SASL_PLAINTEXT"];
+    let open = ["--native", "127.0.0.1:0"];
+    let words = [&["serve", "--data-dir", dir][..], &guarded, &open].concat();
+    let ended = crate::kit::run(&words);
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("access=everybody"), "{ended:?}");
+}
+
+#[test]
 fn health_and_metrics_are_served_where_that_was_asked_for() {
     let dir = folder();
     let broker = Served::start(dir.path(), &[]);

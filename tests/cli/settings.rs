@@ -36,6 +36,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
         .env("HIGHWATER_LOG_RETENTION_MS", "7")
         .env("HIGHWATER_DATA_DIR", "/some/where")
         .env("HIGHWATER_HTTP", "127.0.0.1:9292")
+        .env("HIGHWATER_NATIVE", "127.0.0.1:9192")
         .env("HIGHWATER_PORT", "tcp://10.0.0.1:9092")
         .env("HIGHWATER_NO_SUCH", "1");
     let ended = finish(&mut command, b"");
@@ -49,6 +50,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
     assert_eq!(found("auto.create.topics.enable"), from("true", "default"));
     assert_eq!(found("data.dir"), from("\"/some/where\"", "environment"));
     assert_eq!(found("http"), from("\"127.0.0.1:9292\"", "environment"));
+    assert_eq!(found("native"), from("\"127.0.0.1:9192\"", "environment"));
     assert_eq!(found("kafka"), from("[\"A=127.0.0.1:5\"]", "command line"));
     assert!(
         ended.stderr.contains("HIGHWATER_NO_SUCH is no setting"),

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use highwater_log::fs::Fs;
 use highwater_log::fs::mem::MemFs;
 use highwater_log::fs::os::OsFs;
+use highwater_log::keys::KeySeed;
 use highwater_proto::clock::Clock;
 use tokio::runtime::{Handle, Runtime};
 
@@ -217,10 +218,7 @@ impl Builder {
         let config = Arc::new(self.config);
         let data_dir = self.dir.display().to_string();
         let metrics = Arc::new(Metrics::new(config.metrics_recording_level.is_on()));
-        let key_seed = ids.key_seed().map_err(|error| BrokerError::System {
-            op: "draw a secret for the keys of event streams",
-            source: std::io::Error::other(error),
-        })?;
+        let key_seed = key_seed(&ids)?;
         let opened = {
             let (config, of_shard) = (Arc::clone(&config), workers.clone());
             let (fs, dir, clock) = (self.fs, self.dir, Arc::clone(&self.clock));
@@ -240,10 +238,9 @@ impl Builder {
         };
         let shard = Arc::clone(&opened.shard);
         let grace = std::time::Duration::from_millis(config.shutdown_grace_ms);
-        let clock = self.clock;
         let options = ServiceOptions {
             config,
-            clock,
+            clock: self.clock,
             workers: workers.clone(),
             ids,
             opened,
@@ -261,25 +258,7 @@ impl Builder {
         #[cfg(feature = "http")]
         let http = http_server(&service, &workers, &kafka);
         let native = native_server(&service, &workers, &kafka);
-        let listening =
-            listen(&kafka, &self.listeners).and_then(|()| listen_native(&native, &self.native));
-        #[cfg(feature = "http")]
-        let listening = listening.and_then(|()| http.listen_all(&self.http));
-        if let Err(error) = listening {
-            kafka.connections().abandon();
-            #[cfg(feature = "http")]
-            http.abandon();
-            service.begin_closing();
-            // Everything was recovered: a port that is taken makes no stop unclean.
-            let closed = workers.spawn_blocking(move || shard.close()).await;
-            closed.map_err(|_| BrokerError::Closed)??;
-            return Err(error);
-        }
-        workers.spawn(Arc::clone(&shard).upkeep());
-        workers.spawn(service.clone().housekeeping());
-        log_settings(service.config());
-        service.log_dynamic_configs();
-        Ok(Parts {
+        let parts = Parts {
             service,
             kafka,
             native,
@@ -289,8 +268,42 @@ impl Builder {
             workers,
             grace,
             is_closed: false.into(),
-        })
+        };
+        let listening = listen(&parts.kafka, &self.listeners)
+            .and_then(|()| listen_native(&parts.native, &self.native));
+        #[cfg(feature = "http")]
+        let listening = listening.and_then(|()| parts.http.listen_all(&self.http));
+        if let Err(error) = listening {
+            parts.give_up().await?;
+            return Err(error);
+        }
+        parts.workers.spawn(Arc::clone(&parts.shard).upkeep());
+        parts.workers.spawn(parts.service.clone().housekeeping());
+        log_settings(parts.service.config());
+        parts.service.log_dynamic_configs();
+        Ok(parts)
     }
+}
+
+impl Parts {
+    /// The end of a start that has recovered everything: a port that is taken makes no stop
+    /// unclean.
+    async fn give_up(&self) -> Result<(), BrokerError> {
+        self.kafka.connections().abandon();
+        #[cfg(feature = "http")]
+        self.http.abandon();
+        self.service.begin_closing();
+        let shard = Arc::clone(&self.shard);
+        let closed = self.workers.spawn_blocking(move || shard.close()).await;
+        Ok(closed.map_err(|_| BrokerError::Closed)??)
+    }
+}
+
+fn key_seed(ids: &Ids) -> Result<KeySeed, BrokerError> {
+    ids.key_seed().map_err(|error| BrokerError::System {
+        op: "draw a secret for the keys of event streams",
+        source: std::io::Error::other(error),
+    })
 }
 
 #[cfg(feature = "http")]

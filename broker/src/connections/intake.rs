@@ -139,8 +139,12 @@ impl<'a, S: Source> Intake<'a, S> {
     }
 
     /// Waits until no request is under way.
-    pub(crate) async fn until_answered(&mut self) {
-        drop(acquire(&self.places, self.config.connection_requests_max).await);
+    pub(crate) fn until_answered(&self) -> impl Future<Output = ()> + Send + use<S> {
+        let (places, count) = (
+            Arc::clone(&self.places),
+            self.config.connection_requests_max,
+        );
+        async move { drop(acquire(&places, count).await) }
     }
 
     /// Takes the places of a request, when they are free.

@@ -121,7 +121,7 @@ async fn converse(server: &Server, reader: Reader<'_>, writer: Writer<'_>) -> En
         // What was read is executed in the same turn.
         biased;
         end = reader.run(jobs) => end,
-        end = &mut answering => return end.err().unwrap_or(Broken::Closed.into()),
+        end = &mut answering => return end.err().unwrap_or_else(|| Broken::Closed.into()),
         () = closing.begun() => End::Closing,
     };
     // The reader is gone, and with it the way in: the lane ends when it has answered.

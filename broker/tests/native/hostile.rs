@@ -7,6 +7,7 @@ use highwater_broker::config::BrokerConfig;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
+use highwater_proto::varint;
 
 use crate::kit::{Client, Rig, code, fetch};
 
@@ -61,14 +62,9 @@ fn a_frame_that_does_not_parse_ends_its_connection() {
     });
     let amplified = {
         let list = [4 << 3 | 2, 0].repeat(15_000);
-        let size = u32::try_from(list.len()).unwrap();
-        // A varint of three bytes.
-        let size = [
-            size as u8 | 0x80,
-            (size >> 7) as u8 | 0x80,
-            (size >> 14) as u8,
-        ];
-        let head = [&[8 << 3 | 2][..], &size, &list].concat();
+        let mut head = vec![8 << 3 | 2];
+        varint::put_u32(&mut head, u32::try_from(list.len()).unwrap());
+        head.extend(list);
         let head_size = u32::try_from(head.len()).unwrap();
         let frame_size = (head_size + 4).to_be_bytes();
         [&frame_size[..], &[1], &head_size.to_be_bytes()[1..], &head].concat()

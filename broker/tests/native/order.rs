@@ -49,17 +49,18 @@ fn batches_that_are_sent_ahead_are_stored_in_their_order() {
         .collect();
     let together: Vec<u8> = frames.iter().flat_map(|(_, frame)| frame.clone()).collect();
     let mut writer = client.stream.try_clone().unwrap();
-    let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &together));
     let mut offsets = vec![-1; frames.len()];
-    for _ in 0..frames.len() {
-        let (correlation, answer, _) = client.receive();
-        let Answer::Produced(produced) = answer else {
-            panic!("{answer:?}")
-        };
-        let place = frames.iter().position(|(sent, _)| *sent == correlation);
-        offsets[place.unwrap()] = produced.base_offset;
-    }
-    writing.join().unwrap().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut writer, &together).unwrap());
+        for _ in 0..frames.len() {
+            let (correlation, answer, _) = client.receive();
+            let Answer::Produced(produced) = answer else {
+                panic!("{answer:?}")
+            };
+            let place = frames.iter().position(|(sent, _)| *sent == correlation);
+            offsets[place.unwrap()] = produced.base_offset;
+        }
+    });
     assert_eq!(offsets, (0..500).collect::<Vec<i64>>());
 }
 

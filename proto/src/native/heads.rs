@@ -72,11 +72,11 @@ fn cost(mut message: &[u8], lists: Lists) -> usize {
     let mut counts = [0_usize; LISTS_MAX];
     let mut within = 0;
     while let Some((tag, field)) = next(&mut message) {
-        let Some(index) = lists.iter().position(|list| list.tag == tag) else {
+        let mut counted = lists.iter().zip(&mut counts);
+        let Some((list, count)) = counted.find(|(list, _)| list.tag == tag) else {
             continue;
         };
-        let list = &lists[index];
-        counts[index] += match field {
+        *count += match field {
             Field::Bytes(bytes) if list.is_packed() => packed(bytes),
             Field::Bytes(bytes) => {
                 within += cost(bytes, list.within);

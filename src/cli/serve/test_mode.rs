@@ -33,6 +33,10 @@ pub(super) fn run(settings: &Settings, args: &ServeArgs) -> Result<(), Failure> 
         let why = "a broker in test mode is driven over HTTP: give --http 127.0.0.1:0";
         return Err(Failure::Usage(why.to_owned()));
     };
+    if settings.native.is_some() {
+        let why = "a broker in test mode has no native listener: leave --native out";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     [&kafka.bind, http].into_iter().try_for_each(check_bind)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -72,7 +76,8 @@ async fn serve(
         ClockChoice::Virtual => "data in memory, clock virtual",
     };
     // Nobody may be there to read it.
-    let _ = output::text(&ready(broker.bootstrap(), &[address], place, settings));
+    let beside = format!("http {address}, ");
+    let _ = output::text(&ready(broker.bootstrap(), &beside, place, settings));
     tokio::select! {
         () = signals.next() => tracing::info!("stopping; a second signal stops at once"),
         () = end_of_input(), if args.stop_with_stdin => {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use highwater_broker::config::BrokerConfig;
 use toml::Value;
 
-use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, HTTP, KAFKA, OWN, PROFILE, Profile};
+use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, HTTP, KAFKA, NATIVE, OWN, PROFILE, Profile};
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
 use crate::cli::files;
@@ -144,6 +144,9 @@ impl Layer {
         }
         if let Some(address) = &args.http {
             push(HTTP, Value::String(address.to_string()));
+        }
+        if let Some(listener) = &args.native {
+            push(NATIVE, Value::String(listener.to_string()));
         }
         if args.allow_unauthenticated {
             push(ALLOW_UNAUTHENTICATED, Value::Boolean(true));

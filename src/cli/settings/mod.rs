@@ -12,10 +12,11 @@ mod print;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::error::InvalidConfig;
-use highwater_broker::{Address, HttpListener, KafkaListener, SecurityProtocol};
+use highwater_broker::{Address, HttpListener, KafkaListener, NativeListener, SecurityProtocol};
 
 use crate::cli::args::ServeArgs;
 use crate::cli::failure::Failure;
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) kafka: Vec<KafkaListener>,
     /// Where health and metrics are served over HTTP, if anywhere.
     pub(crate) http: Option<HttpListener>,
+    /// Where clients of the native protocol connect, if anywhere.
+    pub(crate) native: Option<NativeListener>,
     /// Whether anyone beyond this machine may connect.
     pub(crate) allow_unauthenticated: bool,
     /// The broker's own settings.
@@ -101,6 +104,7 @@ impl Settings {
             data_dir: None,
             kafka: vec![default_listener()],
             http: None,
+            native: None,
             allow_unauthenticated: false,
             broker: profile.config(),
             profile,
@@ -126,7 +130,8 @@ impl Settings {
         match name {
             DATA_DIR => self.data_dir = Some(PathBuf::from(scalar(name, value)?)),
             KAFKA => self.kafka = listeners(value)?,
-            HTTP => self.http = http_address(&scalar(name, value)?)?,
+            HTTP => self.http = address(&scalar(name, value)?)?,
+            NATIVE => self.native = address(&scalar(name, value)?)?,
             // `from_layers` has looked at it.
             PROFILE => {}
             ALLOW_UNAUTHENTICATED => {
@@ -216,7 +221,7 @@ fn listeners(value: &toml::Value) -> Result<Vec<KafkaListener>, String> {
 }
 
 /// An address; an empty text is nowhere.
-fn http_address(text: &str) -> Result<Option<HttpListener>, String> {
+fn address<T: FromStr<Err = InvalidConfig>>(text: &str) -> Result<Option<T>, String> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -245,10 +250,18 @@ fn default_listener() -> KafkaListener {
 }
 
 /// The settings of the process, beside those of the broker.
-const OWN: [&str; 5] = [DATA_DIR, KAFKA, HTTP, ALLOW_UNAUTHENTICATED, PROFILE];
+const OWN: [&str; 6] = [
+    DATA_DIR,
+    KAFKA,
+    HTTP,
+    NATIVE,
+    ALLOW_UNAUTHENTICATED,
+    PROFILE,
+];
 const DATA_DIR: &str = "data.dir";
 const KAFKA: &str = "kafka";
 const HTTP: &str = "http";
+const NATIVE: &str = "native";
 const ALLOW_UNAUTHENTICATED: &str = "allow.unauthenticated";
 const PROFILE: &str = "profile";
 

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use highwater_broker::config::value::ConfigType;
 use toml::Value;
 
-use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, HTTP, KAFKA, PROFILE, Profile, Settings};
+use super::{ALLOW_UNAUTHENTICATED, DATA_DIR, HTTP, KAFKA, NATIVE, PROFILE, Profile, Settings};
 
 /// One line a setting: its name, its value, its source.
 pub(super) fn toml(settings: &Settings) -> String {
@@ -39,6 +39,12 @@ pub(super) fn toml(settings: &Settings) -> String {
         HTTP,
         &Value::String(http.unwrap_or_default()),
         or_default(HTTP),
+    );
+    let native = settings.native.as_ref().map(ToString::to_string);
+    line(
+        NATIVE,
+        &Value::String(native.unwrap_or_default()),
+        or_default(NATIVE),
     );
     let allowed = Value::Boolean(settings.allow_unauthenticated);
     line(

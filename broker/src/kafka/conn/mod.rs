@@ -93,7 +93,7 @@ async fn run(server: &Server, stream: &Wire, session: &Session) -> End {
         // What was read is executed in the same turn.
         biased;
         end = reading => end,
-        end = &mut answering => return end.err().unwrap_or(Broken::Closed.into()),
+        end = &mut answering => return end.err().unwrap_or_else(|| Broken::Closed.into()),
         () = closing.begun() => End::Closing,
         end = unproven => return end,
     };
