@@ -75,9 +75,10 @@ pub use highwater_client::{
     Handler, HandlerError, HandlerSummary, Handling, Header, Histogram, LetterFilter, LetterTopic,
     Letters, ListedOffset, NewTopic, OffsetReset, OffsetSpec, OrFail, Order, Outbox, OutboxError,
     OutboxMetrics, Outcome, Outgoing, ParkedKey, PartitionDescription, Partitioner, Producer,
-    ProducerConfig, Properties, RebalanceListener, Record, RecordMetadata, Records, Redrive,
-    RedriveEntry, RedriveSummary, Redriven, Relay, RelayMetrics, RelaySummary, Router, StartAt,
-    StoredLetter, TopicDescription, TraceContext, Transactional, events, handler_fn, inbox, sql,
+    ProducerConfig, Projection, Properties, RebalanceListener, Record, RecordMetadata, Records,
+    Redrive, RedriveEntry, RedriveSummary, Redriven, Relay, RelayMetrics, RelaySummary, Router,
+    StartAt, StoredLetter, TopicDescription, TraceContext, Transactional, View, ViewError, events,
+    handler_fn, inbox, sql,
 };
 pub use highwater_client::{Mechanism, Password, ScramHash};
 

@@ -40,6 +40,7 @@ pub mod link;
 mod native;
 pub mod outbox;
 pub mod producer;
+mod projection;
 pub mod record;
 pub mod retry;
 pub mod sql;
@@ -83,6 +84,7 @@ pub use outbox::{
     RelayMetrics, RelaySummary, Router,
 };
 pub use producer::{CloseReport, Delivery, Partitioner, Producer};
+pub use projection::{Projection, View, ViewError};
 pub use record::{ConsumerRecord, Header, Record, RecordMetadata};
 pub use retry::{
     Backoff, DeadLetter, DeadLetters, Halted, HandlerCounts, HandlerMetrics, HandlerSummary,

@@ -56,7 +56,7 @@ pub struct Token {
 }
 
 impl Token {
-    pub(super) fn new(topic: &str, partition: i32, offset: i64) -> Self {
+    pub(crate) fn new(topic: &str, partition: i32, offset: i64) -> Self {
         Self {
             offsets: BTreeMap::from([((topic.to_owned(), partition), offset)]),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use highwater_proto::code::ErrorCode;
 
 use super::counts::{Counts, InboxCounts};
-use super::tables::Tables;
+use super::tables::{Row, Tables};
 use crate::admin::Admin;
 use crate::envelope::{Envelope, EventId};
 use crate::error::ClientError;
@@ -243,6 +243,33 @@ impl Inbox {
         };
         let count = rows.await.map_err(of_database)?;
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// The first offset of a partition that a group has not finished; `None` if it has finished
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Self::migrate`].
+    pub(crate) async fn position<D: Database>(
+        &self,
+        database: &D,
+        group: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Option<i64>, ClientError> {
+        let texts = Tables::new(&self.name)?.texts(database.dialect());
+        let statement = texts.stored(Row {
+            group,
+            topic,
+            partition,
+        });
+        let rows = async {
+            let mut tx = database.begin(Isolation::Snapshot).await?;
+            let rows = tx.query(statement).await?;
+            tx.rollback().await?;
+            rows.first().map(|row| row.integer(1)).transpose()
+        };
+        rows.await.map_err(of_database)
     }
 
     /// Forgets which generation of a group owned which partition. For a group that was deleted and

@@ -159,20 +159,30 @@ async fn conflicts_and_repeats_are_told_apart() {
         matches!(error, EventsError::Conflict { actual: None, .. }),
         "{error}"
     );
+}
 
+#[tokio::test]
+async fn a_deleted_stream_begins_anew_only_if_that_is_expected() {
+    let shop = shop().await;
+    let orders = &shop.orders;
+    let created = [OrderEvent::Created, added("item1")];
+    let _ = orders
+        .append("o-1", Expect::NoStream, created)
+        .await
+        .unwrap();
     let _ = orders.delete("o-1", Expect::Exists).await.unwrap();
     let error = orders
         .append("o-1", Expect::NoStream, [added("x")])
         .await
         .unwrap_err();
     assert!(
-        error.to_string().contains("it is deleted since revision 3"),
+        error.to_string().contains("it is deleted since revision 2"),
         "{error}"
     );
     let anew = orders.append("o-1", Expect::NoStreamOrDeleted, [OrderEvent::Created]);
-    assert_eq!(anew.await.unwrap().revision, 4);
+    assert_eq!(anew.await.unwrap().revision, 3);
     let loaded = orders.load("o-1").await.unwrap();
-    assert_eq!((loaded.state.items.len(), loaded.revision()), (0, Some(4)));
+    assert_eq!((loaded.state.items.len(), loaded.revision()), (0, Some(3)));
 }
 
 /// Each of them has an idea of the next item; all ideas come through, one after the other.
