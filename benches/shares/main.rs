@@ -13,6 +13,7 @@
 mod append;
 mod client;
 mod commit;
+mod events;
 mod groups;
 mod kit;
 mod limits;
@@ -26,13 +27,14 @@ use kit::run::Run;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut run = Run::from_args()?;
-    let groups: [(&str, Group); 8] = [
+    let groups: [(&str, Group); 9] = [
         ("limits", limits::measure),
         ("append", append::measure),
         ("commit", commit::measure),
         ("wire", wire::measure),
         ("client", client::measure),
         ("groups", groups::measure),
+        ("events", events::measure),
         ("metrics", metrics::measure),
         ("startup", startup::measure),
     ];

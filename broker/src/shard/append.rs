@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use highwater_log::error::LogError;
+use highwater_log::keys::RecordKey;
 use highwater_log::log::{Appended, Sent};
 use highwater_log::shard::{AckAt, Append, Done};
 use highwater_log::types::LogId;
@@ -66,7 +67,7 @@ impl Enqueuer<'_> {
     ) -> PendingAppend {
         let (done, outcome) = oneshot::channel();
         let sent = sent.into();
-        match self.room(sent.batch.bytes().len()).await {
+        match self.room(bytes_of(&sent)).await {
             Ok(room) => {
                 let done = Done::new(move |result| {
                     drop(room);
@@ -109,6 +110,12 @@ impl Enqueuer<'_> {
             self.shard.committer.wake();
         }
     }
+}
+
+/// The memory that a batch takes while it waits: many records may be packed into few bytes.
+fn bytes_of(sent: &Sent) -> usize {
+    let keys = sent.keyed.as_ref().map_or(0, |keyed| keyed.records.len());
+    sent.batch.bytes().len() + keys * size_of::<RecordKey>()
 }
 
 impl Drop for Enqueuer<'_> {
