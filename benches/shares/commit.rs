@@ -87,7 +87,7 @@ fn commit_time(
                 let witness = Arc::clone(&answered);
                 disk.shard.enqueue(Append {
                     log: *log,
-                    batch: batch.clone(),
+                    sent: batch.clone().into(),
                     ack: AckAt::Durable,
                     now: run.now(),
                     // A refused append keeps its witness for good, and is counted below.

@@ -2,8 +2,8 @@
 //! twenty events of one key among many.
 //!
 //! Invariants
-//! - The plain append does all that the conditional one does, but for the expectation and the index:
-//!   it builds the same batch and waits for the same durability.
+//! - The plain append does all that the conditional one does, but for the expectation and the
+//!   index: it builds the same batch and waits for the same durability.
 
 use std::error::Error;
 use std::sync::Arc;

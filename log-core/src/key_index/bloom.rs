@@ -1,9 +1,9 @@
 //! Tells that a run does not hold a key, without reading it.
 //!
-//! Floor 2 of log-core. Pure.
+//! Floor 3 of log-core. Pure.
 //!
 //! Invariants
-//! - A key that was added may be held; of those that were not, about one in a hundred is said to be.
+//! - A key that was added may be held; of those that were not, one in a hundred is said to be.
 //! - The hashes of keys are random already: two halves of one make all the places that it needs.
 
 use bytes::{BufMut, Bytes};

@@ -1,6 +1,6 @@
 //! The last records of the keys that were looked for lately.
 //!
-//! Floor 2 of log-core. Pure.
+//! Floor 3 of log-core. Pure.
 //!
 //! Invariants
 //! - It holds at most [`KEYS_MAX`] keys. What was not asked for during the last half of so many

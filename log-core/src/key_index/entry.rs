@@ -1,6 +1,6 @@
 //! One record, as the index of its log knows it.
 //!
-//! Floor 2 of log-core. Pure.
+//! Floor 3 of log-core. Pure.
 //!
 //! Layout, big-endian, 32 bytes: hash of the key (16), revision (4), offset (8), position of its
 //! batch in its segment (4); the highest bit of the position says that the record is a tombstone.

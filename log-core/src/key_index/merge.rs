@@ -1,6 +1,6 @@
 //! Replaces runs of about the same size by one, so that a look at a key asks few of them.
 //!
-//! Floor 2 of log-core.
+//! Floor 3 of log-core.
 //!
 //! Invariants
 //! - The new run and its name are durable before the old files go, and so are the records that it

@@ -1,6 +1,6 @@
-//! Where the records of each key of a log are: the newest ones in memory, all others in sorted runs.
+//! Where the records of each key of a log are: the newest ones in memory, the others in sorted runs.
 //!
-//! Floor 2 of log-core.
+//! Floor 3 of log-core.
 //!
 //! A record is noted in `Recent`; when that has many, they become a run, and runs of about the same
 //! size become one. The index is derived from the log. A run that is missing or damaged is made

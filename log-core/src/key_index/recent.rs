@@ -1,6 +1,6 @@
 //! The newest records of a log by their keys, in memory.
 //!
-//! Floor 2 of log-core. Pure.
+//! Floor 3 of log-core. Pure.
 //!
 //! Invariants
 //! - Entries are noted in the order of offsets; those of a key form a chain from its last one back.

@@ -1,6 +1,6 @@
 //! One file of the key index: the entries of a range of offsets, sorted by key.
 //!
-//! Floor 2 of log-core.
+//! Floor 3 of log-core.
 //!
 //! Layout, big-endian: blocks of 4 KiB, each 127 entries (the last one fewer, then zeros) and the
 //! CRC-32 of topic, partition, first offset, end offset, the number of the block (8) and the 4,092

@@ -1,6 +1,6 @@
 //! Writes a run.
 //!
-//! Floor 2 of log-core.
+//! Floor 3 of log-core.
 //!
 //! Invariants
 //! - The file has its name only when all of it is written, and one that replaces others when all of
@@ -99,8 +99,8 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Ends the file and gives it its name. One that replaces others is synced before that: who sees
-    /// the name may remove them.
+    /// Ends the file and gives it its name. One that replaces others is synced before that: who
+    /// sees the name may remove them.
     pub(super) fn finish(mut self, fs: &dyn Fs) -> Result<Run, LogError> {
         if self.in_block > 0 {
             self.end_block();

@@ -6,8 +6,8 @@
 //! - An expectation is compared with all that was written before, and with what of its own group
 //!   will be written before it; nothing else can be appended between the look and the write.
 //! - The index is opened before the first append to the log, and covers all of it.
-//! - A run of records that the log does not hold is removed, durably, before the log is appended to:
-//!   others may take their offsets.
+//! - A run of records that the log does not hold is removed, durably, before the log is appended
+//!   to: others may take their offsets.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -10,11 +10,10 @@ use crate::error::LogError;
 use crate::types::LogId;
 
 impl Shard {
-    /// Makes anew what of the key indexes was found damaged, and merges their files as long as there
-    /// are many of a size. It reads and
-    /// writes megabytes, and is called again after as many appends: on a thread for slow work, or
-    /// by a caller without threads from time to time. The logs that it could not do it for, and
-    /// why; they lose nothing but time.
+    /// Makes anew what of the key indexes was found damaged, and merges their files as long as
+    /// there are many of a size. It reads and writes megabytes, and is called again after as many
+    /// appends: on a thread for slow work, or by a caller without threads from time to time. The
+    /// logs that it could not do it for, and why; they lose nothing but time.
     pub fn merge_keys(&self) -> Vec<(LogId, LogError)> {
         let mut failed = Vec::new();
         for slot in self.all_slots() {

@@ -333,7 +333,7 @@ impl World {
     fn tick(&mut self, ms: i64) -> Result<(), Stop> {
         self.client.pass(ms);
         self.shard().tick(self.client.now);
-        for (_, error) in self.shard().merge_keys() {
+        if let Some((_, error)) = self.shard().merge_keys().into_iter().next() {
             self.allow(Err(error))?;
         }
         if self.disk.is_dead() {

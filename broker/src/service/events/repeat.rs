@@ -47,8 +47,8 @@ pub(crate) enum Repeat {
         /// The revision of each.
         revisions: Vec<u64>,
     },
-    /// Some of them. They differ at this revision of the claimed stream, or at other streams' events
-    /// before it.
+    /// Some of them. They differ at this revision of the claimed stream, or at events of other
+    /// streams before it.
     InPart {
         /// The revision.
         revision: u64,
