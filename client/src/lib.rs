@@ -266,6 +266,16 @@ impl Client {
         Relay::new(&self.cluster, database)
     }
 
+    /// The streams of a topic, each of which folds to an `A`; see [`events::EventStore`].
+    ///
+    /// On a client that was connected to a Kafka listener only, `build` fails with `Unsupported`.
+    pub fn event_store<A: events::Aggregate>(
+        &self,
+        topic: impl Into<String>,
+    ) -> events::EventStoreBuilder<A> {
+        events::EventStoreBuilder::of_client(self, topic.into())
+    }
+
     /// A topic of dead letters, such as `order-events-dlt`: to look at, and to send back.
     #[must_use]
     pub fn dead_letters(&self, topic: impl Into<String>) -> LetterTopic {

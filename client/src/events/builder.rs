@@ -16,9 +16,10 @@ use super::exchange::{Asking, Repeat, read_stream, unexpected};
 use super::snapshots::Snapshots;
 use super::store::EventStore;
 use super::upcast::Upcasting;
+use crate::Client;
 use crate::error::ClientError;
 
-/// Settings of an [`EventStore`]; made by [`EventStore::over`].
+/// Settings of an [`EventStore`]; made by [`Client::event_store`].
 #[must_use = "nothing is opened before `build`"]
 pub struct EventStoreBuilder<A: Aggregate> {
     pub(super) asking: Asking,
@@ -41,6 +42,11 @@ impl<A: Aggregate> EventStoreBuilder<A> {
             snapshots: None,
             of: PhantomData,
         }
+    }
+
+    pub(crate) fn of_client(client: &Client, topic: String) -> Self {
+        let asking = Asking::new(client.native(), Arc::clone(&client.cluster));
+        Self::new(asking, topic)
     }
 
     /// Where the events happen, their `ce_source`; the topic with a slash before it, if it is not

@@ -23,7 +23,8 @@ use crate::error::{ClientError, Outcome};
 /// The way to the broker.
 #[derive(Clone, Debug)]
 pub(super) struct Asking {
-    native: Arc<dyn NativeExchange>,
+    /// None for a client that knows Kafka's protocol only.
+    native: Option<Arc<dyn NativeExchange>>,
     pub(super) cluster: Arc<Cluster>,
 }
 
@@ -37,7 +38,10 @@ pub(super) enum Repeat {
 }
 
 impl Asking {
-    pub(super) const fn new(native: Arc<dyn NativeExchange>, cluster: Arc<Cluster>) -> Self {
+    pub(super) const fn new(
+        native: Option<Arc<dyn NativeExchange>>,
+        cluster: Arc<Cluster>,
+    ) -> Self {
         Self { native, cluster }
     }
 
@@ -66,8 +70,10 @@ impl Asking {
 
     /// Sends a request, whatever comes of it. A refusal is an error.
     pub(super) async fn once(&self, call: Call) -> Result<Answer, ClientError> {
+        let native = self.native.as_ref();
+        let native = native.ok_or_else(|| ClientError::Unsupported(NO_NATIVE.to_owned()))?;
         let timeout = self.cluster.limits().request;
-        let answer = self.native.call(call, Bytes::new());
+        let answer = native.call(call, Bytes::new());
         let answer = self.cluster.within(timeout, answer).await;
         let answer = answer.ok_or_else(|| no_answer("the broker", timeout))?;
         match answer? {
@@ -107,3 +113,6 @@ fn refused(failure: v1::Failure) -> ClientError {
         code => ClientError::Broker { code, message },
     }
 }
+
+const NO_NATIVE: &str = "this client was connected to Kafka's protocol, which has no event streams: \
+    connect to highwater://HOST:PORT, or embed the broker";

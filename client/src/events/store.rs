@@ -70,7 +70,7 @@ impl<A: Aggregate> EventStore<A> {
         client: &Client,
         topic: impl Into<String>,
     ) -> EventStoreBuilder<A> {
-        let asking = Asking::new(native, Arc::clone(&client.cluster));
+        let asking = Asking::new(Some(native), Arc::clone(&client.cluster));
         EventStoreBuilder::new(asking, topic.into())
     }
 

@@ -48,6 +48,18 @@ async fn shop() -> Shop {
 }
 
 #[tokio::test]
+async fn a_client_of_kafka_alone_is_told_so_before_its_first_append() {
+    let shop = shop().await;
+    let built = shop.client.event_store::<Order>("orders").build().await;
+    let error = built.unwrap_err().to_string();
+    assert!(error.contains("highwater://HOST:PORT"), "{error}");
+    let broker = shop.broker.native_sessions();
+    let client = shop.client.clone().with_native(broker);
+    let orders = client.event_store::<Order>("orders").build().await.unwrap();
+    assert!(orders.load("o-1").await.unwrap().revision().is_none());
+}
+
+#[tokio::test]
 async fn the_seeds_order_is_what_it_was_at_any_moment() {
     let shop = shop().await;
     let orders = &shop.orders;

@@ -1,4 +1,4 @@
-//! Where the records of each key of a log are: the newest ones in memory, the others in sorted runs.
+//! Where the records of each key of a log are: the newest in memory, the others in sorted runs.
 //!
 //! Floor 3 of log-core.
 //!
