@@ -50,6 +50,19 @@ pub enum EventsError {
         /// The revision of its last event.
         revision: u64,
     },
+    /// Events of the stream were deleted, so that its state cannot be known.
+    #[error("the stream {} of {topic} has lost its revisions from {from} up to {to} \
+             (allow.history.loss): its state is unknown; history reads what is left", shown(.key))]
+    Gone {
+        /// The topic.
+        topic: String,
+        /// The stream.
+        key: Bytes,
+        /// The first revision that is missing.
+        from: u64,
+        /// The first one behind it that is there.
+        to: u64,
+    },
     /// The stream has an event of a type that the aggregate does not have.
     #[error(
         "revision {revision} of the stream {} of {topic} has the type {event_type}, which the \

@@ -158,6 +158,16 @@ impl<A: Aggregate> EventStore<A> {
         partition: i32,
         event: &v1::StreamEvent,
     ) -> Result<(), EventsError> {
+        let due = loaded.revision().map_or(0, |revision| revision + 1);
+        if event.revision != due {
+            // Without all of them the state is another one, and nobody should decide on it.
+            return Err(EventsError::Gone {
+                topic: self.inner.topic.to_string(),
+                key: stream.key.clone(),
+                from: due,
+                to: event.revision,
+            });
+        }
         match &event.value {
             None => loaded.state = A::default(),
             Some(data) => match self.what_happened(stream, partition, event, data)? {

@@ -24,6 +24,13 @@ struct Shop {
     orders: EventStore<Order>,
 }
 
+impl Shop {
+    async fn orders_of(&self, topic: &str) -> EventStore<Order> {
+        let store = EventStore::over(self.broker.native(), &self.client, topic);
+        store.build().await.unwrap()
+    }
+}
+
 async fn shop() -> Shop {
     let clock = Arc::new(VirtualClock::new(Wall(1_700_000_000_000)));
     let broker = Broker::builder()
@@ -57,6 +64,26 @@ async fn a_client_of_kafka_alone_is_told_so_before_its_first_append() {
     let client = shop.client.clone().with_native(broker);
     let orders = client.event_store::<Order>("orders").build().await.unwrap();
     assert!(orders.load("o-1").await.unwrap().revision().is_none());
+}
+
+#[tokio::test]
+async fn a_state_without_its_beginning_is_no_state() {
+    let shop = shop().await;
+    let admin = shop.client.admin();
+    let topic = events::new_topic("lossy").config("allow.history.loss", "true");
+    admin.create_topic(&topic).await.unwrap();
+    let store = shop.orders_of("lossy").await;
+    for event in seed() {
+        let _ = store.append("o-1", Expect::Any, [event]).await.unwrap();
+    }
+    admin.delete_records("lossy", 0, 2).await.unwrap();
+    let error = store.load("o-1").await.unwrap_err();
+    assert!(
+        matches!(error, EventsError::Gone { from: 0, to: 2, .. }),
+        "{error}"
+    );
+    let left = store.history("o-1", 0).await.unwrap();
+    assert_eq!(left.first().unwrap().revision, 2);
 }
 
 #[tokio::test]
