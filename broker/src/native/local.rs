@@ -154,8 +154,14 @@ impl Outlet for Waiters {
 
     fn put(&mut self, _: Mono, waiter: Waiter, reply: Reply) {
         let body = one_piece(reply.body);
+        let Waiter {
+            answer,
+            _place: place,
+        } = waiter;
+        // Who is answered may ask again at once.
+        drop(place);
         // Whoever has dropped the future does not want to know.
-        drop(waiter.answer.send((reply.answer, body)));
+        drop(answer.send((reply.answer, body)));
     }
 
     /// There are no subscriptions in this process.

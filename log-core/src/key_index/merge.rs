@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::entry::{Entry, Packed, key_of};
@@ -20,7 +21,7 @@ use crate::types::Offset;
 impl KeyIndex {
     /// Whether [`Self::merge`] has something to do.
     pub(crate) fn wants_merge(&self, synced: Offset) -> bool {
-        self.damaged().is_none() && self.candidates(&self.runs(), synced).is_some()
+        self.is_whole() && self.candidates(&self.runs(), synced).is_some()
     }
 
     /// Merges once, if enough runs are of a size. Neither appends nor lookups wait for it. `start`
@@ -31,10 +32,7 @@ impl KeyIndex {
     pub(crate) fn merge(&self, start: Offset, synced: Offset) -> Result<bool, LogError> {
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let runs = self.runs();
-        let Some(range) = self
-            .candidates(&runs, synced)
-            .filter(|_| self.damaged().is_none())
-        else {
+        let Some(range) = self.candidates(&runs, synced).filter(|_| self.is_whole()) else {
             return Ok(false);
         };
         let old = &runs[range.clone()];
@@ -55,6 +53,11 @@ impl KeyIndex {
         Ok(true)
     }
 
+    /// Whether there is a log, and no damage that has to be mended first.
+    fn is_whole(&self) -> bool {
+        self.damaged().is_none() && !self.is_over.load(Ordering::Acquire)
+    }
+
     fn merge_runs(&self, old: &[Arc<Run>], start: Offset) -> Result<Run, LogError> {
         let (first, last) = (old.first(), old.last());
         let from = first.map_or(Offset::ZERO, |run| run.cover().from);
@@ -72,6 +75,9 @@ impl KeyIndex {
                 }
                 let mut before: Option<Packed> = None;
                 while let Some(Reverse((entry, place))) = next.pop() {
+                    if self.is_over.load(Ordering::Acquire) {
+                        return Err(LogError::Closed);
+                    }
                     let more = self.heeding(&old[place], cursors[place].next())?;
                     next.extend(more.map(|entry| Reverse((entry, place))));
                     if let Some(before) = before.filter(|before| is_kept(before, &entry, start)) {

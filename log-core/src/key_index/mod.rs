@@ -26,7 +26,7 @@ mod run_writer;
 mod tests;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::cache::{Cache, Known};
@@ -58,6 +58,8 @@ pub(crate) struct KeyIndex {
     spill_at: AtomicUsize,
     /// What a run covers that turned out to be damaged.
     damaged: Mutex<Option<(Offset, Offset)>>,
+    /// The log is nobody's any more.
+    is_over: AtomicBool,
 }
 
 /// How large an index is.
@@ -95,6 +97,7 @@ impl KeyIndex {
             spill_entries,
             spill_at: AtomicUsize::new(spill_entries),
             damaged: Mutex::default(),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -272,20 +275,35 @@ impl KeyIndex {
             spill_entries: self.spill_entries,
             spill_at: AtomicUsize::new(self.spill_entries),
             damaged: Mutex::default(),
+            is_over: AtomicBool::new(false),
         }
     }
 
-    /// Puts the runs of `anew` in the place of the one that is damaged.
-    pub(crate) fn heal(&self, (from, end): (Offset, Offset), anew: &Self) {
+    /// Puts the runs of `anew` that begin at `from` or behind in the place of those between `from`
+    /// and the end of the damaged one. If a merge has replaced that meanwhile, it was read well.
+    pub(crate) fn heal(&self, damaged: (Offset, Offset), from: Offset, anew: &Self) {
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
-        let behind = runs.iter().filter(|run| run.cover().from >= end);
-        let all = anew.runs().iter().chain(behind).cloned().collect();
-        *runs = Arc::new(all);
+        let is_there = |run: &Arc<Run>| (run.cover().from, run.cover().end) == damaged;
+        let is_border = |run: &Arc<Run>| run.cover().from == from;
+        if runs.iter().any(is_there) && runs.iter().any(is_border) {
+            let before = runs.iter().filter(|run| run.cover().end <= from);
+            let anew = anew.runs();
+            let anew = anew.iter().filter(|run| run.cover().from >= from);
+            let behind = runs.iter().filter(|run| run.cover().from >= damaged.1);
+            let all = before.chain(anew).chain(behind).cloned().collect();
+            *runs = Arc::new(all);
+            tracing::info!(log = %self.log, %from, "a part of the key index was made anew");
+        }
         drop(runs);
         // What was looked up before the damage was seen is no less true.
         *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        tracing::info!(log = %self.log, %from, %end, "a part of the key index was made anew");
+    }
+
+    /// The log is closed or removed: nothing is written any more once this returns.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        drop(self.merging.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// How large it is.
@@ -305,7 +323,9 @@ impl KeyIndex {
     /// Notes a run that is damaged, and removes it, so that a start makes it anew if nobody does
     /// before.
     fn heeding<T>(&self, run: &Run, result: Result<T, LogError>) -> Result<T, LogError> {
-        if matches!(result, Err(LogError::Corrupt { .. })) && self.damaged().is_none() {
+        let is_in_use = || self.runs().iter().any(|other| std::ptr::eq(&**other, run));
+        let is_news = || self.damaged().is_none() && is_in_use();
+        if matches!(result, Err(LogError::Corrupt { .. })) && is_news() {
             let covered = (run.cover().from, run.cover().end);
             *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = Some(covered);
             tracing::error!(file = %run.path().display(), "a part of the key index is damaged");

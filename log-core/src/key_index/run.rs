@@ -224,25 +224,30 @@ impl Run {
         Ok(found)
     }
 
-    /// A block, checked.
+    /// A block, checked. What is wrong once is read again: the file is given up for what is wrong
+    /// twice.
     fn summed_block(&self, block: usize) -> Result<Bytes, LogError> {
+        match self.read_block(block)? {
+            Some(bytes) => Ok(bytes),
+            None => self.read_block(block)?.ok_or_else(|| LogError::Corrupt {
+                file: self.path.clone(),
+                position: Position(block as u64 * BLOCK_BYTES as u64),
+                why: "a part of the key index is not what was written, and is being made anew"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// A block; `None` if its sum does not agree.
+    fn read_block(&self, block: usize) -> Result<Option<Bytes>, LogError> {
         let at = block as u64 * BLOCK_BYTES as u64;
         let bytes = self.file.read_at(at, BLOCK_BYTES);
         let bytes = bytes.map_err(|error| LogError::io("read", &self.path, error))?;
-        let sum = |bytes: &Bytes| {
-            self.cover
-                .block_sum(block, &bytes[..SUMMED_BYTES])
-                .to_be_bytes()
+        let is_whole = bytes.len() == BLOCK_BYTES && {
+            let sum = self.cover.block_sum(block, &bytes[..SUMMED_BYTES]);
+            bytes[SUMMED_BYTES..] == sum.to_be_bytes()
         };
-        if bytes.len() != BLOCK_BYTES || bytes[SUMMED_BYTES..] != sum(&bytes) {
-            return Err(LogError::Corrupt {
-                file: self.path.clone(),
-                position: Position(at),
-                why: "a part of the key index is not what was written, and is being made anew"
-                    .to_owned(),
-            });
-        }
-        Ok(bytes)
+        Ok(is_whole.then_some(bytes))
     }
 
     /// The entries of a block.

@@ -185,3 +185,53 @@ fn a_floor_is_below_every_entry_of_its_revision() {
     assert!(floor_of(KeyHash(9), 4) <= first.pack());
     assert!(floor_of(KeyHash(9), 5) > first.pack());
 }
+
+/// Eight runs of sixteen entries, and their one key.
+fn eight_runs() -> (MemFs, KeyIndex, KeyHash) {
+    let (fs, index) = index(0);
+    let key = index.seed().hash(b"k");
+    for offset in 0..16 * 8 {
+        let revision = u32::try_from(offset).unwrap();
+        index.note([entry(key, revision, offset)].into_iter());
+        index.spill_if_due(Offset(offset + 1));
+    }
+    (fs, index, key)
+}
+
+#[test]
+fn a_damaged_run_that_a_merge_has_replaced_is_not_healed_over_the_others() {
+    let (_, index, key) = eight_runs();
+    let damaged = (Offset(48), Offset(64));
+    let anew = index.before(damaged.0);
+    anew.note((48..64).map(|offset| entry(key, u32::try_from(offset).unwrap(), offset)));
+    anew.spill(damaged.1).unwrap();
+    assert!(index.merge(Offset(0), ALL).unwrap());
+    index.heal(damaged, damaged.0, &anew);
+    assert_eq!(index.head(key).unwrap().unwrap().revision, 127);
+    assert_eq!(index.since(key, 0, 999).unwrap().len(), 128);
+}
+
+#[test]
+fn what_is_read_from_a_run_that_was_replaced_damages_nothing() {
+    let (fs, index, _) = eight_runs();
+    let old = Arc::clone(&index.runs()[0]);
+    assert!(index.merge(Offset(0), ALL).unwrap());
+    let files = fs.list(Path::new(DIR)).unwrap();
+    let wrong: Result<(), _> = Err(LogError::Corrupt {
+        file: old.path().to_owned(),
+        position: crate::types::Position(0),
+        why: String::new(),
+    });
+    assert!(index.heeding(&old, wrong).is_err());
+    assert_eq!(index.damaged(), None);
+    assert_eq!(fs.list(Path::new(DIR)).unwrap(), files);
+}
+
+#[test]
+fn nothing_is_written_once_the_log_is_nobodys_any_more() {
+    let (fs, index, _) = eight_runs();
+    let files = fs.list(Path::new(DIR)).unwrap();
+    index.end();
+    assert!(!index.wants_merge(ALL) && !index.merge(Offset(0), ALL).unwrap());
+    assert_eq!(fs.list(Path::new(DIR)).unwrap(), files);
+}

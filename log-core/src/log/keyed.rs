@@ -99,9 +99,10 @@ impl Log {
         let Some(index) = self.shared.keys.get() else {
             return Ok(false);
         };
-        let Some((mut from, end)) = index.damaged() else {
+        let Some(damaged) = index.damaged() else {
             return Ok(false);
         };
+        let (mut from, end) = damaged;
         loop {
             if from < self.marks.start() {
                 tracing::error!(log = %self.id, "what the key index knew of deleted records is lost");
@@ -110,7 +111,7 @@ impl Log {
             let filled = self.reader().fill_keys(&anew, end);
             match (filled.and_then(|()| anew.spill(end)), anew.damaged()) {
                 (Ok(()), _) => {
-                    index.heal((from, end), &anew);
+                    index.heal(damaged, from, &anew);
                     return Ok(true);
                 }
                 // So is what comes before it.
@@ -217,6 +218,13 @@ impl Log {
         index.sync(self.marks.end())
     }
 
+    /// Nobody writes files of the key index any more once this returns.
+    fn end_keys(&self) {
+        if let Some(index) = self.shared.keys.get() {
+            index.end();
+        }
+    }
+
     /// The runs that belong to this log and its records, in order and without an overlap; all
     /// others are removed.
     fn load_runs(&self, end: Offset) -> Result<Vec<Run>, LogError> {
@@ -259,6 +267,13 @@ impl Log {
                 .map_err(|error| LogError::io("sync", dir, error))?;
         }
         Ok(runs)
+    }
+}
+
+impl Drop for Log {
+    /// Its directory may be another's from now on, or gone.
+    fn drop(&mut self) {
+        self.end_keys();
     }
 }
 

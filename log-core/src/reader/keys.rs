@@ -10,7 +10,7 @@ use highwater_proto::batch::check_crc;
 use highwater_proto::record::{Record, RecordIter};
 
 use super::LogReader;
-use super::walk::{Bounds, DECOMPRESSED_BYTES_MAX, searched};
+use super::walk::{ACCEPTED_BYTES_MAX, Bounds, searched};
 use crate::error::LogError;
 use crate::key_index::{Entry, KeyIndex};
 use crate::keys::{Expect, KeySeed, Keyed, RecordKey};
@@ -26,7 +26,7 @@ impl LogReader {
                 continue;
             };
             self.walk(segment, begin, end, |file, position, header| {
-                if header.base_offset < from.0 {
+                if header.last_offset() < from.0 {
                     return Ok(None::<()>);
                 }
                 let batch = file.read_at(position, header.total_bytes());
@@ -35,8 +35,8 @@ impl LogReader {
                     return Ok(None);
                 }
                 let position = u32::try_from(position).unwrap_or(u32::MAX);
-                let records = RecordIter::new(batch, DECOMPRESSED_BYTES_MAX)?;
-                fill_from(index, records, position)?;
+                let records = RecordIter::new(batch, ACCEPTED_BYTES_MAX)?;
+                fill_from(index, records, from, position)?;
                 index.spill_if_due(Offset(header.last_offset()).plus(1));
                 Ok(None)
             })?;
@@ -50,7 +50,7 @@ impl LogReader {
 /// # Errors
 /// [`LogError::Keys`] if a record has no key.
 pub(crate) fn keys_of(batch: &Bytes, seed: KeySeed) -> Result<Keyed, LogError> {
-    let records = RecordIter::new(batch.clone(), DECOMPRESSED_BYTES_MAX)?;
+    let records = RecordIter::new(batch.clone(), ACCEPTED_BYTES_MAX)?;
     let keys = records.map(|record| {
         record_key(&record?, seed).ok_or_else(|| LogError::Keys {
             why: "a record of a log with a key index needs a key".to_owned(),
@@ -62,10 +62,19 @@ pub(crate) fn keys_of(batch: &Bytes, seed: KeySeed) -> Result<Keyed, LogError> {
     })
 }
 
-/// Notes the records of one batch.
-fn fill_from(index: &KeyIndex, records: RecordIter, position: u32) -> Result<(), LogError> {
+/// Notes the records of one batch from an offset on.
+fn fill_from(
+    index: &KeyIndex,
+    records: RecordIter,
+    from: Offset,
+    position: u32,
+) -> Result<(), LogError> {
     for record in records {
         let record = record?;
+        // A start may lie within a batch.
+        if record.offset < from.0 {
+            continue;
+        }
         if let Some(known) = record_key(&record, index.seed()) {
             let offset = Offset(record.offset);
             let head = index.head(known.key)?;

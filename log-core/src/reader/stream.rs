@@ -14,7 +14,7 @@ use highwater_proto::batch::{BatchHeader, HEADER_BYTES, check_crc};
 use highwater_proto::record::{Record, RecordIter};
 
 use super::LogReader;
-use super::walk::{DECOMPRESSED_BYTES_MAX, Searched};
+use super::walk::{ACCEPTED_BYTES_MAX, Searched};
 use crate::error::LogError;
 use crate::key_index::{Entry, KeyIndex, KeyIndexSize};
 use crate::keys::{Head, KeyHash, KeySeed, Keyed};
@@ -31,7 +31,8 @@ pub struct StreamAsk {
     pub revision_max: u64,
     /// Records at this offset and above are not wanted.
     pub below: Offset,
-    /// The most bytes of values and headers; the first record comes all the same.
+    /// The most bytes of values and headers, and 64 a record and 16 a header besides; the first
+    /// record comes all the same.
     pub bytes_max: usize,
 }
 
@@ -96,7 +97,11 @@ impl LogReader {
         };
         let of_checks = keyed.checks.iter().map(|check| check.key);
         let mut keys = of_checks.chain(keyed.records.iter().map(|record| record.key));
-        keys.try_for_each(|key| index.head(key).map(drop))
+        keys.try_for_each(|key| match index.head(key) {
+            // The append itself mends the index.
+            Ok(_) | Err(LogError::Corrupt { .. }) => Ok(()),
+            Err(error) => Err(error),
+        })
     }
 
     /// The last record of a stream that is durable.
@@ -107,19 +112,24 @@ impl LogReader {
         let index = self.expect_keys()?;
         let hash = index.seed().hash(key);
         let durable = self.durable();
-        let mut head = index.head(hash)?;
-        while let Some(later) = head.filter(|head| head.offset >= durable) {
-            let Some(before) = later.revision.checked_sub(1) else {
-                return Ok(None);
-            };
-            let revision = u32::try_from(before).unwrap_or(u32::MAX);
-            let entry = index.since(hash, revision, 1)?.into_iter().next();
-            // It may have been deleted by retention, all but the last one.
-            head = entry
-                .map(|entry| entry.head())
-                .filter(|head| head.revision == before);
+        let last = index.head(hash)?;
+        let Some(later) = last.filter(|head| head.offset >= durable) else {
+            return Ok(last);
+        };
+        // Offsets rise with revisions.
+        let (mut low, mut high, mut found) = (0, later.revision, None);
+        while low < high {
+            let middle = low.midpoint(high);
+            let revision = u32::try_from(middle).unwrap_or(u32::MAX);
+            match index.since(hash, revision, 1)?.first().map(Entry::head) {
+                Some(head) if head.offset < durable => {
+                    low = head.revision + 1;
+                    found = Some(head);
+                }
+                _ => high = middle,
+            }
         }
-        Ok(head)
+        Ok(found)
     }
 
     /// The revision of the record of a key at an offset; `None` if there is no such record.
@@ -221,8 +231,13 @@ impl LogReader {
         if entry.offset < view.first() {
             return Ok(None);
         }
-        let batch = self.batch_at(view, entry)?;
-        let records = RecordIter::new(batch, DECOMPRESSED_BYTES_MAX)?;
+        let batch = match self.batch_at(view, entry) {
+            Ok(batch) => batch,
+            // Retention has removed the file since the View was loaded.
+            Err(_) if entry.offset < self.start() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let records = RecordIter::new(batch, ACCEPTED_BYTES_MAX)?;
         open.records = records.collect::<Result<_, _>>()?;
         open.position = entry.position;
         Ok(holds(&open.records))
@@ -266,17 +281,23 @@ fn holds(header: &BatchHeader, offset: Offset) -> bool {
     (header.base_offset..=header.last_offset()).contains(&offset.0)
 }
 
-/// What a record counts of `bytes_max`.
+/// What a record counts of `bytes_max`: its bytes, and what it takes to hold it, so that records
+/// without any have an end, too.
 fn weight(record: &Record) -> usize {
     let of_headers: usize = record
         .headers
         .iter()
-        .map(|header| header.name().len() + header.value.as_ref().map_or(0, Bytes::len))
+        .map(|header| {
+            let value = header.value.as_ref().map_or(0, Bytes::len);
+            HEADER_WEIGHT + header.name_bytes.len() + value
+        })
         .sum();
-    record.value.as_ref().map_or(0, Bytes::len) + of_headers
+    RECORD_WEIGHT + record.value.as_ref().map_or(0, Bytes::len) + of_headers
 }
 
 /// Entries that are looked up together.
 const ENTRIES_AT_ONCE: usize = 256;
 /// One read brings in most batches of events whole.
 const READ_BYTES: usize = 16 << 10;
+const RECORD_WEIGHT: usize = 64;
+const HEADER_WEIGHT: usize = 16;

@@ -142,3 +142,5 @@ pub(super) fn searched(view: &View, bounds: Bounds) -> impl Iterator<Item = Sear
 
 /// The most that one batch may unpack to for a look into it: 64 MiB.
 pub(super) const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+/// What the log has accepted was measured then; no batch unpacks to more.
+pub(super) const ACCEPTED_BYTES_MAX: usize = i32::MAX as usize;

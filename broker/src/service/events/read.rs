@@ -48,11 +48,12 @@ impl Service {
         match call.as_of {
             AsOf::Now => {}
             AsOf::Revision(revision) => ask.revision_max = revision,
-            AsOf::Offset(offset) => ask.below = offset.plus(1),
+            AsOf::Offset(offset) => ask.below = Offset(offset.0.saturating_add(1)),
             AsOf::TimeMs(time_ms) => ask.below = self.first_after(&reader, time_ms).await?,
         }
-        let head = reader.stream_head(&call.key).map_err(failed)?;
-        let slice = reader.stream(&call.key, &ask).map_err(failed)?;
+        let key = call.key;
+        let read = move || Ok((reader.stream_head(&key)?, reader.stream(&key, &ask)?));
+        let (head, slice) = self.read_blocking(read).await?;
         Ok(StreamEvents {
             partition,
             events: slice.records.into_iter().map(event).collect(),
@@ -71,11 +72,22 @@ impl Service {
             return Ok(Offset(i64::MAX));
         };
         let reader = reader.clone();
-        let search = move || reader.find_time(later_ms);
-        // The task fails only when the runtime is being shut down.
-        let found = self.inner.workers.spawn_blocking(search).await;
-        let found = found.unwrap_or(Err(LogError::Closed)).map_err(failed)?;
+        let found = self.read_blocking(move || reader.find_time(later_ms));
+        let found = found.await?;
         Ok(found.map_or(Offset(i64::MAX), |hit| hit.offset))
+    }
+
+    /// Reads the disk where that holds nobody up.
+    async fn read_blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, ReadStreamError> {
+        // The task fails only when the runtime is being shut down.
+        let read = self.inner.workers.spawn_blocking(read).await;
+        read.unwrap_or(Err(LogError::Closed))
+            .map_err(|error| ReadStreamError::Storage {
+                why: error.to_string(),
+            })
     }
 }
 
@@ -88,11 +100,5 @@ fn event(read: StreamRecord) -> StreamEvent {
         timestamp_ms: record.timestamp,
         headers: record.headers.iter().map(header).collect(),
         value: record.value,
-    }
-}
-
-fn failed(error: LogError) -> ReadStreamError {
-    ReadStreamError::Storage {
-        why: error.to_string(),
     }
 }

@@ -10,6 +10,8 @@
 //! - Only durable events are compared, so that the answer stays true.
 //! - Events without ids are never taken for stored ones.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use highwater_log::error::LogError;
 use highwater_log::keys::KeyHash;
@@ -77,16 +79,21 @@ pub(crate) fn find_repeat(
     let base_offset = stored.record.offset - i64::try_from(claim.index).unwrap_or(i64::MAX);
     let stored = records_from(reader, base_offset, events.len(), decompressed_bytes_max)?;
     let mut revisions = Vec::with_capacity(events.len());
-    for (index, event) in events.iter().enumerate() {
-        let offset = base_offset + i64::try_from(index).unwrap_or(i64::MAX);
-        let there = stored.iter().find(|record| record.offset == offset);
-        let Some(record) = there.filter(|record| is_same(event, record)) else {
+    // Of each stream the next revision: its events in the batch follow one another.
+    let mut next: HashMap<&Bytes, u64> = HashMap::new();
+    for (index, (event, there)) in events.iter().zip(&stored).enumerate() {
+        let Some(record) = there.as_ref().filter(|record| is_same(event, record)) else {
             let claimed = &events[claim.index.min(index)..index];
             let alike = claimed.iter().filter(|other| other.key == first.key);
             let revision = claim.revision + alike.count() as u64;
             return Ok(Repeat::InPart { revision });
         };
-        revisions.push(revision_of(reader, event, Offset(record.offset))?);
+        let revision = match next.get(&event.key) {
+            Some(revision) => *revision,
+            None => revision_of(reader, event, Offset(record.offset))?,
+        };
+        next.insert(&event.key, revision + 1);
+        revisions.push(revision);
     }
     Ok(Repeat::Yes {
         base_offset: Offset(base_offset),
@@ -107,16 +114,16 @@ fn is_same(event: &Claimed, record: &Record) -> bool {
     is_same_key && event.id.is_some() && id_of(&record.headers) == event.id
 }
 
-/// The durable records at `count` offsets from `base` on.
+/// The durable records at `count` offsets from `base` on; `None` where there is none.
 fn records_from(
     reader: &LogReader,
     base: i64,
     count: usize,
     decompressed_bytes_max: usize,
-) -> Result<Vec<Record>, LogError> {
+) -> Result<Vec<Option<Record>>, LogError> {
     let end = base.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
     let mut next = Offset(base).max(reader.start());
-    let mut found = Vec::with_capacity(count);
+    let mut found = vec![None; count];
     while next.0 < end {
         let slice = reader.read(next, READ_BYTES, UpTo::Durable, Minimum::OneBatch)?;
         if slice.parts.is_empty() {
@@ -128,8 +135,9 @@ fn records_from(
                 let bytes = BatchHeader::parse(&part)?.total_bytes().min(part.len());
                 for record in RecordIter::new(part.split_to(bytes), decompressed_bytes_max)? {
                     let record = record?;
-                    if (base..end).contains(&record.offset) {
-                        found.push(record);
+                    let place = usize::try_from(record.offset - base).unwrap_or(usize::MAX);
+                    if let Some(place) = found.get_mut(place) {
+                        *place = Some(record);
                     }
                 }
             }

@@ -142,3 +142,88 @@ fn a_log_gets_its_index_with_its_policies() {
     let appended = rig.log.append_all(&[answer], rig.now).remove(0).unwrap();
     assert_eq!(appended.revisions, [1]);
 }
+
+#[test]
+fn records_without_bytes_have_an_end_too() {
+    let mut pair = Pair::new();
+    let events = vec![(1, None); 200];
+    let answer = pair.rig.log.append(&[batch_of(&events)], pair.rig.now);
+    assert_eq!(answer[0].as_ref().unwrap().revisions.len(), 200);
+    pair.rig.sync();
+    let ask = StreamAsk {
+        bytes_max: 1000,
+        ..StreamAsk::default()
+    };
+    let reader = pair.rig.log.reader();
+    let slice = reader.stream(name(1).as_bytes(), &ask).unwrap();
+    assert_eq!((slice.records.len(), slice.is_complete), (15, false));
+}
+
+#[test]
+fn what_was_accepted_is_opened_whatever_it_unpacks_to() {
+    let mut pair = Pair::new();
+    pair.rig.config.segment_bytes = 1 << 20;
+    pair.rig.log.set_config(pair.rig.config.clone()).unwrap();
+    let big = vec![0; 65 << 20];
+    let events = [(1, Some(big)), (1, Some(b"v".to_vec()))];
+    let answer = pair.rig.log.append(&[batch_of(&events)], pair.rig.now);
+    answer.into_iter().next().unwrap().unwrap();
+    let point = pair.rig.sync();
+    pair.rig.reopen(Some(point), false);
+    let reader = pair.rig.log.reader();
+    let ask = StreamAsk {
+        from_revision: 1,
+        ..StreamAsk::default()
+    };
+    let slice = reader.stream(name(1).as_bytes(), &ask).unwrap();
+    assert_eq!(slice.records.len(), 1);
+}
+
+#[test]
+fn a_start_within_a_batch_hides_no_record_behind_it() {
+    let mut pair = Pair::new();
+    let events: Vec<_> = (0..6).map(|n| (n % 2, Some(vec![n]))).collect();
+    let answer = pair.rig.log.append(&[batch_of(&events)], pair.rig.now);
+    answer.into_iter().next().unwrap().unwrap();
+    pair.rig.sync();
+    pair.rig
+        .log
+        .delete_records(Offset(3), pair.rig.now)
+        .unwrap();
+    // Without the files that know what was deleted.
+    for file in pair.rig.fs.list(Path::new(DIR)).unwrap() {
+        if file.ends_with(".keys") {
+            pair.rig.fs.remove(&Path::new(DIR).join(file)).unwrap();
+        }
+    }
+    let point = pair.rig.sync();
+    pair.rig.reopen(Some(point), false);
+    let reader = pair.rig.log.reader();
+    for (key, wanted) in [(0, vec![4]), (1, vec![3, 5])] {
+        let slice = reader.stream(name(key).as_bytes(), &StreamAsk::default());
+        let slice = slice.unwrap();
+        let offsets: Vec<i64> = slice
+            .records
+            .iter()
+            .map(|read| read.record.offset)
+            .collect();
+        assert_eq!(offsets, wanted, "{key}");
+    }
+}
+
+#[test]
+fn the_head_that_is_durable_is_found_behind_many_that_are_not() {
+    let mut pair = Pair::new();
+    let log = &mut pair.rig.log;
+    let first = sent(log, 1, NEW, None);
+    log.append_all(&[first], pair.rig.now).remove(0).unwrap();
+    pair.rig.sync();
+    let events = vec![(1, Some(b"v".to_vec())); 100];
+    let answer = pair.rig.log.append(&[batch_of(&events)], pair.rig.now);
+    answer.into_iter().next().unwrap().unwrap();
+    let reader = pair.rig.log.reader();
+    let head = || reader.stream_head(name(1).as_bytes()).unwrap().unwrap();
+    assert_eq!(head().revision, 0);
+    pair.rig.sync();
+    assert_eq!(head().revision, 100);
+}
