@@ -171,6 +171,12 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "`retention.ms=-1` says the same",
     ),
     (
+        "topics with `append.conditional=true` (a config of Highwater)",
+        "retention, compaction, DeleteRecords and `on.full=drop-oldest` are refused unless \
+         `allow.history.loss=true`; CreatePartitions is refused always",
+        "an event store that forgets is none, and a key has one partition",
+    ),
+    (
         "client quotas",
         "refused",
         "a quota that is stored and limits nobody would be a lie",

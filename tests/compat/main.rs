@@ -47,6 +47,8 @@ fn render() -> String {
     conformance::render(&mut out, &read("docs/results/conformance.tsv"));
     differential::render(&mut out, &read("docs/results/differential.tsv"));
     differences::render(&mut out);
+    out.push('\n');
+    out.push_str(include_str!("conditions.md"));
     out.push_str(PLATFORMS);
     out
 }
