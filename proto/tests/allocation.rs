@@ -289,7 +289,7 @@ mod native {
     /// Two bytes an element, of which each would be a hundred in memory.
     #[test]
     fn heads_of_empty_elements_obey_the_law() {
-        for count in [1, 2, 5, 9, 200, 1000, 3000, 5000] {
+        for count in [1, 2, 5, 9, 500, 1000, 3000, 5000] {
             let many = |tag, content: &[u8]| field(tag, content).repeat(count);
             let (checks, events) = (many(3, &[]), many(4, &[]));
             let headers = field(4, &many(3, &[]));
