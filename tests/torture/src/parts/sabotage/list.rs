@@ -129,7 +129,7 @@ pub const BUGS: [Bug; 30] = [
     source(
         "Z29",
         "an expectation is not compared with what its own group will write",
-        STREAMS,
+        KEYS,
     ),
     source(
         "Z30",
