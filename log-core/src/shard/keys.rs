@@ -13,7 +13,8 @@ impl Shard {
     /// Makes anew what of the key indexes was found damaged, and merges their files as long as
     /// there are many of a size. It reads and writes megabytes, and is called again after as many
     /// appends: on a thread for slow work, or by a caller without threads from time to time. The
-    /// logs that it could not do it for, and why; they lose nothing but time.
+    /// logs that it could not do it for, and why. A failed sync makes the shard read-only, as any
+    /// does; all else costs nothing but time.
     pub fn merge_keys(&self) -> Vec<(LogId, LogError)> {
         let mut failed = Vec::new();
         for slot in self.all_slots() {
@@ -27,6 +28,10 @@ impl Shard {
             }
             while !self.is_closed() && index.wants_merge(slot.reader.synced()) {
                 if let Err(error) = index.merge(slot.reader.start(), slot.reader.synced()) {
+                    // Names that a sync could not save are not saved by a later one either, and
+                    // other files of the directory may count on theirs.
+                    let is_final = matches!(error, LogError::Io { op: "sync", .. });
+                    let error = if is_final { self.poison(&error) } else { error };
                     failed.push((slot.id, error));
                     break;
                 }

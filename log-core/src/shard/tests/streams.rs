@@ -14,6 +14,8 @@ fn rig() -> Rig {
     let rig = Rig::new();
     let config = LogConfig {
         key_index: true,
+        // Sixteen events become a file.
+        segment_bytes: 64 << 10,
         ..LogConfig::default()
     };
     rig.shard
@@ -134,4 +136,21 @@ fn of_two_in_one_group_one_wins() {
     assert_eq!([&answers[0], &answers[2]], [&(1, Ok(0)), &(3, Ok(1))]);
     assert!(conflict(&answers[1], 2));
     assert_eq!(rig.fs.take(Op::Write, LOG_FILE), 1);
+}
+
+#[test]
+fn a_failed_sync_of_names_in_a_merge_is_final() {
+    let rig = rig();
+    for name in 0..16 * 8 {
+        enqueue(&rig, name, Expect::Any, AckAt::Durable);
+        rig.shard.write_once();
+    }
+    rig.shard.sync_once();
+    rig.fs.set_hook(|op, _| match op {
+        Op::SyncDir => Err(std::io::ErrorKind::Other.into()),
+        _ => Ok(()),
+    });
+    let failed = rig.shard.merge_keys();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(rig.shard.poisoned().is_some());
 }
