@@ -19,11 +19,6 @@ use crate::error::LogError;
 use crate::types::Offset;
 
 impl KeyIndex {
-    /// Whether [`Self::merge`] has something to do.
-    pub(crate) fn wants_merge(&self, synced: Offset) -> bool {
-        self.is_whole() && self.candidates(&self.runs(), synced).is_some()
-    }
-
     /// Merges once, if enough runs are of a size. Neither appends nor lookups wait for it. `start`
     /// and `synced` are the log's. Whether it did.
     ///

@@ -71,9 +71,9 @@ fn merging_keeps_the_last_of_what_was_deleted_and_all_else() {
     // All of the first key's records are gone but the last one; of the others half.
     let start = Offset(64);
     // What a power cut can take is no part of it.
-    assert!(!index.wants_merge(Offset(127)));
-    assert!(index.wants_merge(ALL) && index.merge(start, ALL).unwrap());
-    assert!(!index.wants_merge(ALL) && !index.merge(start, ALL).unwrap());
+    assert!(!index.merge(start, Offset(127)).unwrap());
+    assert!(index.merge(start, ALL).unwrap());
+    assert!(!index.merge(start, ALL).unwrap());
     let size = index.size();
     assert_eq!((size.runs, size.run_entries), (1, 64));
     for (key, offset) in keys.iter().zip(124..) {
@@ -232,6 +232,6 @@ fn nothing_is_written_once_the_log_is_nobodys_any_more() {
     let (fs, index, _) = eight_runs();
     let files = fs.list(Path::new(DIR)).unwrap();
     index.end();
-    assert!(!index.wants_merge(ALL) && !index.merge(Offset(0), ALL).unwrap());
+    assert!(!index.merge(Offset(0), ALL).unwrap());
     assert_eq!(fs.list(Path::new(DIR)).unwrap(), files);
 }

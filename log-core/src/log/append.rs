@@ -207,7 +207,9 @@ impl Log {
             rest: rest.clone(),
             revisions: entries.iter().map(|entry| entry.head().revision).collect(),
         };
-        group.keys.push(entries);
+        if self.config.key_index {
+            group.keys.push(entries);
+        }
         group.stored.push(Stored {
             header,
             prefix,

@@ -111,25 +111,7 @@ impl LogReader {
     pub fn stream_head(&self, key: &[u8]) -> Result<Option<Head>, LogError> {
         let index = self.expect_keys()?;
         let hash = index.seed().hash(key);
-        let durable = self.durable();
-        let last = index.head(hash)?;
-        let Some(later) = last.filter(|head| head.offset >= durable) else {
-            return Ok(last);
-        };
-        // Offsets rise with revisions.
-        let (mut low, mut high, mut found) = (0, later.revision, None);
-        while low < high {
-            let middle = low.midpoint(high);
-            let revision = u32::try_from(middle).unwrap_or(u32::MAX);
-            match index.since(hash, revision, 1)?.first().map(Entry::head) {
-                Some(head) if head.offset < durable => {
-                    low = head.revision + 1;
-                    found = Some(head);
-                }
-                _ => high = middle,
-            }
-        }
-        Ok(found)
+        last_below(index, hash, self.durable())
     }
 
     /// The revision of the record of a key at an offset; `None` if there is no such record.
@@ -138,19 +120,10 @@ impl LogReader {
     /// [`LogError::Keys`] for a log without a key index; the disk's.
     pub fn revision_at(&self, key: KeyHash, offset: Offset) -> Result<Option<u64>, LogError> {
         let index = self.expect_keys()?;
-        let head = index.head(key)?.map(|head| head.revision);
-        let (mut low, mut high) = (0, head.map_or(0, |revision| revision + 1));
-        // Offsets rise with revisions.
-        while low < high {
-            let middle = low.midpoint(high);
-            let revision = u32::try_from(middle).unwrap_or(u32::MAX);
-            match index.since(key, revision, 1)?.first() {
-                Some(entry) if entry.offset == offset => return Ok(Some(entry.head().revision)),
-                Some(entry) if entry.offset < offset => low = entry.head().revision + 1,
-                _ => high = middle,
-            }
-        }
-        Ok(None)
+        let last = last_below(index, key, Offset(offset.0.saturating_add(1)))?;
+        Ok(last
+            .filter(|head| head.offset == offset)
+            .map(|head| head.revision))
     }
 
     /// Reads records of a stream.
@@ -275,6 +248,28 @@ impl LogReader {
             Err(_) => Err(wrong("the batch is not what was written")),
         }
     }
+}
+
+/// The last record of a key below an offset.
+fn last_below(index: &KeyIndex, key: KeyHash, below: Offset) -> Result<Option<Head>, LogError> {
+    let last = index.head(key)?;
+    let Some(later) = last.filter(|head| head.offset >= below) else {
+        return Ok(last);
+    };
+    // Offsets rise with revisions.
+    let (mut low, mut high, mut found) = (0, later.revision, None);
+    while low < high {
+        let middle = low.midpoint(high);
+        let revision = u32::try_from(middle).unwrap_or(u32::MAX);
+        match index.since(key, revision, 1)?.first().map(Entry::head) {
+            Some(head) if head.offset < below => {
+                low = head.revision + 1;
+                found = Some(head);
+            }
+            _ => high = middle,
+        }
+    }
+    Ok(found)
 }
 
 fn holds(header: &BatchHeader, offset: Offset) -> bool {

@@ -5,7 +5,7 @@
 //! Invariants
 //! - Neither appends nor lookups wait for a merge. Appends wait while damage is mended.
 
-use super::Shard;
+use super::{Shard, Slot};
 use crate::error::LogError;
 use crate::types::LogId;
 
@@ -16,27 +16,30 @@ impl Shard {
     /// logs that it could not do it for, and why. A failed sync makes the shard read-only, as any
     /// does; all else costs nothing but time.
     pub fn merge_keys(&self) -> Vec<(LogId, LogError)> {
-        let mut failed = Vec::new();
-        for slot in self.all_slots() {
-            let Some(index) = slot.reader.key_index() else {
-                continue;
-            };
-            if index.damaged().is_some()
-                && let Err(error) = self.with_log(slot.id, |log| log.heal_keys())
-            {
-                failed.push((slot.id, error));
+        let slots = self.all_slots().into_iter();
+        let failed = slots.filter_map(|slot| Some((slot.id, self.merge_keys_of(&slot).err()?)));
+        failed.collect()
+    }
+
+    fn merge_keys_of(&self, slot: &Slot) -> Result<(), LogError> {
+        let Some(index) = slot.reader.key_index() else {
+            return Ok(());
+        };
+        while !self.is_closed() {
+            if index.damaged().is_some() {
+                self.with_log(slot.id, |log| log.heal_keys())?;
             }
-            while !self.is_closed() && index.wants_merge(slot.reader.synced()) {
-                if let Err(error) = index.merge(slot.reader.start(), slot.reader.synced()) {
-                    // Names that a sync could not save are not saved by a later one either, and
-                    // other files of the directory may count on theirs.
-                    let is_final = matches!(error, LogError::Io { op: "sync", .. });
-                    let error = if is_final { self.poison(&error) } else { error };
-                    failed.push((slot.id, error));
-                    break;
-                }
+            match index.merge(slot.reader.start(), slot.reader.synced()) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // It has come upon damage, which is mended first.
+                Err(LogError::Corrupt { .. }) if index.damaged().is_some() => {}
+                // Names that a sync could not save are not saved by a later one either, and other
+                // files of the directory may count on theirs.
+                Err(error @ LogError::Io { op: "sync", .. }) => return Err(self.poison(&error)),
+                Err(error) => return Err(error),
             }
         }
-        failed
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Answers that tell of a stream wait until what they tell is durable.
 
 use super::*;
+use crate::fs::{Fs, OpenMode};
 use crate::keys::{Expect, Keyed, RecordKey};
 use crate::log::Sent;
 
@@ -153,4 +154,22 @@ fn a_failed_sync_of_names_in_a_merge_is_final() {
     let failed = rig.shard.merge_keys();
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert!(rig.shard.poisoned().is_some());
+}
+
+#[test]
+fn a_merge_that_comes_upon_damage_mends_it_and_goes_on() {
+    let rig = rig();
+    for name in 0..16 * 8 {
+        enqueue(&rig, name, Expect::Any, AckAt::Durable);
+        rig.shard.write_once();
+    }
+    rig.shard.sync_once();
+    let dir = Path::new(DIR).join("logs").join(K.topic_dir()).join("0");
+    let name = format!("{:020}-{:020}.keys", 16, 32);
+    let file = rig.fs.open(&dir.join(name), OpenMode::Append).unwrap();
+    file.write_at(5, &[std::io::IoSlice::new(b"rot")]).unwrap();
+    assert!(rig.shard.merge_keys().is_empty());
+    let reader = rig.shard.reader(K).unwrap();
+    assert_eq!(reader.key_index_size().unwrap().runs, 1);
+    assert_eq!(reader.stream_head(b"k").unwrap().unwrap().revision, 127);
 }
