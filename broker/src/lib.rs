@@ -3,6 +3,7 @@
 
 mod broker;
 pub mod clock;
+mod codes;
 pub mod config;
 mod connections;
 pub mod coordinator;

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::error::InvalidConfig;
+use crate::error::{BrokerError, InvalidConfig};
 
 /// A host, or an IP address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +77,20 @@ impl fmt::Display for Address {
     }
 }
 
+/// Sockets of one port that listen at an address, and the first one's own; within a tokio runtime.
+pub(crate) fn listen(address: &Address) -> Result<(Vec<TcpListener>, SocketAddr), BrokerError> {
+    let bound = bind(address).and_then(|sockets| {
+        let local = sockets.first().ok_or_else(no_address)?.local_addr()?;
+        Ok((sockets, local))
+    });
+    bound.map_err(|source| BrokerError::Listen {
+        address: address.to_string(),
+        source,
+    })
+}
+
 /// Sockets that listen at an address; within a tokio runtime.
-pub(crate) fn bind(address: &Address) -> io::Result<Vec<TcpListener>> {
+fn bind(address: &Address) -> io::Result<Vec<TcpListener>> {
     if address.host != "localhost" {
         let mut found = (address.host.as_str(), address.port).to_socket_addrs()?;
         return Ok(vec![bind_one(found.next().ok_or_else(no_address)?)?]);
@@ -134,7 +146,7 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-pub(crate) fn no_address() -> io::Error {
+fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the host has no address")
 }
 

@@ -12,6 +12,7 @@ mod activity;
 mod broken;
 mod complaints;
 mod gate;
+mod hand_over;
 mod intake;
 mod outflow;
 mod pace;
@@ -31,6 +32,7 @@ pub(crate) use acceptor::{Accepted, accept};
 pub(crate) use activity::Activity;
 pub(crate) use broken::{Broken, Tone};
 pub(crate) use gate::{Admission, Gate};
+pub(crate) use hand_over::hand_over;
 #[cfg(test)]
 pub(crate) use intake::{ANSWERED_TOGETHER_BYTES, KEPT_BYTES_MAX, READ_BYTES_MIN};
 pub(crate) use intake::{Held, Intake, Source};

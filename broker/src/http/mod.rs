@@ -25,7 +25,7 @@ use crate::error::BrokerError;
 #[cfg(not(feature = "tls"))]
 use crate::error::InvalidConfig;
 use crate::service::Service;
-use crate::sockets::{Address, bind, no_address, reachable};
+use crate::sockets::{Address, listen, reachable};
 pub use address::HttpListener;
 pub(crate) use exposition::text as metrics_text;
 use sockets::Sockets;
@@ -71,15 +71,9 @@ impl HttpServer {
             self.prepare_tls()?;
         }
         let address = &listener.bind;
-        let failed = |source| BrokerError::Listen {
-            address: address.to_string(),
-            source,
-        };
         // Sockets belong to the broker's runtime, whatever the caller runs on.
         let _entered = self.runtime.enter();
-        let sockets = bind(address).map_err(failed)?;
-        let local = sockets.iter().map(TcpListener::local_addr).next();
-        let local = local.unwrap_or_else(|| Err(no_address())).map_err(failed)?;
+        let (sockets, local) = listen(address)?;
         for socket in sockets {
             self.serve(socket, listener.is_encrypted);
         }

@@ -3,30 +3,19 @@
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - The only place that turns an error of the broker into a wire code, by a `match` without a
-//!   wildcard: an error that is added does not compile until it has a code.
+//! - With `codes`, which has what every listener is asked for, the only place that turns an error
+//!   of the broker into a wire code, by a `match` without a wildcard: an error that is added does
+//!   not compile until it has a code.
 //! - What a client may try again has a code that clients try again.
 
 use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 
+pub(super) use crate::codes::WireError;
 use crate::error::{
-    ConfigError, DeleteRecordsError, EpochError, FetchError, FetchSessionError, GroupError,
-    OffsetsError, PlacementError, ProduceError, ProducerIdError, TopicError, UserError,
+    ConfigError, DeleteRecordsError, FetchSessionError, GroupError, PlacementError,
+    ProducerIdError, TopicError, UserError,
 };
-
-/// An error that has a code on the wire.
-pub(super) trait WireError: std::fmt::Display {
-    /// The code.
-    fn error_code(&self) -> ErrorCode;
-
-    /// The sentence beside the code.
-    fn message(&self) -> Option<Str> {
-        let mut text = self.to_string();
-        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
-        Some(Str::from(text))
-    }
-}
 
 /// The code of an outcome; 0 for success.
 pub(super) fn code_of<T, E: WireError>(result: &Result<T, E>) -> i16 {
@@ -40,67 +29,12 @@ pub(super) fn message_of<T, E: WireError>(result: &Result<T, E>) -> Option<Str> 
     result.as_ref().err().and_then(WireError::message)
 }
 
-impl WireError for ProduceError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::InvalidRequiredAcks { .. } => ErrorCode::InvalidRequiredAcks,
-            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::InternalTopic => ErrorCode::InvalidTopicException,
-            Self::InvalidRecord { .. } => ErrorCode::InvalidRecord,
-            Self::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
-            Self::TransactionalIdRequired => ErrorCode::TransactionalIdAuthorizationFailed,
-            Self::TransactionsUnsupported => ErrorCode::UnsupportedVersion,
-            Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::RecordListTooLarge { .. } => ErrorCode::RecordListTooLarge,
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
-            Self::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
-            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
-        }
-    }
-}
-
-impl WireError for FetchError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::UnknownTopicId => ErrorCode::UnknownTopicId,
-            Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::Epoch(error) => error.error_code(),
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
-        }
-    }
-}
-
 impl WireError for FetchSessionError {
     fn error_code(&self) -> ErrorCode {
         match self {
             Self::Unknown => ErrorCode::FetchSessionIdNotFound,
             Self::WrongEpoch { .. } => ErrorCode::InvalidFetchSessionEpoch,
             Self::OtherNaming => ErrorCode::FetchSessionTopicIdError,
-        }
-    }
-}
-
-impl WireError for EpochError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
-            Self::Unknown { .. } => ErrorCode::UnknownLeaderEpoch,
-        }
-    }
-}
-
-impl WireError for OffsetsError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::NamedTwice => ErrorCode::InvalidRequest,
-            Self::Epoch(error) => error.error_code(),
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
         }
     }
 }
@@ -216,6 +150,3 @@ impl WireError for GroupError {
         }
     }
 }
-
-/// Fits into the two-byte length of old versions with much room.
-const MESSAGE_BYTES_MAX: usize = 1024;

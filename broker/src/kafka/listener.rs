@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-
 use super::address::KafkaListener;
 use super::conn::{self, Door};
 use super::server::Server;
@@ -18,22 +16,13 @@ use crate::sockets::{self, Address};
 
 /// Binds a listener and accepts from now on; gives the address at which clients reach it.
 pub(super) fn open(server: &Arc<Server>, listener: &KafkaListener) -> Result<Address, BrokerError> {
-    let failed = |source| BrokerError::Listen {
-        address: listener.bind.to_string(),
-        source,
-    };
     // Sockets belong to the broker's runtime, whatever the caller runs on.
     let _entered = server.workers.runtime().enter();
-    let sockets = sockets::bind(&listener.bind).map_err(failed)?;
-    let local = sockets.iter().map(TcpListener::local_addr).next();
-    let local = local
-        .unwrap_or_else(|| Err(sockets::no_address()))
-        .map_err(failed)?;
+    let (sockets, local) = sockets::listen(&listener.bind)?;
     for socket in sockets {
-        let port = socket.local_addr().map_err(failed)?.port();
         let advertise = listener.advertise.clone();
         let door = Door {
-            advertise: advertise.map(|address| with_port(address, port)),
+            advertise: advertise.map(|address| with_port(address, local.port())),
             protocol: listener.protocol,
         };
         let of_each = Arc::clone(server);

@@ -19,7 +19,7 @@ use super::end::End;
 use super::lane::{Job, Lane, Outlet, Work};
 use super::server::Server;
 use super::session::{Peer, Security, Session};
-use crate::connections::Phase;
+use crate::connections::{Phase, hand_over};
 use crate::sockets::Address;
 
 /// The client's end of a session.
@@ -111,7 +111,7 @@ impl Exchange for Local {
 }
 
 /// The broker's end of a session.
-async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
+async fn serve(server: Arc<Server>, jobs: mpsc::Receiver<Box<Job<Reply>>>) {
     let _counted = server.connections.sessions.one();
     let address = server.addresses().first().cloned();
     let session = Session::new(
@@ -123,23 +123,7 @@ async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Reply>>>) {
     let (forward, forwarded) = mpsc::channel(server.service.config().connection_requests_max);
     let lane = Lane::new(&server, &session, &gone, Replies);
     let mut closing = server.service.closing();
-    let until_closing = async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = closing.begun() => break,
-                job = jobs.recv() => match job {
-                    Some(job) => drop(forward.send(job).await),
-                    None => break,
-                },
-            }
-        }
-        // What was handed over before the end is executed, what comes after it is refused.
-        jobs.close();
-        while let Some(job) = jobs.recv().await {
-            drop(forward.send(job).await);
-        }
-    };
+    let until_closing = hand_over(closing.begun(), jobs, forward);
     let mut lane = std::pin::pin!(lane.run(forwarded));
     let run = async {
         tokio::select! {

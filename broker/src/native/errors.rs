@@ -3,23 +3,15 @@
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - The only place of the native protocol that turns an error into a code, by a `match` without a
-//!   wildcard: an error that is added does not compile until it has a code.
+//! - With `codes`, the only place of the native protocol that turns an error into a code, by a
+//!   `match` without a wildcard: an error that is added does not compile until it has a code.
 //! - Whether a request may be tried again follows from its code.
-
-use std::fmt;
 
 use highwater_proto::code::ErrorCode;
 use highwater_proto::native::v1::Failure;
 
-use crate::error::{EpochError, FetchError, OffsetsError, ProduceError};
+use crate::codes::WireError;
 use crate::service::events::{AppendError, ReadStreamError};
-
-/// An error that has a code.
-pub(super) trait WireError: fmt::Display {
-    /// The code.
-    fn error_code(&self) -> ErrorCode;
-}
 
 /// What a client is told of an error.
 pub(super) fn failure(error: &impl WireError) -> Failure {
@@ -38,61 +30,6 @@ pub(super) fn failed(code: ErrorCode, mut message: String) -> Failure {
         code: code.code().into(),
         message,
         is_retriable: code.retriable(),
-    }
-}
-
-impl WireError for ProduceError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::InvalidRequiredAcks { .. } => ErrorCode::InvalidRequiredAcks,
-            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::InternalTopic => ErrorCode::InvalidTopicException,
-            Self::InvalidRecord { .. } => ErrorCode::InvalidRecord,
-            Self::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
-            Self::TransactionalIdRequired => ErrorCode::TransactionalIdAuthorizationFailed,
-            Self::TransactionsUnsupported => ErrorCode::UnsupportedVersion,
-            Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::RecordListTooLarge { .. } => ErrorCode::RecordListTooLarge,
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
-            Self::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
-            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
-        }
-    }
-}
-
-impl WireError for FetchError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::UnknownTopicId => ErrorCode::UnknownTopicId,
-            Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::Epoch(error) => error.error_code(),
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
-        }
-    }
-}
-
-impl WireError for OffsetsError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
-            Self::NamedTwice => ErrorCode::InvalidRequest,
-            Self::Epoch(error) => error.error_code(),
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
-        }
-    }
-}
-
-impl WireError for EpochError {
-    fn error_code(&self) -> ErrorCode {
-        match self {
-            Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
-            Self::Unknown { .. } => ErrorCode::UnknownLeaderEpoch,
-        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::calls::Reply;
 use super::end::End;
 use super::lane::{Job, Lane, Outlet};
 use super::server::Server;
-use crate::connections::{Counted, Phase};
+use crate::connections::{Counted, Phase, hand_over};
 
 /// The client's end of a session.
 #[derive(Debug)]
@@ -109,28 +109,12 @@ impl NativeExchange for Local {
 }
 
 /// The broker's end of a session.
-async fn serve(server: Arc<Server>, mut jobs: mpsc::Receiver<Box<Job<Waiter>>>, _counted: Counted) {
+async fn serve(server: Arc<Server>, jobs: mpsc::Receiver<Box<Job<Waiter>>>, _counted: Counted) {
     let gone = Notify::new();
     let (forward, forwarded) = mpsc::channel(server.service.config().connection_requests_max);
     let lane = Lane::new(&server.service, &gone, Waiters).run(forwarded);
     let mut closing = server.service.closing();
-    let forwarding = async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = closing.begun() => break,
-                job = jobs.recv() => match job {
-                    Some(job) => drop(forward.send(job).await),
-                    None => break,
-                },
-            }
-        }
-        // What was handed over before the end is executed, what comes after it is refused.
-        jobs.close();
-        while let Some(job) = jobs.recv().await {
-            drop(forward.send(job).await);
-        }
-    };
+    let forwarding = hand_over(closing.begun(), jobs, forward);
     tokio::select! {
         // Answers of a lane in this process cannot fail to be taken.
         (_, _) = async { tokio::join!(lane, forwarding) } => {}

@@ -10,7 +10,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use highwater_proto::native::NativeExchange;
-use tokio::net::TcpListener;
 
 use super::address::NativeListener;
 use super::conn;
@@ -65,17 +64,9 @@ impl Server {
         if !self.connections.are_open() {
             return Err(BrokerError::Closed);
         }
-        let failed = |source| BrokerError::Listen {
-            address: listener.bind.to_string(),
-            source,
-        };
         // Sockets belong to the broker's runtime, whatever the caller runs on.
         let _entered = self.workers.runtime().enter();
-        let sockets = sockets::bind(&listener.bind).map_err(failed)?;
-        let local = sockets.iter().map(TcpListener::local_addr).next();
-        let local = local
-            .unwrap_or_else(|| Err(sockets::no_address()))
-            .map_err(failed)?;
+        let (sockets, local) = sockets::listen(&listener.bind)?;
         for socket in sockets {
             let server = Arc::clone(self);
             let each = move |accepted| server.accepted(accepted);

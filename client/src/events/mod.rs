@@ -46,6 +46,6 @@ pub use recorded::Recorded;
 pub use snapshots::{SnapshotCounts, Snapshots};
 pub use store::EventStore;
 pub use token::{Appended, NoToken, Token};
-pub use topic::new_topic;
+pub use topic::{EVENT_STORE, new_topic};
 pub use upcast::Upcasting;
 pub use update::{Update, Updated};

@@ -22,10 +22,12 @@ use crate::admin::NewTopic;
 pub fn new_topic(name: impl Into<String>) -> NewTopic {
     let topic = NewTopic::named(name);
     let set = |topic: NewTopic, (name, value): (&str, &str)| topic.config(name, value);
-    PRESET.into_iter().fold(topic, set)
+    EVENT_STORE.into_iter().fold(topic, set)
 }
 
-const PRESET: [(&str, &str); 7] = [
+/// What a topic of streams is set to: everything of every key stays, in an order of times that
+/// nobody outside sets.
+pub const EVENT_STORE: [(&str, &str); 7] = [
     ("append.conditional", "true"),
     ("cleanup.policy", "delete"),
     ("durability", "fsync"),

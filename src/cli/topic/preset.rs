@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use highwater_client::events::EVENT_STORE;
+
 use crate::cli::args::Preset;
 use crate::cli::failure::Failure;
 
@@ -31,14 +33,4 @@ pub(super) fn configs(
     Ok(configs)
 }
 
-/// Everything of every key stays, in an order of times that nobody outside sets.
-const EVENT_STORE: [(&str, &str); 7] = [
-    (STREAMS, "true"),
-    ("cleanup.policy", "delete"),
-    ("durability", "fsync"),
-    ("message.timestamp.type", "LogAppendTime"),
-    ("retention.bytes", "-1"),
-    ("retention.ms", "-1"),
-    ("segment.bytes", "134217728"),
-];
 const STREAMS: &str = "append.conditional";
