@@ -172,7 +172,7 @@ impl Log {
             }
         }
         // A repeat that the network has made is none of its own conflicts: the sequence goes first.
-        let entries = self.place_keys_healing(sent, group.end, &mut group.touched)?;
+        let entries = self.healing(|| self.place_keys(sent, group.end, &mut group.touched))?;
         Ok(self.place(batch, entries, now, group))
     }
 

@@ -79,18 +79,14 @@ impl Log {
         place(index, keyed, base, touched)
     }
 
-    /// As [`Self::place_keys`], over an index that is damaged: it is made anew first.
-    pub(super) fn place_keys_healing(
+    /// Does what looks keys up; if the index turns out to be damaged, once more over a new one.
+    pub(super) fn healing<T>(
         &self,
-        sent: &Sent,
-        base: Offset,
-        touched: &mut Touched,
-    ) -> Result<Vec<Entry>, LogError> {
-        match self.place_keys(sent, base, touched) {
-            Err(LogError::Corrupt { .. }) if self.heal_keys()? => {
-                self.place_keys(sent, base, touched)
-            }
-            placed => placed,
+        mut look: impl FnMut() -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        match look() {
+            Err(LogError::Corrupt { .. }) if self.heal_keys()? => look(),
+            looked => looked,
         }
     }
 
@@ -131,7 +127,7 @@ impl Log {
             return Ok(Vec::new());
         };
         let keyed = keys_of(batch, index.seed())?;
-        place(index, &keyed, base, &mut Touched::new())
+        self.healing(|| place(index, &keyed, base, &mut Touched::new()))
     }
 
     /// Tells the index of batches that are written, from this position of the segment on. `end` is

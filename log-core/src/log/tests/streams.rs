@@ -227,3 +227,33 @@ fn the_head_that_is_durable_is_found_behind_many_that_are_not() {
     pair.rig.sync();
     assert_eq!(head().revision, 100);
 }
+
+#[test]
+fn a_journal_is_replayed_over_an_index_that_is_damaged() {
+    let mut pair = Pair::new();
+    for offset in 0..16 * 8 {
+        let event = sent(&pair.rig.log, 1, Expect::Any, None);
+        let appended = pair.rig.log.append_all(&[event], pair.rig.now).remove(0);
+        assert_eq!(appended.unwrap().revisions, [offset]);
+    }
+    pair.rig.sync();
+    let reader = pair.rig.log.reader();
+    let index = reader.key_index().unwrap();
+    assert!(index.merge(Offset(0), reader.synced()).unwrap());
+    let name = format!("{:020}-{:020}.keys", 0, 128);
+    let path = Path::new(DIR).join(name);
+    let file = pair.rig.fs.open(&path, OpenMode::Append).unwrap();
+    // The last entry stands in the second block.
+    file.write_at(4096, &[IoSlice::new(b"rot")]).unwrap();
+    let point = pair.rig.sync();
+    // Nothing is remembered of what was looked up.
+    pair.rig.reopen(Some(point), false);
+    let mut batch = batch_of(&[(1, Some(b"v".to_vec()))]).bytes().to_vec();
+    batch[..8].copy_from_slice(&128_i64.to_be_bytes());
+    batch[12..16].fill(0);
+    let log = &mut pair.rig.log;
+    log.append_recovered(batch.into(), pair.rig.now).unwrap();
+    pair.rig.sync();
+    let head = pair.rig.log.reader().stream_head(b"key-1").unwrap();
+    assert_eq!(head.unwrap().revision, 128);
+}
