@@ -40,12 +40,28 @@ impl KeyIndex {
             all.splice(range, [Arc::new(merged)]);
             *runs = Arc::new(all);
         }
-        for run in old {
-            if let Err(error) = self.fs.remove(run.path()) {
-                tracing::warn!(%error, "a part of the key index that was replaced is left");
-            }
-        }
+        old.iter().for_each(|run| self.remove_replaced(run));
         Ok(true)
+    }
+
+    /// Puts a copy that is durable, but for its name, in the place of a run.
+    pub(super) fn copy(&self, run: &Arc<Run>) -> Result<(), LogError> {
+        let copy = Arc::new(self.merge_runs(std::slice::from_ref(run), Offset::ZERO)?);
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::clone(&runs);
+        match all.iter_mut().find(|other| Arc::ptr_eq(other, run)) {
+            Some(place) => *place = copy,
+            // A merge was faster.
+            None => self.remove_replaced(&copy),
+        }
+        *runs = Arc::new(all);
+        Ok(())
+    }
+
+    fn remove_replaced(&self, run: &Run) {
+        if let Err(error) = self.fs.remove(run.path()) {
+            tracing::warn!(%error, "a part of the key index that was replaced is left");
+        }
     }
 
     /// Whether there is a log, and no damage that has to be mended first.

@@ -206,7 +206,12 @@ impl KeyIndex {
     /// Makes all runs durable, names included, and what is in memory only one of them.
     pub(crate) fn sync(&self, end: Offset) -> Result<(), LogError> {
         self.spill(end)?;
-        self.runs().iter().try_for_each(|run| run.sync())?;
+        for run in self.runs().iter() {
+            match run.is_left() {
+                true => self.copy(run)?,
+                false => run.sync()?,
+            }
+        }
         self.fs
             .sync_dir(&self.dir)
             .map_err(|error| LogError::io("sync", &self.dir, error))

@@ -97,6 +97,9 @@ pub(crate) struct Run {
     bloom: Bloom,
     /// Whether a power cut takes nothing of it.
     is_synced: AtomicBool,
+    /// Whether an earlier life wrote it and did not sync it, or failed to: a sync by this one can
+    /// succeed although the disk has lost the pages.
+    is_left: bool,
 }
 
 impl Run {
@@ -123,12 +126,12 @@ impl Run {
         let Some(foot) = foot else {
             return Ok(None);
         };
-        let (is_merged, sum) = (foot.is_merged, foot.sum);
+        let (is_left, sum) = (!foot.is_merged, foot.sum);
         match Self::of(path.to_owned(), file, foot) {
             // Nobody has synced it: a power cut may have left any part of it, and parts of an
             // earlier file in the same place.
-            Some(run) if !is_merged && run.sum()? != Some(sum) => Ok(None),
-            run => Ok(run),
+            Some(run) if is_left && run.sum()? != Some(sum) => Ok(None),
+            run => Ok(run.map(|run| Self { is_left, ..run })),
         }
     }
 
@@ -156,6 +159,7 @@ impl Run {
             fences: foot.fences,
             bloom: Bloom::of(foot.bloom)?,
             is_synced,
+            is_left: false,
         })
     }
 
@@ -300,6 +304,11 @@ impl Run {
             }
         }
         low
+    }
+
+    /// Whether only a copy of it can be made durable.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left
     }
 
     /// Makes its bytes durable, once. Its name is the business of whoever syncs the directory.

@@ -211,7 +211,7 @@ impl Log {
         if self.marks.synced() < self.marks.end() {
             self.sync_target().sync()?;
         }
-        index.sync(self.marks.end())
+        self.healing(|| index.sync(self.marks.end()))
     }
 
     /// Nobody writes files of the key index any more once this returns.
