@@ -15,6 +15,15 @@ const BITS_PER_KEY: u64 = 10;
 /// Places of a key: `BITS_PER_KEY` times ln 2.
 const PLACES: u64 = 7;
 
+/// So many times smaller can a filter become once its keys are known. A power of two.
+const FOLD_MAX: usize = 8;
+
+/// The words of a filter of so many keys.
+fn words(keys: u64) -> usize {
+    let words = (keys.max(1) * BITS_PER_KEY).div_ceil(64);
+    usize::try_from(words).unwrap_or(usize::MAX)
+}
+
 /// A filter that is being made.
 #[derive(Debug)]
 pub(crate) struct BloomBuilder(Vec<u64>);
@@ -22,8 +31,24 @@ pub(crate) struct BloomBuilder(Vec<u64>);
 impl BloomBuilder {
     /// For at most so many keys.
     pub(crate) fn new(keys_max: u64) -> Self {
-        let words = (keys_max.max(1) * BITS_PER_KEY).div_ceil(64);
-        Self(vec![0; usize::try_from(words).unwrap_or(usize::MAX)])
+        Self(vec![0; words(keys_max).next_multiple_of(FOLD_MAX)])
+    }
+
+    /// Makes it as small as so many keys allow, up to [`FOLD_MAX`] times smaller. A place is the
+    /// part of the range that the hash is of its own, so neighbours become one place.
+    pub(crate) fn fold(&self, keys: u64) -> Self {
+        let times = (self.0.len() / words(keys)).clamp(1, FOLD_MAX);
+        let shift = times.ilog2();
+        let mut folded = vec![0; self.0.len() >> shift];
+        for (place, word) in self.0.iter().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                let at = (place * 64 + left.trailing_zeros() as usize) >> shift;
+                folded[at / 64] |= 1 << (at % 64);
+                left &= left - 1;
+            }
+        }
+        Self(folded)
     }
 
     pub(crate) fn add(&mut self, key: KeyHash) {
@@ -100,6 +125,32 @@ mod tests {
         let wrong = (10_000..110_000).filter(|number| bloom.may_hold(key(*number)));
         let wrong = wrong.count();
         assert!((500..1_500).contains(&wrong), "{wrong} of 100000");
+    }
+
+    /// Runs of the same keys become one run of no more keys.
+    #[test]
+    fn a_filter_made_for_more_keys_than_come_is_as_good_when_it_is_folded() {
+        let seed = KeySeed([3; 16]);
+        let key = |number: u32| seed.hash(&number.to_be_bytes());
+        for (keys_max, times) in [
+            (10_000, 1),
+            (19_000, 1),
+            (25_000, 2),
+            (80_000, 8),
+            (800_000, 8),
+        ] {
+            let mut builder = BloomBuilder::new(keys_max);
+            (0..10_000).for_each(|number| builder.add(key(number)));
+            let before = builder.bytes();
+            let folded = builder.fold(10_000);
+            assert_eq!(folded.bytes() * times, before, "for {keys_max}");
+            let mut bytes = Vec::new();
+            folded.put(&mut bytes);
+            let bloom = Bloom::of(bytes.into()).unwrap();
+            assert!((0..10_000).all(|number| bloom.may_hold(key(number))));
+            let wrong = (10_000..110_000).filter(|number| bloom.may_hold(key(*number)));
+            assert!(wrong.count() < 1_500, "for {keys_max}");
+        }
     }
 
     #[test]

@@ -106,8 +106,9 @@ impl RunWriter {
             self.end_block();
         }
         let foot_at = self.written + self.buffer.len() as u64;
-        let mut bloom = Vec::with_capacity(self.bloom.bytes());
-        self.bloom.put(&mut bloom);
+        let filter = self.bloom.fold(self.keys);
+        let mut bloom = Vec::with_capacity(filter.bytes());
+        filter.put(&mut bloom);
         let foot = Foot {
             cover: self.cover,
             is_merged: self.is_merged,
