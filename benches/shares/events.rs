@@ -1,9 +1,13 @@
-//! Event streams, embedded: what an expectation costs an append, and how long it takes to read the
-//! twenty events of one key among many.
+//! Event streams, embedded: what an expectation costs an append, how long it takes to read the
+//! twenty events of one key among many, what millions of keys take of memory, and how long a year of
+//! flights takes to be replayed.
 //!
 //! Invariants
 //! - The plain append does all that the conditional one does, but for the expectation and the
 //!   index: it builds the same batch and waits for the same durability.
+
+mod keys;
+mod replay;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -63,7 +67,10 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Box<dyn Error>> {
             Target::AtMost(1.15),
         );
     }
-    loads(run, &runtime, &service)
+    loads(run, &runtime, &service)?;
+    drop(broker);
+    keys::measure(run)?;
+    replay::measure(run)
 }
 
 /// Seconds for each append, if 64 writers do so many each.
@@ -125,21 +132,26 @@ fn plain(
             for _ in 0..count {
                 let mut builder = BatchBuilder::new(Codec::None);
                 builder.append(1_700_000_000_000, Some(key.as_bytes()), Some(&VALUE), &[])?;
-                let call = ProduceCall {
-                    acks: Acks::All,
-                    transactional_id: None,
-                    zstd: ZstdAllowed::Yes,
-                    topics: vec![ProduceTopic {
-                        topic: topic.clone(),
-                        partitions: vec![(0, Some(builder.build()?))],
-                    }],
-                };
-                service.produce(call).await.await.remove(0).result?;
+                produce(&service, &topic, builder.build()?).await?;
             }
             Ok(())
         }
     };
     (0..WRITERS).map(writer).collect()
+}
+
+async fn produce(service: &Service, topic: &str, batch: Bytes) -> Result<(), Failure> {
+    let call = ProduceCall {
+        acks: Acks::All,
+        transactional_id: None,
+        zstd: ZstdAllowed::Yes,
+        topics: vec![ProduceTopic {
+            topic: topic.to_owned(),
+            partitions: vec![(0, Some(batch))],
+        }],
+    };
+    service.produce(call).await.await.remove(0).result?;
+    Ok(())
 }
 
 /// One stream after another is read whole; their events lie far apart.
@@ -174,14 +186,7 @@ fn loads(run: &mut Run, runtime: &Runtime, service: &Service) -> Result<(), Box<
     // The first time over all of them warms what can be warm.
     for is_warm in [false, true] {
         for key in names.iter() {
-            let read = ReadStreamCall {
-                topic: TOPIC.to_owned(),
-                partition: None,
-                key: key.clone(),
-                from_revision: 0,
-                as_of: AsOf::Now,
-                bytes_max: usize::MAX,
-            };
+            let read = read(TOPIC, key.clone());
             let (seconds, read) = run.seconds(|| runtime.block_on(service.read_stream(read)));
             assert_eq!(read?.events.len(), EVENTS);
             if is_warm {
@@ -192,6 +197,18 @@ fn loads(run: &mut Run, runtime: &Runtime, service: &Service) -> Result<(), Box<
     let what = format!("the {EVENTS} events of one of {keys} keys, read warm");
     run.at_most(&what, median(times), Unit::Time, LOAD_MAX);
     Ok(())
+}
+
+/// All events of a key.
+fn read(topic: &str, key: Bytes) -> ReadStreamCall {
+    ReadStreamCall {
+        topic: topic.to_owned(),
+        partition: None,
+        key,
+        from_revision: 0,
+        as_of: AsOf::Now,
+        bytes_max: usize::MAX,
+    }
 }
 
 fn call(topic: &str, key: &Bytes, expect: Expect) -> AppendCall {
