@@ -84,10 +84,16 @@ impl Log {
         &self,
         mut look: impl FnMut() -> Result<T, LogError>,
     ) -> Result<T, LogError> {
-        match look() {
-            Err(LogError::Corrupt { .. }) if self.heal_keys()? => look(),
-            looked => looked,
+        // Each file may be damaged, and one that was made anew is not.
+        let files = || self.shared.keys.get().map_or(0, |index| index.size().runs);
+        let (mut looked, mut mended) = (look(), 0);
+        while matches!(looked, Err(LogError::Corrupt { .. }))
+            && mended < files()
+            && self.heal_keys()?
+        {
+            (looked, mended) = (look(), mended + 1);
         }
+        looked
     }
 
     /// Makes the part of the key index anew that was found damaged. Whether there was one.

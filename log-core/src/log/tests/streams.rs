@@ -257,3 +257,34 @@ fn a_journal_is_replayed_over_an_index_that_is_damaged() {
     let head = pair.rig.log.reader().stream_head(b"key-1").unwrap();
     assert_eq!(head.unwrap().revision, 128);
 }
+
+/// Found by seed 1630 of the torture's `key-seeds`.
+#[test]
+fn an_append_mends_every_file_that_it_comes_upon() {
+    let mut pair = Pair::new();
+    // A file of the index for each key.
+    for key in 1..=3 {
+        for _ in 0..16 {
+            let event = sent(&pair.rig.log, key, Expect::Any, None);
+            let answer = pair.rig.log.append_all(&[event], pair.rig.now).remove(0);
+            answer.unwrap();
+        }
+    }
+    let dir = Path::new(DIR);
+    let mut files = pair.rig.fs.list(dir).unwrap();
+    files.retain(|name| name.ends_with(".keys"));
+    assert_eq!(files.len(), 3);
+    for file in &files {
+        let handle = pair.rig.fs.open(&dir.join(file), OpenMode::Append).unwrap();
+        handle.write_at(3, &[IoSlice::new(b"rot")]).unwrap();
+    }
+    let batch = batch_of(&[(1, None), (2, None), (3, None)]);
+    let answer = pair.rig.log.append(&[batch], pair.rig.now).remove(0);
+    answer.unwrap();
+    pair.rig.sync();
+    let reader = pair.rig.log.reader();
+    for key in 1..=3 {
+        let head = reader.stream_head(name(key).as_bytes()).unwrap().unwrap();
+        assert_eq!(head.revision, 16, "key {key}");
+    }
+}
