@@ -1,6 +1,6 @@
 //! Event streams, embedded: what an expectation costs an append, how long it takes to read the
-//! twenty events of one key among many, what millions of keys take of memory, and how long a year of
-//! flights takes to be replayed.
+//! twenty events of one key among many, what millions of keys take of memory, and how long a year
+//! of flights takes to be replayed.
 //!
 //! Invariants
 //! - The plain append does all that the conditional one does, but for the expectation and the

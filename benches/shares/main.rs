@@ -19,6 +19,7 @@ mod kit;
 mod limits;
 mod metrics;
 mod startup;
+mod tls;
 mod wire;
 
 use std::error::Error;
@@ -27,11 +28,12 @@ use kit::run::Run;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut run = Run::from_args()?;
-    let groups: [(&str, Group); 9] = [
+    let groups: [(&str, Group); 10] = [
         ("limits", limits::measure),
         ("append", append::measure),
         ("commit", commit::measure),
         ("wire", wire::measure),
+        ("tls", tls::measure),
         ("client", client::measure),
         ("groups", groups::measure),
         ("events", events::measure),

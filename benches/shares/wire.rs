@@ -12,7 +12,7 @@ use std::net::TcpStream;
 
 use bytes::Bytes;
 use highwater::broker::config::BrokerConfig;
-use highwater::{Broker, Client, NewTopic, OffsetSpec, ProducerConfig, Record};
+use highwater::{Broker, Client, ClientConfig, NewTopic, OffsetSpec, ProducerConfig, Record};
 use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::produce::{ProducePartition, ProduceRequest, ProduceTopic};
 use highwater_proto::kafka::{self, ApiKey, Request, Response};
@@ -99,11 +99,22 @@ impl Rig {
 
     /// A broker over a folder, with settings.
     pub(crate) fn with(dir: &std::path::Path, config: BrokerConfig) -> Result<Self, Failure> {
+        Self::dialing(dir, config, "127.0.0.1:0", ClientConfig::new())
+    }
+
+    /// A broker with this listener, and a client of it.
+    pub(crate) fn dialing(
+        dir: &std::path::Path,
+        config: BrokerConfig,
+        listener: &str,
+        client: ClientConfig,
+    ) -> Result<Self, Failure> {
         let broker = Broker::builder().data_dir(dir).config(config).start()?;
-        broker.listen_kafka("127.0.0.1:0")?;
+        broker.listen_kafka(listener)?;
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build()?;
-        let client = runtime.block_on(Client::connect(&broker.bootstrap_servers()))?;
+        let client = client.bootstrap_servers(broker.bootstrap_servers());
+        let client = runtime.block_on(Client::connect_with(client))?;
         Ok(Self {
             client,
             runtime,
@@ -161,32 +172,51 @@ impl Rig {
 
     /// Sends records of 1 KiB without a key; gives their bytes a second until all of them are
     /// acknowledged.
-    fn send_records(
+    pub(crate) fn send_records(
         &self,
         run: &Run,
         count: usize,
         partitions: i32,
         batch_bytes: usize,
     ) -> Result<f64, Failure> {
-        let value = Bytes::from(vec![7; RECORD_BYTES]);
         let config = ProducerConfig {
             batch_size: batch_bytes,
             ..ProducerConfig::default()
         };
         let work = async {
-            let producer = self.client.producer(config)?;
             let start = run.now().mono;
-            for _ in 0..count {
-                producer
-                    .send(Record::to(TOPIC).value(value.clone()))
-                    .await?;
-            }
-            producer.flush().await;
+            self.send_all(config, count).await?;
             let seconds = run.now().mono.since(start).as_secs_f64();
             self.expect_stored(partitions, count).await?;
             Ok(rate(count * RECORD_BYTES, seconds))
         };
         self.with_topic(partitions, || self.runtime.block_on(work))
+    }
+
+    /// A new topic with so many records of 1 KiB, for as long as `work` takes.
+    pub(crate) fn with_records<T>(
+        &self,
+        count: usize,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.with_topic(1, || {
+            let filled = self.send_all(ProducerConfig::default(), count);
+            self.runtime.block_on(filled)?;
+            self.runtime.block_on(self.expect_stored(1, count))?;
+            work()
+        })
+    }
+
+    async fn send_all(&self, config: ProducerConfig, count: usize) -> Result<(), Failure> {
+        let value = Bytes::from(vec![7; RECORD_BYTES]);
+        let producer = self.client.producer(config)?;
+        for _ in 0..count {
+            producer
+                .send(Record::to(TOPIC).value(value.clone()))
+                .await?;
+        }
+        producer.flush().await;
+        Ok(())
     }
 
     /// Fails unless the topic holds so many records.

@@ -33,6 +33,13 @@ impl Folder {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Writes a file of it; gives the file's path.
+    pub(crate) fn put(&self, name: &str, text: &str) -> Result<String, Box<dyn Error>> {
+        let path = self.path.join(name);
+        fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    }
 }
 
 impl Drop for Folder {
