@@ -74,7 +74,7 @@ pub(crate) fn parse_name(name: &str) -> Option<(Offset, Offset)> {
 #[derive(Clone, Debug)]
 pub(super) struct Foot {
     pub(super) cover: Cover,
-    /// Whether it has replaced others, and was durable before it did.
+    /// Whether it was durable before it had its name: it has replaced others, or itself.
     pub(super) is_merged: bool,
     /// The CRC-32 of the sums of all blocks.
     pub(super) sum: u32,
