@@ -152,7 +152,7 @@ pub struct Conflict {
     pub of: ConflictOf,
     /// What was expected.
     pub expected: Expect,
-    /// The last record of the stream; none if it has none.
+    /// The last record of the stream, not counting those of the batch; none if it has none.
     pub actual: Option<Head>,
 }
 
@@ -171,11 +171,20 @@ impl Conflict {
     pub fn tells_of(&self, offset: Offset) -> bool {
         self.actual.is_some_and(|head| head.offset >= offset)
     }
+
+    /// Whether it is with records before it in the same batch: without them all is as expected.
+    #[must_use]
+    pub fn is_within_batch(&self) -> bool {
+        self.expected.is_met(self.actual)
+    }
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} was expected, ", self.expected)?;
+        if self.is_within_batch() {
+            return f.write_str("and a record before it in its batch makes that untrue");
+        }
         match self.actual {
             None => f.write_str("and there is no stream"),
             Some(head) if head.is_tombstone => {

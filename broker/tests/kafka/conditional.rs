@@ -216,8 +216,52 @@ fn revisions_of_one_batch_follow_each_other() {
             event(a.as_str(), &[("es-revision", "5")]),
         ];
         let answer = send(&mut client, batch_of(codec, None, &gap));
-        let to_blame = vec![(2, "es-conflict actual=3")];
+        let to_blame = vec![(2, "es-conflict actual=2")];
         assert_eq!(outcome(&answer), Err(to_blame), "{codec:?}, none is stored");
+    }
+}
+
+/// Of a refused batch nothing is there: its own records are not counted.
+#[test]
+fn a_conflict_tells_what_is_there_without_the_batch() {
+    let rig = store();
+    let mut client = rig.client();
+    let event = |value, headers| (Some("k"), value, headers);
+    let gap = [
+        event(Some("x"), &[("es-revision", "0")][..]),
+        event(Some("x"), &[("es-revision", "2")]),
+    ];
+    let none = Err(vec![(1, "es-conflict actual=none")]);
+    assert_eq!(outcome(&append(&mut client, &gap)), none);
+    let twice = [
+        event(Some("x"), &[("es-expect", "no-stream")][..]),
+        event(Some("x"), &[("es-expect", "no-stream")]),
+    ];
+    let answer = append(&mut client, &twice);
+    assert_eq!(outcome(&answer), none);
+    let within = "no stream was expected, and a record before it in its batch makes that untrue";
+    let message = answer.error_message.as_ref().map(Str::as_str).unwrap();
+    assert!(message.ends_with(within), "{message}");
+    assert_eq!(outcome(&append(&mut client, &gap[..1])), Ok(0));
+    let deleted = [
+        event(None, &[("es-revision", "1")][..]),
+        event(Some("x"), &[("es-expect", "exists")]),
+    ];
+    let zero = Err(vec![(1, "es-conflict actual=0")]);
+    assert_eq!(outcome(&append(&mut client, &deleted)), zero);
+}
+
+/// A record that names no place is a plain one: as often as it is sent it is stored, whatever ids
+/// it has, as every Kafka producer expects.
+#[test]
+fn records_without_a_place_are_stored_as_often_as_they_are_sent() {
+    let rig = store();
+    let mut client = rig.client();
+    let plain = [("ce_id", "a")];
+    let exists = [("es-expect", "exists"), ("ce_id", "a")];
+    for (offset, headers) in (0..).zip([&plain[..], &plain, &exists, &exists]) {
+        let event = (Some("k"), Some("x"), headers);
+        assert_eq!(outcome(&append(&mut client, &[event])), Ok(offset));
     }
 }
 

@@ -74,7 +74,9 @@ impl Log {
         }
         for (place, check) in keyed.checks.iter().enumerate() {
             let head = head_of(index, touched, check.key)?;
-            expect(check.expect, head, ConflictOf::Check(place))?;
+            if !check.expect.is_met(head) {
+                return Err(conflict(check.expect, head, ConflictOf::Check(place)));
+            }
         }
         place(index, keyed, base, touched)
     }
@@ -294,7 +296,12 @@ fn place(
             Some(head) => Some(*head),
             None => head_of(index, touched, record.key)?,
         };
-        expect(record.expect, head, ConflictOf::Record(place))?;
+        if !record.expect.is_met(head) {
+            // Nothing of the batch is stored: what is told is what is there without it.
+            let actual = head_of(index, touched, record.key)?;
+            let of = ConflictOf::Record(place);
+            return Err(conflict(record.expect, actual, of));
+        }
         let entry = Entry::behind(head, record, Offset(offset))?;
         own.insert(record.key, entry.head());
         entries.push(entry);
@@ -310,15 +317,12 @@ fn head_of(index: &KeyIndex, touched: &Touched, key: KeyHash) -> Result<Option<H
     }
 }
 
-fn expect(expected: Expect, actual: Option<Head>, of: ConflictOf) -> Result<(), LogError> {
-    match expected.is_met(actual) {
-        true => Ok(()),
-        false => Err(LogError::Conflict(Conflict {
-            of,
-            expected,
-            actual,
-        })),
-    }
+fn conflict(expected: Expect, actual: Option<Head>, of: ConflictOf) -> LogError {
+    LogError::Conflict(Conflict {
+        of,
+        expected,
+        actual,
+    })
 }
 
 fn refused(why: &str) -> LogError {

@@ -184,7 +184,7 @@ impl Pair {
         for (place, record) in records.iter().enumerate() {
             let expect = after.expect(record.key, record.expect);
             if wanted.is_none() && !after.is_met(record.key, expect) {
-                let (of, actual) = (ConflictOf::Record(place), after.head(record.key));
+                let (of, actual) = (ConflictOf::Record(place), self.model.head(record.key));
                 wanted = Some(Conflict {
                     of,
                     expected: expect,
