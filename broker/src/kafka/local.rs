@@ -19,7 +19,7 @@ use super::end::End;
 use super::lane::{Job, Lane, Outlet, Work};
 use super::server::Server;
 use super::session::{Peer, Security, Session};
-use crate::connections::{Phase, hand_over};
+use crate::connections::{Counted, Phase, hand_over};
 use crate::sockets::Address;
 
 /// The client's end of a session.
@@ -44,7 +44,13 @@ impl Local {
     pub(super) fn open(server: &Arc<Server>) -> Self {
         let places_count = server.service.config().connection_requests_max;
         let (jobs, received) = mpsc::channel(places_count);
-        server.workers.spawn(serve(Arc::clone(server), received));
+        // One that is opened after the end has ended, too.
+        if server.connections.are_open() {
+            // Counted here: an end that comes before the task's first turn waits for it, too.
+            let counted = server.connections.sessions.one();
+            let serving = serve(Arc::clone(server), received, counted);
+            server.workers.spawn(serving);
+        }
         Self {
             jobs,
             clock: Arc::clone(server.service.clock()),
@@ -111,8 +117,7 @@ impl Exchange for Local {
 }
 
 /// The broker's end of a session.
-async fn serve(server: Arc<Server>, jobs: mpsc::Receiver<Box<Job<Reply>>>) {
-    let _counted = server.connections.sessions.one();
+async fn serve(server: Arc<Server>, jobs: mpsc::Receiver<Box<Job<Reply>>>, _counted: Counted) {
     let address = server.addresses().first().cloned();
     let session = Session::new(
         Peer::Local,
