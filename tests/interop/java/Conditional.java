@@ -13,9 +13,32 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * Apache Kafka's own Java client, with its defaults, on a topic with append.conditional=true: says
  * by headers which revision of its key a record is, and prints what became of each.
  *
- * <pre>Conditional HOST:PORT TOPIC</pre>
+ * <pre>Conditional HOST:PORT TOPIC CELLS</pre>
+ *
+ * TOPIC gets a story, and CELLS each cell of the table of conditions.
  */
 public final class Conditional {
+    /** What there was of a key, and what one more record of it says, by its header. */
+    private static final String[][] TABLE = {
+        {"any of an absent key", "absent", null, null},
+        {"any of a key that is there", "present", null, null},
+        {"any of a deleted key", "deleted", null, null},
+        {"no stream of an absent key", "absent", "es-expect", "no-stream"},
+        {"no stream of a key that is there", "present", "es-expect", "no-stream"},
+        {"no stream of a deleted key", "deleted", "es-expect", "no-stream"},
+        {"exists of an absent key", "absent", "es-expect", "exists"},
+        {"exists of a key that is there", "present", "es-expect", "exists"},
+        {"exists of a deleted key", "deleted", "es-expect", "exists"},
+        {"the first revision of an absent key", "absent", "es-revision", "0"},
+        {"the first revision of a key that is there", "present", "es-revision", "0"},
+        {"the first revision of a deleted key", "deleted", "es-revision", "0"},
+        {"a revision of an absent key", "absent", "es-revision", "2"},
+        {"the next revision of a key that is there", "present", "es-revision", "2"},
+        {"a lower revision of a key that is there", "present", "es-revision", "1"},
+        {"a higher revision of a key that is there", "present", "es-revision", "3"},
+        {"the next revision of a deleted key", "deleted", "es-revision", "3"},
+    };
+
     private final String topic;
 
     private Conditional(String topic) {
@@ -51,6 +74,56 @@ public final class Conditional {
             it.told("a tombstone", producer, "order-1", null, "es-revision", "2", "j");
             it.told("behind it", producer, "order-1", "paid", "es-revision", "3", "k");
         }
+        it.repeats(words[0]);
+        var cells = new Conditional(words[2]);
+        try (var producer = producer(words[0], "0")) {
+            for (String[] cell : TABLE) {
+                cells.cell(producer, cell[0], cell[1], cell[2], cell[3]);
+            }
+        }
+    }
+
+    /** The retry rule: each producer is a new one, and knows nothing of what was sent before. */
+    private void repeats(String address) throws Exception {
+        String[][] steps = {
+            {"no stream, stored", "es-expect", "no-stream", "l"},
+            {"no stream again", "es-expect", "no-stream", "l"},
+            {"no stream with another id", "es-expect", "no-stream", "m"},
+            {"a revision, stored", "es-revision", "1", "n"},
+            {"a revision again", "es-revision", "1", "n"},
+            {"an earlier one again", "es-revision", "0", "l"},
+            {"a revision with another id", "es-revision", "1", "m"},
+            {"exists, stored", "es-expect", "exists", "o"},
+            {"exists again", "es-expect", "exists", "o"},
+            {"any, stored", null, null, "p"},
+            {"any again", null, null, "p"},
+        };
+        for (String[] step : steps) {
+            try (var producer = producer(address, "0")) {
+                told(step[0], producer, "order-5", "x", step[1], step[2], step[3]);
+            }
+        }
+        try (var producer = producer(address, "60000")) {
+            var first = producer.send(record("order-5", "x", "es-revision", "0", "l"));
+            var second = producer.send(record("order-5", "x", "es-revision", "1", "m"));
+            producer.flush();
+            print("record 0 of half a repeat", first);
+            print("record 1 of half a repeat", second);
+        }
+    }
+
+    private void cell(
+            KafkaProducer<String, String> producer,
+            String name, String before, String header, String condition) throws Exception {
+        int count = switch (before) {
+            case "absent" -> 0;
+            case "present" -> 2;
+            default -> 3;
+        };
+        for (int revision = 0; revision < count; revision++) {
+            producer.send(record(name, revision < 2 ? "x" : null, null, null, "old")).get();
+        }
+        told(name, producer, name, "new", header, condition, "new");
     }
 
     private static KafkaProducer<String, String> producer(String address, String lingerMs) {
@@ -65,7 +138,9 @@ public final class Conditional {
     private ProducerRecord<String, String> record(
             String key, String value, String name, String condition, String id) {
         var record = new ProducerRecord<String, String>(topic, key, value);
-        record.headers().add(name, condition.getBytes(StandardCharsets.UTF_8));
+        if (name != null) {
+            record.headers().add(name, condition.getBytes(StandardCharsets.UTF_8));
+        }
         record.headers().add("ce_id", id.getBytes(StandardCharsets.UTF_8));
         return record;
     }
