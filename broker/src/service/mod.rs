@@ -76,6 +76,7 @@ struct Inner {
     /// What is left for requests that are being received; set by who receives them.
     request_budget: OnceLock<Arc<Semaphore>>,
     first_times: first_times::FirstTimes,
+    recent: Arc<events::Recent>,
 }
 
 /// What decisions of the metadata machine lock.

@@ -115,6 +115,7 @@ impl Service {
                 closing: watch::Sender::new(false),
                 request_budget: OnceLock::new(),
                 first_times: FirstTimes::default(),
+                recent: Arc::default(),
             }),
         };
         service.catch_up(&recovered).await?;

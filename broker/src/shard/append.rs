@@ -65,12 +65,25 @@ impl Enqueuer<'_> {
         sent: impl Into<Sent>,
         ack: AckAt,
     ) -> PendingAppend {
+        self.enqueue_seen(log, sent, ack, |_| {}).await
+    }
+
+    /// [`Self::enqueue`]; `seen` is shown the outcome as soon as it is known, by whoever finds it
+    /// out, also if the caller is gone. It does not hold anybody up.
+    pub async fn enqueue_seen(
+        &mut self,
+        log: LogId,
+        sent: impl Into<Sent>,
+        ack: AckAt,
+        seen: impl FnOnce(&Result<Appended, LogError>) + Send + 'static,
+    ) -> PendingAppend {
         let (done, outcome) = oneshot::channel();
         let sent = sent.into();
         match self.room(bytes_of(&sent)).await {
             Ok(room) => {
                 let done = Done::new(move |result| {
                     drop(room);
+                    seen(&result);
                     // The caller may have gone; the batch is stored all the same.
                     drop(done.send(result));
                 });

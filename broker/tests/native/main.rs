@@ -8,12 +8,15 @@
 )]
 
 mod calls;
+mod conditions;
 mod hostile;
 mod kit;
 mod listeners;
 mod local;
 #[path = "../kafka/logs.rs"]
 mod logs;
+mod mutations;
 mod order;
+mod repeats;
 mod streams;
 mod subscriptions;

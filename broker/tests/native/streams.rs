@@ -9,13 +9,13 @@ use highwater_proto::native::v1::response::Answer;
 
 use crate::kit::{Client, Rig, code, fetch};
 
-fn rig() -> Rig {
+pub(crate) fn rig() -> Rig {
     let rig = Rig::new();
     rig.topic_with("events", 1, STORE);
     rig
 }
 
-fn event(key: &str, id: &str, value: Option<&str>) -> v1::NewEvent {
+pub(crate) fn event(key: &str, id: &str, value: Option<&str>) -> v1::NewEvent {
     v1::NewEvent {
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
@@ -26,14 +26,14 @@ fn event(key: &str, id: &str, value: Option<&str>) -> v1::NewEvent {
     }
 }
 
-fn check(key: &str, what: What) -> v1::StreamCheck {
+pub(crate) fn check(key: &str, what: What) -> v1::StreamCheck {
     v1::StreamCheck {
         key: Bytes::copy_from_slice(key.as_bytes()),
         expect: Some(v1::Expect { what: Some(what) }),
     }
 }
 
-fn append(checks: &[v1::StreamCheck], events: &[v1::NewEvent]) -> Call {
+pub(crate) fn append(checks: &[v1::StreamCheck], events: &[v1::NewEvent]) -> Call {
     Call::Append(v1::Append {
         topic: "events".to_owned(),
         partition: None,
@@ -42,7 +42,7 @@ fn append(checks: &[v1::StreamCheck], events: &[v1::NewEvent]) -> Call {
     })
 }
 
-fn read(key: &str) -> v1::ReadStream {
+pub(crate) fn read(key: &str) -> v1::ReadStream {
     v1::ReadStream {
         topic: "events".to_owned(),
         key: Bytes::copy_from_slice(key.as_bytes()),
@@ -50,25 +50,25 @@ fn read(key: &str) -> v1::ReadStream {
     }
 }
 
-fn no_stream() -> What {
+pub(crate) fn no_stream() -> What {
     What::NoStream(v1::NoStream::default())
 }
 
-fn appended(client: &mut Client, call: Call) -> v1::Appended {
+pub(crate) fn appended(client: &mut Client, call: Call) -> v1::Appended {
     match client.call(call, b"") {
         (Answer::Appended(appended), _) => appended,
         other => panic!("{other:?}"),
     }
 }
 
-fn conflict(client: &mut Client, call: Call) -> v1::Conflict {
+pub(crate) fn conflict(client: &mut Client, call: Call) -> v1::Conflict {
     match client.call(call, b"") {
         (Answer::Conflict(conflict), _) => conflict,
         other => panic!("{other:?}"),
     }
 }
 
-fn events(client: &mut Client, read: v1::ReadStream) -> v1::StreamEvents {
+pub(crate) fn events(client: &mut Client, read: v1::ReadStream) -> v1::StreamEvents {
     match client.call(Call::ReadStream(read), b"") {
         (Answer::StreamEvents(events), _) => events,
         other => panic!("{other:?}"),
@@ -162,25 +162,6 @@ fn a_conflict_says_what_was_expected_and_what_is_there() {
 }
 
 #[test]
-fn a_repeat_is_a_success_and_half_of_one_is_not() {
-    let rig = rig();
-    let mut client = rig.client();
-    let two = [event("a", "1", Some("x")), event("a", "2", Some("y"))];
-    let call = append(&[check("a", no_stream())], &two);
-    appended(&mut client, call.clone());
-    let again = appended(&mut rig.client(), call);
-    assert!(again.is_duplicate);
-    assert_eq!((again.base_offset, again.revisions), (0, vec![0, 1]));
-    let other = [event("a", "1", Some("x")), event("a", "9", Some("y"))];
-    let (answer, _) = client.call(append(&[check("a", no_stream())], &other), b"");
-    let mismatch = v1::IdMismatch {
-        key: "a".into(),
-        revision: 1,
-    };
-    assert_eq!(answer, Answer::IdMismatch(mismatch));
-}
-
-#[test]
 fn a_stream_is_read_from_and_up_to_a_moment_and_in_parts() {
     let rig = rig();
     let mut client = rig.client();
@@ -270,4 +251,4 @@ fn a_session_in_this_process_says_the_same() {
 }
 
 /// What makes a topic an event store; one whose events go by themselves is refused.
-const STORE: &[(&str, &str)] = &[("append.conditional", "true"), ("retention.ms", "-1")];
+pub(crate) const STORE: &[(&str, &str)] = &[("append.conditional", "true"), ("retention.ms", "-1")];

@@ -23,5 +23,6 @@ mod offsets;
 mod produce;
 mod queue;
 mod refusals;
+mod repeats;
 mod retention;
 mod topics;

@@ -3,10 +3,11 @@
 //! Floor 4 of broker.
 //!
 //! Invariants
-//! - The checks come in this order: the request, sizes, what is expected. A repeat is looked for
-//!   only once something is not as expected.
+//! - The checks come in this order: the request, sizes, what is expected. A repeat of events that
+//!   name their place is looked for only once something is not as expected; of others, before.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use highwater_log::error::LogError;
@@ -20,7 +21,8 @@ use highwater_proto::batch_builder::{BatchBuilder, HeaderRef};
 use highwater_proto::compress::Codec;
 use highwater_proto::murmur2::partition_of;
 
-use super::repeat::ID_HEADER;
+use super::recent::{self, Seen, UnderWay};
+use super::repeat::{ID_HEADER, StoredEvents};
 use super::{
     AppendCall, AppendError, AppendedEvents, Claim, Claimed, NewEvent, Repeat, find_repeat,
 };
@@ -86,24 +88,32 @@ impl Service {
         let batch = self.batch(&call.events, &topic)?;
         let reader = self.open_log(&topic, log).await?;
         let seed = reader.key_seed().ok_or(AppendError::NotConditional)?;
-        let keyed = keyed(&call, seed);
-        reader
-            .prepare(&keyed)
-            .map_err(|error| ProduceError::storage(&error))?;
-        let pending = self.send(log, batch, keyed).await;
+        let begun = match self.look_back(&reader, &call, (log, partition)).await? {
+            Before::Stored(repeated) => Err(repeated),
+            Before::Nothing(under_way) => {
+                let keyed = keyed(&call, seed);
+                reader
+                    .prepare(&keyed)
+                    .map_err(|error| ProduceError::storage(&error))?;
+                Ok(self.send(log, batch, keyed, under_way).await)
+            }
+        };
         Ok(async move {
-            let appended = pending.await;
-            match &appended {
+            let answer = match begun {
+                Err(repeated) => Ok(repeated),
+                Ok(pending) => match pending.await {
+                    Ok(appended) => Ok(events_at(partition, appended)),
+                    Err(LogError::Conflict(conflict)) => {
+                        self.repeated_or_conflict(&reader, partition, &call, conflict)
+                    }
+                    Err(error) => Err(ProduceError::from(error).into()),
+                },
+            };
+            match &answer {
                 Ok(_) => self.inner.metrics.produced_batches.increment(),
                 Err(_) => self.inner.metrics.refused_batches.increment(),
             }
-            match appended {
-                Ok(appended) => Ok(events_at(partition, appended)),
-                Err(LogError::Conflict(conflict)) => {
-                    self.repeated_or_conflict(&reader, partition, &call, conflict)
-                }
-                Err(error) => Err(ProduceError::from(error).into()),
-            }
+            answer
         })
     }
 
@@ -135,8 +145,49 @@ impl Service {
             .map_err(|error| invalid(error.to_string()))
     }
 
+    /// What is known of events that name no place. It waits for those that are under way, so that
+    /// it tells of durable ones, and they have their place in the order if those fail.
+    async fn look_back(
+        &self,
+        reader: &LogReader,
+        call: &AppendCall,
+        (log, partition): (LogId, i32),
+    ) -> Result<Before, AppendError> {
+        let names_place = claim(call).is_some();
+        let seed = reader.key_seed().filter(|_| !names_place);
+        let Some(events) = seed.and_then(|seed| recent::hashes(call, log, seed)) else {
+            return Ok(Before::Nothing(None));
+        };
+        loop {
+            let seen = self.inner.recent.look(&events, self.clock().now().mono);
+            let claim = match seen {
+                Seen::Never(under_way) => return Ok(Before::Nothing(Some(under_way))),
+                Seen::UnderWay(mut outcome) => {
+                    // Nothing is ever sent: it ends.
+                    drop(outcome.changed().await);
+                    continue;
+                }
+                Seen::Before(claim) => claim,
+            };
+            match self.find_repeat(reader, call, claim)? {
+                Repeat::Yes(stored) => {
+                    return Ok(Before::Stored(self.repeated(partition, stored)));
+                }
+                Repeat::InPart { revision } => return Err(mismatch(call, claim, revision)),
+                // It was deleted meanwhile.
+                Repeat::No => self.inner.recent.forget(events[claim.index]),
+            }
+        }
+    }
+
     /// Puts a batch into its log's queue.
-    async fn send(&self, log: LogId, batch: ProducedBatch, keyed: Keyed) -> PendingAppend {
+    async fn send(
+        &self,
+        log: LogId,
+        batch: ProducedBatch,
+        keyed: Keyed,
+        under_way: Option<UnderWay>,
+    ) -> PendingAppend {
         let metrics = &self.inner.metrics;
         let bytes = batch.bytes().len() as u64;
         metrics.produced_records.add(keyed.records.len() as u64);
@@ -145,10 +196,17 @@ impl Service {
             reader.count_produced(bytes);
         }
         let keyed = Some(keyed);
+        let clock = Arc::clone(self.clock());
+        // Also if nobody waits for the answer any more: who has lost it sends them again.
+        let seen = move |result: &Result<Appended, LogError>| {
+            if let (Some(under_way), Ok(appended)) = (under_way, result) {
+                under_way.stored(&appended.revisions, clock.now().mono);
+            }
+        };
         let mut enqueuer = self.inner.shard.enqueuer();
         // What was enqueued is written when the enqueuer is dropped.
         enqueuer
-            .enqueue(log, Sent { batch, keyed }, AckAt::Durable)
+            .enqueue_seen(log, Sent { batch, keyed }, AckAt::Durable, seen)
             .await
     }
 
@@ -167,36 +225,13 @@ impl Service {
         } = conflict;
         let claim = claim(call);
         let repeat = match claim {
-            Some(claim) => {
-                let events: Vec<Claimed> = call.events.iter().map(claimed).collect();
-                let unpacked_max = self.config().max_decompressed_message_bytes;
-                find_repeat(reader, &events, claim, unpacked_max)
-                    .map_err(|error| ProduceError::storage(&error))?
-            }
+            Some(claim) => self.find_repeat(reader, call, claim)?,
             None => Repeat::No,
         };
-        match repeat {
-            Repeat::Yes {
-                base_offset,
-                revisions,
-            } => {
-                let count = i64::try_from(revisions.len()).unwrap_or(i64::MAX);
-                self.inner.metrics.duplicate_batches.increment();
-                Ok(AppendedEvents {
-                    partition,
-                    base_offset,
-                    last_offset: base_offset.plus(count - 1),
-                    revisions,
-                    is_duplicate: true,
-                    log_append_time_ms: None,
-                })
-            }
-            Repeat::InPart { revision } => {
-                let index = claim.map_or(0, |claim| claim.index);
-                let key = call.events[index].key.clone();
-                Err(AppendError::IdMismatch { key, revision })
-            }
-            Repeat::No => {
+        match (repeat, claim) {
+            (Repeat::Yes(stored), _) => Ok(self.repeated(partition, stored)),
+            (Repeat::InPart { revision }, Some(claim)) => Err(mismatch(call, claim, revision)),
+            (Repeat::No | Repeat::InPart { .. }, _) => {
                 let key = match of {
                     ConflictOf::Check(place) => call.checks[place].key.clone(),
                     ConflictOf::Record(place) => call.events[place].key.clone(),
@@ -209,6 +244,48 @@ impl Service {
             }
         }
     }
+
+    fn find_repeat(
+        &self,
+        reader: &LogReader,
+        call: &AppendCall,
+        claim: Claim,
+    ) -> Result<Repeat, AppendError> {
+        let events: Vec<Claimed> = call.events.iter().map(claimed).collect();
+        let unpacked_max = self.config().max_decompressed_message_bytes;
+        let repeat = find_repeat(reader, &events, claim, unpacked_max);
+        Ok(repeat.map_err(|error| ProduceError::storage(&error))?)
+    }
+
+    fn repeated(&self, partition: i32, stored: StoredEvents) -> AppendedEvents {
+        let StoredEvents {
+            base_offset,
+            revisions,
+        } = stored;
+        let count = i64::try_from(revisions.len()).unwrap_or(i64::MAX);
+        self.inner.metrics.duplicate_batches.increment();
+        AppendedEvents {
+            partition,
+            base_offset,
+            last_offset: base_offset.plus(count - 1),
+            revisions,
+            is_duplicate: true,
+            log_append_time_ms: None,
+        }
+    }
+}
+
+/// What is known of events before they are sent.
+enum Before {
+    /// Nothing, or nothing that would count.
+    Nothing(Option<UnderWay>),
+    /// They are durable already.
+    Stored(AppendedEvents),
+}
+
+fn mismatch(call: &AppendCall, claim: Claim, revision: u64) -> AppendError {
+    let key = call.events[claim.index].key.clone();
+    AppendError::IdMismatch { key, revision }
 }
 
 /// The one partition that all keys of the call belong to.
@@ -268,10 +345,9 @@ fn claim(call: &AppendCall) -> Option<Claim> {
 }
 
 fn claimed(event: &NewEvent) -> Claimed {
-    let id = event.headers.iter().find(|(name, _)| name == ID_HEADER);
     Claimed {
         key: event.key.clone(),
-        id: id.and_then(|(_, value)| value.clone()),
+        id: event.header(ID_HEADER).cloned(),
     }
 }
 

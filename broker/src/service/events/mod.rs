@@ -8,10 +8,13 @@
 //! Invariants
 //! - All events of one append are one batch: they are stored together or not at all.
 //! - An answer, a conflict included, tells of durable events only.
-//! - A repeat of what is stored already is a success with the offsets of the first time.
+//! - A repeat of what is stored already is a success with the offsets of the first time: for ever
+//!   where the append names the place of its events (`repeat`), for a while where it does not
+//!   (`recent`).
 
 mod append;
 mod read;
+mod recent;
 mod repeat;
 
 use bytes::Bytes;
@@ -21,6 +24,7 @@ use thiserror::Error;
 
 use crate::error::ProduceError;
 
+pub(crate) use recent::Recent;
 pub(crate) use repeat::{Claim, Claimed, Repeat, find_repeat, id_of};
 
 /// Events for streams of one partition.
@@ -54,6 +58,14 @@ pub struct NewEvent {
     pub value: Option<Bytes>,
     /// The headers, in order. `ce_id` is the event's id, by which a repeat is recognised.
     pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+impl NewEvent {
+    /// The value of the first header of a name.
+    fn header(&self, name: &str) -> Option<&Bytes> {
+        let header = self.headers.iter().find(|header| header.0 == name);
+        header.and_then(|(_, value)| value.as_ref())
+    }
 }
 
 /// Events that are durable.

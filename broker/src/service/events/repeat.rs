@@ -43,18 +43,22 @@ pub(crate) enum Repeat {
     /// Another event, or none.
     No,
     /// All of these events, one behind another.
-    Yes {
-        /// The offset of the first.
-        base_offset: Offset,
-        /// The revision of each.
-        revisions: Vec<u64>,
-    },
+    Yes(StoredEvents),
     /// Some of them. They differ at this revision of the claimed stream, or at events of other
     /// streams before it.
     InPart {
         /// The revision.
         revision: u64,
     },
+}
+
+/// Events that are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredEvents {
+    /// The offset of the first.
+    pub(crate) base_offset: Offset,
+    /// The revision of each.
+    pub(crate) revisions: Vec<u64>,
 }
 
 /// Compares the events of an append with what stands where one of them claims to be.
@@ -95,10 +99,10 @@ pub(crate) fn find_repeat(
         next.insert(&event.key, revision + 1);
         revisions.push(revision);
     }
-    Ok(Repeat::Yes {
+    Ok(Repeat::Yes(StoredEvents {
         base_offset: Offset(base_offset),
         revisions,
-    })
+    }))
 }
 
 /// The value of the header that names an event.

@@ -91,8 +91,8 @@ impl Claims {
         decompressed_bytes_max: usize,
     ) -> Result<Produced, ProduceError> {
         match self.find(conflict, decompressed_bytes_max) {
-            Ok(Repeat::Yes { base_offset, .. }) => Ok(Produced {
-                base_offset,
+            Ok(Repeat::Yes(stored)) => Ok(Produced {
+                base_offset: stored.base_offset,
                 log_append_time_ms: None,
                 log_start_offset: self.reader.start(),
             }),
