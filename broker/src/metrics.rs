@@ -7,16 +7,18 @@
 //! - Threads count in cells of their own, so that they do not wait for each other's cache lines.
 
 mod histogram;
+mod native;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use highwater_proto::kafka::{APIS, ApiKey};
 use highwater_proto::sasl::Mechanism;
 
 pub use histogram::{Histogram, HistogramNow, Scale};
+pub use native::{NativeCall, NativeRequests};
 
 /// A number that only grows.
 #[derive(Debug)]
@@ -110,6 +112,8 @@ pub struct Metrics {
     pub failed_syncs: Counter,
     /// Requests by API.
     pub requests: Requests,
+    /// Requests of the native protocol.
+    pub native_requests: NativeRequests,
 }
 
 impl Default for Metrics {
@@ -154,6 +158,7 @@ impl Metrics {
             syncs: times(),
             failed_syncs: counter(),
             requests: Requests::new(is_on),
+            native_requests: NativeRequests::new(is_on),
         }
     }
 }
@@ -228,8 +233,37 @@ pub struct Requests {
     is_on: bool,
     /// By API key; made at the first request.
     times: Box<[OnceLock<Box<RequestTimes>>]>,
-    /// By API and code: at most as many as there are of both.
-    errors: Mutex<BTreeMap<(ApiKey, i16), u64>>,
+    errors: Errors<ApiKey>,
+}
+
+/// Error codes that were answered, by what was asked: at most as many as there are of both.
+#[derive(Debug)]
+struct Errors<K> {
+    is_on: bool,
+    counts: Mutex<BTreeMap<(K, i16), u64>>,
+}
+
+impl<K: Copy + Ord> Errors<K> {
+    const fn new(is_on: bool) -> Self {
+        Self {
+            is_on,
+            counts: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn count(&self, of: K, code: i16) {
+        if self.is_on {
+            *self.lock().entry((of, code)).or_default() += 1;
+        }
+    }
+
+    fn counted(&self) -> BTreeMap<(K, i16), u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(K, i16), u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The times of the requests of one API.
@@ -262,7 +296,7 @@ impl Requests {
         Self {
             is_on,
             times: (0..keys.unwrap_or(0)).map(|_| OnceLock::new()).collect(),
-            errors: Mutex::default(),
+            errors: Errors::new(is_on),
         }
     }
 
@@ -280,11 +314,7 @@ impl Requests {
 
     /// Counts an error code in the answer to a request.
     pub fn failed(&self, api: ApiKey, code: i16) {
-        if !self.is_on {
-            return;
-        }
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        *errors.entry((api, code)).or_default() += 1;
+        self.errors.count(api, code);
     }
 
     /// The times of each API that was used.
@@ -296,8 +326,7 @@ impl Requests {
     /// How many errors of each code each API answered.
     #[must_use]
     pub fn errors(&self) -> BTreeMap<(ApiKey, i16), u64> {
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        errors.clone()
+        self.errors.counted()
     }
 }
 

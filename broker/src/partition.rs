@@ -92,6 +92,18 @@ impl Partition {
         self.reader.as_ref().map_or((0, 0), LogReader::counted)
     }
 
+    /// Events that were appended since the log was opened, and conflicts.
+    pub fn counted_events(&self) -> (u64, u64) {
+        let counted = self.reader.as_ref().map(LogReader::counted_events);
+        counted.unwrap_or_default()
+    }
+
+    /// The memory that the index of its keys takes.
+    pub fn key_index_bytes(&self) -> u64 {
+        let size = self.reader.as_ref().and_then(LogReader::key_index_size);
+        size.map_or(0, |size| size.memory_bytes)
+    }
+
     /// Whole batches from the one that contains `from`, below the high watermark.
     pub fn read(
         &self,

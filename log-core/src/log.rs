@@ -180,6 +180,8 @@ impl Log {
             skips_damage: AtomicBool::default(),
             keys: OnceLock::new(),
             produced_bytes: AtomicU64::default(),
+            events: AtomicU64::default(),
+            conflicts: AtomicU64::default(),
             fetched_bytes: AtomicU64::default(),
             view: CurrentView::new(View {
                 sealed: opened.sealed,

@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     /// What its users have counted.
     pub(crate) produced_bytes: AtomicU64,
     pub(crate) fetched_bytes: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
 }
 
 impl Shared {
@@ -279,6 +281,23 @@ impl LogReader {
             read(&self.shared.produced_bytes),
             read(&self.shared.fetched_bytes),
         )
+    }
+
+    /// Counts events that were appended to streams, under conditions or not.
+    pub fn count_events(&self, count: u64) {
+        self.shared.events.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts an append that was refused because a stream is not as expected.
+    pub fn count_conflict(&self) {
+        self.shared.conflicts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted since the log was opened: events appended, and conflicts.
+    #[must_use]
+    pub fn counted_events(&self) -> (u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.shared.events), read(&self.shared.conflicts))
     }
 
     /// How many ranges of the log are known to be damaged and not given up, whether a start, a

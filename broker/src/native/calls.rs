@@ -19,6 +19,7 @@ use highwater_proto::native::v1::{self, expect, read_stream};
 use super::errors::{failed, failure, invalid};
 use crate::error::{FetchError, ProduceError};
 use crate::ids::TopicRef;
+use crate::metrics::NativeCall;
 use crate::service::Service;
 use crate::service::events::{
     AppendCall, AppendError, AppendedEvents, AsOf, NewEvent, ReadStreamCall, StreamCheck,
@@ -60,6 +61,18 @@ pub(super) struct Begun<'a> {
     /// Whether nothing is lost when nobody waits for the answer any more.
     pub(super) is_read: bool,
     pub(super) reply: BoxFuture<'a, Reply>,
+}
+
+/// What a request counts as, if it is one that counts.
+pub(super) fn counted(call: &Call) -> Option<NativeCall> {
+    match call {
+        Call::Produce(_) => Some(NativeCall::Produce),
+        Call::Fetch(_) => Some(NativeCall::Fetch),
+        Call::Append(_) => Some(NativeCall::Append),
+        Call::ReadStream(_) => Some(NativeCall::ReadStream),
+        Call::Subscribe(_) => Some(NativeCall::Subscribe),
+        Call::Hello(_) | Call::Credit(_) | Call::Unsubscribe(_) => None,
+    }
 }
 
 /// Begins a request that is answered once.

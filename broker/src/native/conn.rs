@@ -217,6 +217,7 @@ impl Reader<'_> {
             },
             call: request.call,
             body,
+            at: self.server.service.clock().now().mono,
         })
     }
 

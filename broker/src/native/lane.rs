@@ -17,12 +17,14 @@ use highwater_proto::clock::Mono;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
+use highwater_proto::native::v1::response::Answer;
 use tokio::sync::{Notify, mpsc};
 
 use super::calls::{self, Begun, Reply};
 use super::end::End;
 use super::errors::{failed, invalid};
 use super::subscription::{Pushed, Subscription, ended};
+use crate::metrics::NativeCall;
 use crate::service::Service;
 
 /// One request on its way through a lane.
@@ -34,6 +36,16 @@ pub(super) struct Job<T> {
     pub(super) call: Option<Call>,
     /// The batches behind the head.
     pub(super) body: Bytes,
+    /// When it came.
+    pub(super) at: Mono,
+}
+
+/// What is counted of a request that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// Nothing if it is not known here, or is no request of its own.
+    call: Option<NativeCall>,
+    at: Mono,
 }
 
 /// Where the answers of a lane go.
@@ -66,13 +78,13 @@ pub(super) struct Lane<'a, O: Outlet> {
     /// Told when nobody waits for answers any more.
     gone: &'a Notify,
     outlet: O,
-    under_way: Vec<(O::Tag, Begun<'a>)>,
+    under_way: Vec<(O::Tag, Asked, Begun<'a>)>,
     subscriptions: Vec<Subscription<'a>>,
 }
 
 /// What is ready.
 enum Ready<T> {
-    Answer(T, Reply),
+    Answer(T, Asked, Reply),
     Pushed(u64, Reply),
 }
 
@@ -118,7 +130,16 @@ impl<'a, O: Outlet> Lane<'a, O> {
     }
 
     async fn take(&mut self, job: Job<O::Tag>) -> Result<(), End> {
-        let Job { tag, call, body } = job;
+        let Job {
+            tag,
+            call,
+            body,
+            at,
+        } = job;
+        let asked = Asked {
+            call: call.as_ref().and_then(calls::counted),
+            at,
+        };
         let begun = match (call, O::name(&tag)) {
             (None, _) => {
                 let why = "the request asks for nothing that is known here".to_owned();
@@ -149,14 +170,14 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 let reply = &mut begun.reply;
                 let first = poll_fn(|context| Poll::Ready(reply.as_mut().poll(context))).await;
                 match first {
-                    Poll::Ready(reply) => self.put(Ready::Answer(tag, reply)).await,
+                    Poll::Ready(reply) => self.put(Ready::Answer(tag, asked, reply)).await,
                     Poll::Pending => {
-                        self.under_way.push((tag, begun));
+                        self.under_way.push((tag, asked, begun));
                         Ok(())
                     }
                 }
             }
-            Err(refused) => self.put(Ready::Answer(tag, refused)).await,
+            Err(refused) => self.put(Ready::Answer(tag, asked, refused)).await,
         }
     }
 
@@ -183,10 +204,10 @@ impl<'a, O: Outlet> Lane<'a, O> {
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Ready<O::Tag>> {
         let mut index = 0;
-        while let Some((tag, begun)) = self.under_way.get_mut(index) {
+        while let Some((tag, _, begun)) = self.under_way.get_mut(index) {
             if let Poll::Ready(reply) = begun.reply.as_mut().poll(context) {
-                let (tag, _) = self.under_way.remove(index);
-                return Poll::Ready(Ready::Answer(tag, reply));
+                let (tag, asked, _) = self.under_way.remove(index);
+                return Poll::Ready(Ready::Answer(tag, asked, reply));
             }
             if begun.is_read && O::poll_abandoned(tag, context).is_ready() {
                 self.under_way.remove(index);
@@ -227,8 +248,14 @@ impl<'a, O: Outlet> Lane<'a, O> {
     async fn put(&mut self, ready: Ready<O::Tag>) -> Result<(), End> {
         let now = self.service.clock().now().mono;
         match ready {
-            Ready::Answer(tag, reply) => self.outlet.put(now, tag, reply),
-            Ready::Pushed(name, reply) => self.outlet.push(now, name, reply),
+            Ready::Answer(tag, asked, reply) => {
+                self.count(now, asked, &reply.answer);
+                self.outlet.put(now, tag, reply);
+            }
+            Ready::Pushed(name, reply) => {
+                self.count_end(&reply.answer);
+                self.outlet.push(now, name, reply);
+            }
         }
         if self.outlet.is_full() {
             self.outlet.flush().await?;
@@ -236,8 +263,29 @@ impl<'a, O: Outlet> Lane<'a, O> {
         Ok(())
     }
 
+    fn count(&self, now: Mono, asked: Asked, answer: &Answer) {
+        let Some(call) = asked.call else {
+            return;
+        };
+        let requests = &self.service.metrics().native_requests;
+        requests.observe(call, now.since(asked.at));
+        if let Answer::Failure(failure) = answer {
+            requests.failed(call, code_of(failure));
+        }
+    }
+
+    fn count_end(&self, answer: &Answer) {
+        if let Answer::Ended(v1::Ended {
+            failure: Some(failure),
+        }) = answer
+        {
+            let requests = &self.service.metrics().native_requests;
+            requests.failed(NativeCall::Subscribe, code_of(failure));
+        }
+    }
+
     fn nobody_waits(&mut self) {
-        self.under_way.retain(|(_, begun)| !begun.is_read);
+        self.under_way.retain(|(_, _, begun)| !begun.is_read);
         self.subscriptions.clear();
     }
 
@@ -250,6 +298,11 @@ impl<'a, O: Outlet> Lane<'a, O> {
             self.outlet.push(now, subscription.name, reply);
         }
     }
+}
+
+/// The code of a failure of ours.
+fn code_of(failure: &v1::Failure) -> i16 {
+    i16::try_from(failure.code).unwrap_or(-1)
 }
 
 /// Answers that are put before requests have their turn again.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use highwater_proto::clock::Mono;
+use highwater_proto::clock::{Clock, Mono};
 use highwater_proto::exchange::{BoxFuture, ExchangeError};
 use highwater_proto::native::NativeExchange;
 use highwater_proto::native::v1::request::Call;
@@ -28,6 +28,7 @@ use crate::connections::{Counted, Phase, hand_over};
 #[derive(Debug)]
 pub(super) struct Local {
     jobs: mpsc::Sender<Box<Job<Waiter>>>,
+    clock: Arc<dyn Clock>,
     /// A place for each request that may be under way.
     places: Arc<Semaphore>,
     places_count: usize,
@@ -45,6 +46,7 @@ impl Local {
     pub(super) fn open(server: &Arc<Server>) -> Self {
         let places_count = server.service.config().connection_requests_max;
         let (jobs, received) = mpsc::channel(places_count);
+        let clock = Arc::clone(server.service.clock());
         // One that is opened after the end has ended, too.
         if server.connections.are_open() {
             // Counted here: an end that comes before the task's first turn waits for it, too.
@@ -54,6 +56,7 @@ impl Local {
         }
         Self {
             jobs,
+            clock,
             places: Arc::new(Semaphore::new(places_count)),
             places_count,
         }
@@ -79,6 +82,7 @@ impl Local {
             },
             call: Some(call),
             body,
+            at: self.clock.now().mono,
         };
         // There is room for every place; so it fails only when the other end is gone.
         self.jobs

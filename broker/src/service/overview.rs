@@ -55,6 +55,17 @@ pub struct TopicTraffic {
     pub fetched: u64,
 }
 
+/// What went on in the streams of a topic since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicEvents {
+    /// The topic's name; empty for all that are not told by name.
+    pub topic: String,
+    /// Events that were appended.
+    pub appended: u64,
+    /// Appends that were refused because a stream was not as expected.
+    pub conflicts: u64,
+}
+
 /// Memory that is bounded by a setting: what is taken of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -189,6 +200,39 @@ impl Service {
             told.push(others);
         }
         told
+    }
+
+    /// What went on in streams, by topic that has them: of the first [`LABELS_MAX`], and of all
+    /// others together, without a name. And the memory of all indexes of keys, in bytes.
+    #[must_use]
+    pub fn topic_events(&self) -> (Vec<TopicEvents>, u64) {
+        let mut topics: Vec<_> = self.inner.meta.read(|meta| {
+            let topics = meta.state().topics();
+            let topics = topics.filter(|topic| topic.settings.log.key_index);
+            topics.cloned().collect()
+        });
+        topics.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut told: Vec<TopicEvents> = Vec::new();
+        let mut index_bytes = 0;
+        for (place, topic) in topics.iter().enumerate() {
+            if place <= LABELS_MAX {
+                told.push(TopicEvents::default());
+            }
+            let Some(events) = told.last_mut() else {
+                continue;
+            };
+            if place < LABELS_MAX {
+                events.topic.clone_from(&topic.name);
+            }
+            for id in topic.logs() {
+                let log = self.log(id);
+                let (appended, conflicts) = log.counted_events();
+                events.appended += appended;
+                events.conflicts += conflicts;
+                index_bytes += log.key_index_bytes();
+            }
+        }
+        (told, index_bytes)
     }
 
     /// Those of these topics whose names end as those of dead letters do: `-dlt`, `.DLT`, `.dlq`

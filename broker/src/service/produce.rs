@@ -204,9 +204,14 @@ impl Service {
         reader.count_produced(bytes);
         let claims = keyed
             .as_ref()
-            .and_then(|keyed| Claims::of(reader, &batch, keyed));
+            .and_then(|keyed| Claims::of(&reader, &batch, keyed));
+        let events = keyed.is_some().then_some(reader);
         let append = enqueuer.enqueue(log, Sent { batch, keyed }, ack).await;
-        Ok(Enqueued { append, claims })
+        Ok(Enqueued {
+            append,
+            claims,
+            events,
+        })
     }
 
     /// Makes the files of a partition at its first batch.
@@ -248,14 +253,30 @@ impl Service {
     /// events are there already is as good as stored.
     async fn appended(
         &self,
-        Enqueued { append, claims }: Enqueued,
+        Enqueued {
+            append,
+            claims,
+            events,
+        }: Enqueued,
     ) -> Result<(Produced, bool), ProduceError> {
         match (append.await, claims) {
-            (Err(LogError::Conflict(conflict)), Some(claims)) => {
+            (Err(LogError::Conflict(conflict)), claims) => {
                 let bytes_max = self.config().max_decompressed_message_bytes;
-                Ok((claims.repeated(conflict, bytes_max)?, true))
+                let repeated = match claims {
+                    Some(claims) => claims.repeated(conflict, bytes_max),
+                    None => Err(LogError::Conflict(conflict).into()),
+                };
+                if let (Some(events), Err(_)) = (&events, &repeated) {
+                    events.count_conflict();
+                }
+                Ok((repeated?, true))
             }
-            (Ok(appended), _) => Ok((produced(&appended), appended.duplicate)),
+            (Ok(appended), _) => {
+                if let Some(events) = events.filter(|_| !appended.duplicate) {
+                    events.count_events(appended.revisions.len() as u64);
+                }
+                Ok((produced(&appended), appended.duplicate))
+            }
             (Err(error), _) => Err(error.into()),
         }
     }
@@ -306,6 +327,8 @@ struct Entry {
 struct Enqueued {
     append: PendingAppend,
     claims: Option<Claims>,
+    /// Where its records are counted as events, if they are.
+    events: Option<LogReader>,
 }
 
 fn produced(appended: &Appended) -> Produced {

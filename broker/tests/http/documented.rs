@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use highwater_broker::Broker;
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::service::produce::{Acks, ProduceCall, ProduceTopic, ZstdAllowed};
 use highwater_broker::service::topics::{CreateTopicsCall, NewTopic};
 use highwater_proto::kafka::ApiRequest;
 use highwater_proto::kafka::messages::heartbeat::HeartbeatRequest;
+use highwater_proto::native::v1::{self, request::Call};
 
 use crate::format::Scrape;
 use crate::kit::{batch, fetch_call};
@@ -50,8 +52,14 @@ async fn scrape() -> Scrape {
         name: "t-dlt".to_owned(),
         ..NewTopic::default()
     };
+    let set = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+    let events = NewTopic {
+        name: "events".to_owned(),
+        configs: vec![set("append.conditional", "true"), set("retention.ms", "-1")],
+        ..NewTopic::default()
+    };
     let call = CreateTopicsCall {
-        topics: vec![topic],
+        topics: vec![topic, events],
         validate_only: false,
     };
     service.create_topics(call).await;
@@ -76,6 +84,18 @@ async fn scrape() -> Scrape {
     };
     let exchange = broker.exchange();
     exchange.send(0, refused.into_request()).await.unwrap();
+    let append = v1::Append {
+        topic: "events".to_owned(),
+        events: vec![v1::NewEvent::default()],
+        ..v1::Append::default()
+    };
+    let native = broker.native();
+    native
+        .call(Call::Append(append), Bytes::new())
+        .await
+        .unwrap();
+    let fetch = Call::Fetch(v1::Fetch::default());
+    native.call(fetch, Bytes::new()).await.unwrap();
     let text = broker.metrics_text().await.unwrap();
     broker.shutdown().await.unwrap();
     Scrape::parse(&text)

@@ -9,13 +9,15 @@ use highwater_proto::sasl::Mechanism;
 use prometheus_client::metrics::MetricType;
 
 use super::{Facts, Text, Told, count_of, histogram_of};
-use crate::service::overview::TopicTraffic;
+use crate::service::overview::{TopicEvents, TopicTraffic};
 
 impl Facts {
     pub(super) fn requests(&self, text: &mut Text<'_>) -> fmt::Result {
         self.request_times(text)?;
+        self.native_requests(text)?;
         self.traffic(text)?;
         self.topics(text)?;
+        self.events(text)?;
         self.commits(text)?;
         self.connections(text)
     }
@@ -53,6 +55,29 @@ impl Facts {
             errors.iter().try_for_each(|((api, code), count)| {
                 let error = ErrorCode::from_i16(*code).map_or("UNKNOWN", ErrorCode::name);
                 let labels = [("api", api.name()), ("error", error)];
+                count_of(&mut family.encode_family(&labels)?, *count)
+            })
+        })
+    }
+
+    fn native_requests(&self, text: &mut Text<'_>) -> fmt::Result {
+        let requests = &self.service.metrics().native_requests;
+        let help = "Requests of the native protocol: seconds from their arrival to their answer";
+        let name = "highwater_native_request_duration_seconds";
+        text.family(name, help, MetricType::Histogram, |family| {
+            requests.times().try_for_each(|(call, times)| {
+                let labels = [("call", call.name())];
+                let mut family = family.encode_family(&labels)?;
+                histogram_of(&mut family, &times.now(), Told::Times)
+            })
+        })?;
+        let errors = requests.errors();
+        let help = "Failures that were answered, by call and Kafka's name of the error";
+        let name = "highwater_native_request_errors";
+        text.family(name, help, MetricType::Counter, |family| {
+            errors.iter().try_for_each(|((call, code), count)| {
+                let error = ErrorCode::from_i16(*code).map_or("UNKNOWN", ErrorCode::name);
+                let labels = [("call", call.name()), ("error", error)];
                 count_of(&mut family.encode_family(&labels)?, *count)
             })
         })
@@ -138,6 +163,25 @@ impl Facts {
         family(name, help, |one| one.fetched)
     }
 
+    fn events(&self, text: &mut Text<'_>) -> fmt::Result {
+        let (events, index_bytes) = self.service.topic_events();
+        let mut family = |name, help, count: fn(&TopicEvents) -> u64| {
+            text.family(name, help, MetricType::Counter, |family| {
+                events.iter().try_for_each(|one| {
+                    let labels = [("topic", one.topic.as_str())];
+                    count_of(&mut family.encode_family(&labels)?, count(one))
+                })
+            })
+        };
+        let help =
+            "Events that were appended to streams, by topic; without one: of all beyond 1000";
+        family("highwater_events_appended", help, |one| one.appended)?;
+        let help = "Appends that were refused because a stream was not as expected, by topic";
+        family("highwater_events_conflicts", help, |one| one.conflicts)?;
+        let help = "The memory that the indexes of keys take";
+        text.gauge("highwater_events_key_index_bytes", help, index_bytes)
+    }
+
     fn commits(&self, text: &mut Text<'_>) -> fmt::Result {
         let metrics = self.service.metrics();
         let commits = &metrics.commits;
@@ -167,7 +211,7 @@ impl Facts {
         let metrics = self.service.metrics();
         let closed = metrics.closed_connections.value();
         let open = metrics.connections.value().saturating_sub(closed);
-        let help = "Connections of Kafka clients that are open now";
+        let help = "Connections of clients that are open now";
         text.gauge("highwater_connections", help, open)?;
         for (name, help, counter) in [
             (

@@ -109,12 +109,26 @@ impl Service {
                     Err(error) => Err(ProduceError::from(error).into()),
                 },
             };
-            match &answer {
-                Ok(_) => self.inner.metrics.produced_batches.increment(),
-                Err(_) => self.inner.metrics.refused_batches.increment(),
-            }
+            self.count(&reader, &answer);
             answer
         })
+    }
+
+    fn count(&self, reader: &LogReader, answer: &Result<AppendedEvents, AppendError>) {
+        match answer {
+            Ok(appended) => {
+                self.inner.metrics.produced_batches.increment();
+                if !appended.is_duplicate {
+                    reader.count_events(appended.revisions.len() as u64);
+                }
+            }
+            Err(error) => {
+                self.inner.metrics.refused_batches.increment();
+                if let AppendError::Conflict { .. } | AppendError::IdMismatch { .. } = error {
+                    reader.count_conflict();
+                }
+            }
+        }
     }
 
     /// The events as one batch that the topic may store.
@@ -173,7 +187,10 @@ impl Service {
                 Repeat::Yes(stored) => {
                     return Ok(Before::Stored(self.repeated(partition, stored)));
                 }
-                Repeat::InPart { revision } => return Err(mismatch(call, claim, revision)),
+                Repeat::InPart { revision } => {
+                    reader.count_conflict();
+                    return Err(mismatch(call, claim, revision));
+                }
                 // It was deleted meanwhile.
                 Repeat::No => self.inner.recent.forget(events[claim.index]),
             }

@@ -73,12 +73,12 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Those of a batch; none if it names no place.
-    pub(super) fn of(reader: LogReader, batch: &ProducedBatch, keyed: &Keyed) -> Option<Self> {
+    pub(super) fn of(reader: &LogReader, batch: &ProducedBatch, keyed: &Keyed) -> Option<Self> {
         let mut records = keyed.records.iter();
         records
             .any(|record| claimed_revision(record.expect).is_some())
             .then(|| Self {
-                reader,
+                reader: reader.clone(),
                 batch: batch.bytes().clone(),
             })
     }
