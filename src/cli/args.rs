@@ -9,8 +9,10 @@ mod client;
 mod demo;
 mod dlq;
 mod doctor;
+mod events;
 mod group;
 mod outbox;
+mod story;
 mod topic;
 mod user;
 
@@ -25,8 +27,10 @@ pub(crate) use client::ClientArgs;
 pub(crate) use demo::{DemoArgs, DemoCommand, FlightsArgs, StoryArgs};
 pub(crate) use dlq::{DlqArgs, DlqCommand, LetterPlace, RedriveArgs};
 pub(crate) use doctor::{DoctorArgs, HealthArgs};
+pub(crate) use events::{AppendArgs, EventsArgs, EventsCommand, StreamArgs};
 pub(crate) use group::{GroupArgs, GroupCommand, ResetArgs};
 pub(crate) use outbox::{Capture, Mode, OutboxArgs};
+pub(crate) use story::{By, StoryOfArgs};
 pub(crate) use topic::{Preset, TopicArgs, TopicCommand};
 pub(crate) use user::{UserArgs, UserCommand};
 
@@ -62,6 +66,10 @@ pub(crate) enum Command {
     Consume(ConsumeArgs),
     /// List and show dead letters, or send them back to where they came from
     Dlq(DlqArgs),
+    /// Show a stream of events, append to it if it is as expected, or see its state build up
+    Events(EventsArgs),
+    /// Tell all that happened to one key or one correlation id, in every topic, and what caused what
+    Story(StoryOfArgs),
     /// Publish the rows of an outbox table, from a database to a broker
     Outbox(OutboxArgs),
     /// Look into a data directory without a broker; nothing is changed

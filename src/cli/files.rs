@@ -86,6 +86,27 @@ pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> 
     Ok(text)
 }
 
+/// A file as a whole, or the standard input without a path.
+pub(crate) fn read_bytes(path: Option<&Path>, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let (name, read) = match path {
+        Some(path) => {
+            let read = open(path)?.take(bytes_max + 1).read_to_end(&mut bytes);
+            (path.display().to_string(), read)
+        }
+        None => {
+            let read = io::stdin().take(bytes_max + 1).read_to_end(&mut bytes);
+            ("the standard input".to_owned(), read)
+        }
+    };
+    let cannot = |why: String| Failure::Failed(format!("cannot read {name}: {why}"));
+    read.map_err(|error| cannot(error.to_string()))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(cannot(format!("it has more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// A folder that is removed with the value.
 pub(crate) fn temporary_folder() -> Result<TempDir, Failure> {
     tempfile::Builder::new()

@@ -13,6 +13,7 @@ mod demo;
 mod descriptors;
 mod dlq;
 mod doctor;
+mod events;
 mod failure;
 mod files;
 mod group;
@@ -34,8 +35,11 @@ mod serve;
 mod settings;
 mod signals;
 mod spans;
+mod story;
+mod streams;
 pub mod table;
 mod target;
+mod told;
 mod topic;
 mod user;
 
@@ -123,6 +127,8 @@ fn execute(args: Args, disk: Option<Arc<dyn Fs>>) -> Result<(), Failure> {
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Events(args) => events::run(args),
+        Command::Story(args) => story::run(args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Log(args) => log::run(args),
         Command::Doctor(args) => doctor::run(&args),

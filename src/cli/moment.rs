@@ -1,7 +1,8 @@
-//! Where to begin to read, as it is written.
+//! Where to begin to read, and as of when, as it is written.
 //!
 //! Floor 0 of cli.
 
+use std::fmt;
 use std::str::FromStr;
 
 use highwater_client::EventTime;
@@ -40,6 +41,45 @@ impl FromStr for From {
                 "{text:?} is not earliest, latest, an offset, -N, @MILLIS or a time of RFC 3339"
             )
         })
+    }
+}
+
+/// A moment in the life of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// When the event with this revision had just happened.
+    Revision(u64),
+    /// When the record at this offset of the partition had just been stored.
+    Offset(i64),
+    /// At the end of this millisecond since 1970.
+    TimeMs(i64),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let revision = |text| whole(text).and_then(|number| u64::try_from(number).ok());
+        let found = match text.split_once(':') {
+            Some(("revision", number)) => revision(number).map(Self::Revision),
+            Some(("offset", number)) => whole(number).map(Self::Offset),
+            _ => revision(text)
+                .map(Self::Revision)
+                .or_else(|| ms(text).map(Self::TimeMs)),
+        };
+        found.ok_or_else(|| {
+            format!("{text:?} is not a revision, offset:N, @MILLIS or a time of RFC 3339")
+        })
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision(revision) => write!(f, "revision {revision}"),
+            Self::Offset(offset) => write!(f, "offset {offset}"),
+            Self::TimeMs(ms) => write!(f, "{}", EventTime::from_ms(*ms)),
+        }
     }
 }
 
@@ -113,6 +153,36 @@ mod tests {
         ] {
             assert!(text.parse::<From>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_a_revision_an_offset_or_a_time() {
+        for (text, expected) in [
+            ("0", Moment::Revision(0)),
+            ("revision:7", Moment::Revision(7)),
+            ("offset:7", Moment::Offset(7)),
+            ("@7", Moment::TimeMs(7)),
+            ("1970-01-01T00:00:01Z", Moment::TimeMs(1_000)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "offset:",
+            "offset:-1",
+            "revision:x",
+            "time:1",
+            "yesterday",
+            "1.5",
+        ] {
+            assert!(text.parse::<Moment>().is_err(), "{text}");
+        }
+        let shown = [Moment::Revision(1), Moment::Offset(2), Moment::TimeMs(3)];
+        assert_eq!(
+            shown.map(|it| it.to_string()),
+            ["revision 1", "offset 2", "1970-01-01T00:00:00.003Z"]
+        );
     }
 
     #[test]

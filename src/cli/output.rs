@@ -74,4 +74,12 @@ pub(crate) fn progress(total: Option<u64>, what: &'static str) -> ProgressBar {
     bar.with_prefix(what)
 }
 
+/// A progress bar of so many records, as [`progress`].
+pub(crate) fn counted(total: u64, what: &'static str) -> ProgressBar {
+    let bar = progress(Some(total), what);
+    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {human_pos}/{human_len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -233,6 +233,14 @@ impl Served {
         run_with_input(&[args, &["--bootstrap", &self.bootstrap]].concat(), input)
     }
 
+    /// Where its native protocol is spoken, as an address for `--bootstrap`; it was started with
+    /// `--native`.
+    pub(crate) fn native(&self) -> String {
+        let address = self.ready.split("native ").nth(1);
+        let address = address.and_then(|rest| rest.split(", ").next());
+        format!("highwater://{}", address.expect("it says where"))
+    }
+
     /// Stops it with SIGTERM.
     pub(crate) fn stop(self) -> Ended {
         self.process.signal("TERM");

@@ -7,6 +7,7 @@ mod certs;
 mod demo;
 mod dlq;
 mod doctor;
+mod events;
 mod groups;
 mod kit;
 mod log;
@@ -17,6 +18,7 @@ mod records;
 mod refusals;
 mod serve;
 mod settings;
+mod story;
 mod test_mode;
 #[cfg(feature = "tls")]
 mod tls;

@@ -22,7 +22,7 @@ use super::expect::Expect;
 use super::recorded;
 use super::store::EventStore;
 use super::token::Appended;
-use crate::envelope::Event;
+use crate::envelope::{Event, EventId};
 use crate::error::ClientError;
 
 /// Events to be appended, all or none; made by [`EventStore::append`].
@@ -131,6 +131,15 @@ impl<A: Aggregate> Append<A> {
     /// Gives its events the id of what they follow from: `ce_causationid`.
     pub fn causation(self, id: impl Into<String>) -> Self {
         self.extension("causationid", &id.into())
+    }
+
+    /// Gives its events these ids, in order, instead of new ones: who appends it again after a lost
+    /// answer, even from another process, appends the same events.
+    pub fn ids<I: Into<EventId>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
+        let events = self.parts.iter_mut().flatten();
+        let events = events.flat_map(|part| &mut part.events);
+        events.zip(ids).for_each(|(event, id)| event.id = id.into());
+        self
     }
 
     /// They follow from this event, and belong to what it belongs to.
