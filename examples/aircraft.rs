@@ -159,7 +159,7 @@ async fn append(client: &Client, flights: &[Happened]) -> Result<(), Box<dyn Err
         sent.push(producer.send(record(it, *revision)?).await?);
         *revision += 1;
     }
-    producer.flush().await?;
+    producer.flush().await;
     for delivery in sent {
         delivery.await?;
     }

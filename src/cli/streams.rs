@@ -40,7 +40,7 @@ pub(crate) struct Stream {
 
 /// How its records are found.
 enum Way {
-    Index(Indexed),
+    Index(Box<Indexed>),
     Reading(Box<Counted>),
 }
 
@@ -55,7 +55,7 @@ impl Stream {
         if let Some(native) = client.native() {
             let asked = Indexed::open(native, &args.topic, args.partition, &key, as_of).await?;
             if let Some(indexed) = asked {
-                let way = Way::Index(indexed);
+                let way = Way::Index(Box::new(indexed));
                 return Ok(Self { way, as_of });
             }
         }

@@ -55,10 +55,16 @@ fn happen(broker: &Served) {
         let other = event("orders", "o-43", "e-x", None, 0);
         send(&client, other.partition(0)).await;
         // Each partition has something of the key: nothing is assumed of where it is.
-        for partition in 0..3 {
+        for partition in 0_i32..3 {
             let id = format!("p-{partition}");
-            let paid = event("payments", "o-42", &id, Some("e-1"), 2_000 + partition);
-            send(&client, paid.partition(partition as i32)).await;
+            let paid = event(
+                "payments",
+                "o-42",
+                &id,
+                Some("e-1"),
+                2_000 + i64::from(partition),
+            );
+            send(&client, paid.partition(partition)).await;
         }
         // The clock of who sends mails is behind.
         let mail = event("mails", "m-1", "m-1", Some("p-1"), 1_000);
