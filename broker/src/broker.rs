@@ -142,7 +142,7 @@ impl Broker {
     /// what clients call `bootstrap.servers`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {
-        self.parts.kafka.bootstrap_servers(None)
+        self.parts.kafka.bootstrap_servers(None, None)
     }
 
     /// A new session for a client in this process: typed requests of the Kafka wire, without

@@ -22,7 +22,7 @@ use highwater_proto::native::v1::response::Answer;
 use crate::config::ClientConfig;
 use crate::dial::DialNative;
 use crate::error::ClientError;
-use crate::link::NativeLink;
+use crate::link::{NativeLink, Security};
 
 /// The session that all clones of a client share.
 #[derive(Debug)]
@@ -106,6 +106,7 @@ pub(crate) async fn connect(
     let dial = DialTcp {
         addresses: at.addresses()?,
         client_id: config.client_id.clone(),
+        security: Security::of(&config)?,
         clock: Arc::clone(clock),
         limit: Duration::from_millis(config.socket_connection_setup_timeout_ms),
     };
@@ -126,6 +127,7 @@ pub(crate) async fn connect(
 struct DialTcp {
     addresses: Vec<Arc<str>>,
     client_id: String,
+    security: Security,
     clock: Arc<dyn Clock>,
     /// How long one address may take.
     limit: Duration,
@@ -138,9 +140,10 @@ impl DialTcp {
             let late = self
                 .clock
                 .sleep_until(self.clock.now().mono.plus(self.limit));
+            let connect = NativeLink::connect(address, &self.client_id, &self.security);
             let connected = tokio::select! {
                 biased;
-                connected = NativeLink::connect(address, &self.client_id) => connected,
+                connected = connect => connected,
                 () = late => Err(ClientError::NotSent(format!(
                     "{address} did not welcome this client within {} ms",
                     self.limit.as_millis()

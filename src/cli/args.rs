@@ -118,7 +118,7 @@ pub(crate) struct ServeArgs {
     pub(crate) http: Option<HttpListener>,
     /// Where clients of Highwater's own protocol connect, 127.0.0.1:9192 by convention; beside a
     /// listener with SASL access=everybody says that these need no password [default: nowhere]
-    #[arg(long, value_name = "HOST:PORT[,access=everybody]")]
+    #[arg(long, value_name = "HOST:PORT[,protocol=SSL][,access=everybody]")]
     pub(crate) native: Option<NativeListener>,
     /// Listen beyond this machine also where clients do not prove who they are: anyone who can
     /// connect may do anything

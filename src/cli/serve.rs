@@ -70,7 +70,9 @@ fn unauthenticated(settings: &Settings) -> impl Iterator<Item = (&Address, &'sta
     let http = settings.http.iter();
     let http = http.filter(move |listener| !(listener.is_encrypted && has_certificates));
     let kafka = kafka.map(|listener| (&listener.bind, "read and write everything"));
-    let native = settings.native.iter().map(|listener| &listener.bind);
+    let native = settings.native.iter();
+    let native = native.filter(move |listener| !(listener.is_encrypted && has_certificates));
+    let native = native.map(|listener| &listener.bind);
     kafka
         .chain(native.map(|bind| (bind, "read and write everything")))
         .chain(http.map(|listener| (&listener.bind, "read the metrics")))
@@ -238,5 +240,11 @@ mod tests {
         assert_eq!(all(&https, &with(&requested)), ["a:1", "a:2", "a:6"]);
         assert_eq!(all(&https, &with(&required)), ["a:1"]);
         assert_eq!(all(&http, &with(&required)), ["a:1", "a:5"]);
+        let native = ["--http", "a:5", "--native", "a:7,protocol=SSL"];
+        assert_eq!(
+            all(&native, &with(&requested)),
+            ["a:1", "a:2", "a:7", "a:5"]
+        );
+        assert_eq!(all(&native, &with(&required)), ["a:1", "a:5"]);
     }
 }

@@ -203,7 +203,11 @@ impl Builder {
 
     fn validated(mut self) -> Result<Self, BrokerError> {
         self.config.validate()?;
-        let unwitting = self.native.iter().find(|native| !native.is_for_everybody);
+        let client_auth = self.config.ssl_client_auth;
+        let unwitting = self
+            .native
+            .iter()
+            .find(|native| native.is_unwitting(client_auth));
         for kafka in &self.listeners {
             super::native::check(Some(kafka), unwitting)?;
         }
@@ -326,9 +330,20 @@ fn http_server(
 
 fn native_server(service: &Service, workers: &Workers, kafka: &Arc<Server>) -> Arc<native::Server> {
     let connections = Arc::clone(kafka.connections());
+    #[cfg(feature = "tls")]
+    let secure = native::Secure {
+        tls: kafka.tls(),
+        handshakes: kafka.handshakes(),
+    };
     let kafka = Arc::clone(kafka);
-    let bootstrap = move |reached| kafka.bootstrap_servers(reached);
-    native::Server::new(service.clone(), workers.clone(), connections, bootstrap)
+    native::Server::new(
+        service.clone(),
+        workers.clone(),
+        connections,
+        #[cfg(feature = "tls")]
+        secure,
+        move |reached, is_encrypted| kafka.bootstrap_servers(reached, Some(is_encrypted)),
+    )
 }
 
 fn listen_native(

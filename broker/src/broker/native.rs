@@ -17,11 +17,12 @@ use crate::native::NativeListener;
 use crate::sockets::Address;
 
 impl Broker {
-    /// Listens for clients of the native protocol at `HOST:PORT[,access=everybody]`, for example
-    /// `127.0.0.1:0` for a free port; gives the address at which they reach the broker.
+    /// Listens for clients of the native protocol at `HOST:PORT[,protocol=SSL][,access=everybody]`,
+    /// for example `127.0.0.1:0` for a free port; gives the address at which they reach the broker.
     ///
-    /// Whoever connects may read and write everything. Where a Kafka listener asks for passwords,
-    /// `access=everybody` says that this is known.
+    /// Whoever connects may read and write everything; with `protocol=SSL` and
+    /// `ssl.client.auth=required` only who shows a certificate connects. Where a Kafka listener
+    /// asks for passwords, `access=everybody` says that this is known.
     ///
     /// # Errors
     /// The text is no listener, it cannot be listened on, it is open to everybody without that word
@@ -37,7 +38,9 @@ impl Broker {
     /// ```
     pub fn listen_native(&self, listener: &str) -> Result<Address, BrokerError> {
         let listener: NativeListener = listener.parse()?;
-        check(self.parts.kafka.guarded().as_ref(), Some(&listener))?;
+        let client_auth = self.parts.service.config().ssl_client_auth;
+        let unwitting = Some(&listener).filter(|listener| listener.is_unwitting(client_auth));
+        check(self.parts.kafka.guarded().as_ref(), unwitting)?;
         self.parts.native.listen(&listener)
     }
 
@@ -102,22 +105,20 @@ impl Builder {
     }
 }
 
-/// Refuses a native listener that is open to everybody beside a Kafka listener that is not, unless
-/// that was said.
+/// Refuses a native listener that is open to everybody, though nobody has said so, beside a Kafka
+/// listener that is not.
 pub(super) fn check(
     kafka: Option<&KafkaListener>,
-    native: Option<&NativeListener>,
+    unwitting: Option<&NativeListener>,
 ) -> Result<(), BrokerError> {
     let kafka = kafka.filter(|listener| listener.protocol.has_sasl());
-    let native = native.filter(|listener| !listener.is_for_everybody);
-    let (Some(kafka), Some(native)) = (kafka, native) else {
+    let (Some(kafka), Some(native)) = (kafka, unwitting) else {
         return Ok(());
     };
     let why = format!(
         "clients of {kafka} have to prove who they are, but whoever connects to {native} may read \
-         and write everything: leave it out, or say that this is known: \
-         {},access=everybody",
-        native.bind
+         and write everything: leave it out, ask for certificates (protocol=SSL and \
+         ssl.client.auth=required), or say that this is known: {native},access=everybody"
     );
     Err(InvalidConfig::new("native", why).into())
 }

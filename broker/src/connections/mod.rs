@@ -11,12 +11,15 @@ mod acceptor;
 mod activity;
 mod broken;
 mod complaints;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod gate;
 mod hand_over;
 mod intake;
 mod outflow;
 mod pace;
 mod timer;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ pub(crate) use hand_over::hand_over;
 pub(crate) use intake::{ANSWERED_TOGETHER_BYTES, KEPT_BYTES_MAX, READ_BYTES_MIN};
 pub(crate) use intake::{Held, Intake, Source};
 pub(crate) use outflow::{Outflow, Sink};
+pub(crate) use wire::Wire;
 
 /// The connections of one broker, and its sessions without one.
 #[derive(Debug)]

@@ -104,9 +104,15 @@ impl Server {
     }
 
     /// The TLS that all listeners share.
-    #[cfg(all(feature = "http", feature = "tls"))]
+    #[cfg(feature = "tls")]
     pub(crate) fn tls(&self) -> Arc<Tls> {
         Arc::clone(&self.tls)
+    }
+
+    /// The count of handshakes that all listeners share.
+    #[cfg(feature = "tls")]
+    pub(crate) fn handshakes(&self) -> Arc<Gate> {
+        Arc::clone(&self.handshakes)
     }
 
     fn warn_of_plain(&self, listener: &KafkaListener) {
@@ -155,10 +161,20 @@ impl Server {
 
     /// The same for a client that has reached this machine by an address of it: a listener at all
     /// addresses has that one, too.
-    pub(crate) fn bootstrap_servers(&self, reached: Option<IpAddr>) -> String {
+    /// Only those that are encrypted, or are not, if that is asked for and there are any.
+    pub(crate) fn bootstrap_servers(
+        &self,
+        reached: Option<IpAddr>,
+        is_encrypted: Option<bool>,
+    ) -> String {
         let listeners = self.listeners();
+        let is_alike = |one: &KafkaListener| {
+            is_encrypted.is_none_or(|wanted| one.protocol.is_encrypted() == wanted)
+        };
+        let are_any = listeners.iter().any(|(one, _)| is_alike(one));
         let texts: Vec<String> = listeners
             .iter()
+            .filter(|(one, _)| !are_any || is_alike(one))
             .map(|(listener, at)| match reached {
                 Some(ip) if listener.is_everywhere() => {
                     Address::from(SocketAddr::new(ip, at.port)).to_string()

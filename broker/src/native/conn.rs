@@ -9,7 +9,7 @@
 //! - At its end, what was received whole takes effect, and is answered if the client is there.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -28,35 +28,111 @@ use super::end::End;
 use super::errors::failed;
 use super::lane::{Job, Lane, Outlet};
 use super::server::Server;
-use crate::connections::{Activity, Admission, Broken, Held, Intake, Outflow, Phase};
+use crate::connections::{Activity, Admission, Broken, Held, Intake, Outflow, Phase, Wire};
 
 /// Serves a connection until its end.
 pub(super) async fn serve(
     server: Arc<Server>,
     stream: TcpStream,
     peer: SocketAddr,
+    is_encrypted: bool,
     admission: Admission,
 ) {
     let _counted = server.connections.sessions.one();
     let _ended = Ended(&server);
     let _admission = admission;
-    let mut client = Client { peer, id: None };
+    let mut client = Client {
+        peer,
+        id: None,
+        principal: None,
+    };
+    let local = stream.local_addr().ok().map(|address| address.ip());
+    let opened = tokio::select! {
+        opened = open(&server, stream, peer, is_encrypted) => opened,
+        () = server.connections.reached(Phase::Over) => Err(End::Closing),
+    };
+    let wire = match opened {
+        Ok((wire, principal)) => {
+            client.principal = principal;
+            wire
+        }
+        Err(end) => return server.report(&client, &end),
+    };
+    let door = Door {
+        local,
+        is_encrypted,
+    };
     let end = tokio::select! {
-        end = run(&server, &stream, &mut client) => end,
+        end = run(&server, &wire, door, &mut client) => end,
         () = server.connections.reached(Phase::Over) => End::Closing,
     };
+    wire.close();
     server.report(&client, &end);
+}
+
+/// How a client came.
+#[derive(Clone, Copy)]
+struct Door {
+    /// By which address of this machine.
+    local: Option<IpAddr>,
+    is_encrypted: bool,
+}
+
+/// Makes a socket ready for requests: over TLS, by its handshake, which may tell whose it is.
+async fn open(
+    server: &Server,
+    stream: TcpStream,
+    peer: SocketAddr,
+    is_encrypted: bool,
+) -> Result<(Wire, Option<String>), End> {
+    stream.set_nodelay(true).map_err(Broken::from)?;
+    if !is_encrypted {
+        return Ok((Wire::Plain(stream), None));
+    }
+    // The memory of a handshake goes with its end.
+    Box::pin(encrypted(server, stream, peer)).await
+}
+
+#[cfg(feature = "tls")]
+async fn encrypted(
+    server: &Server,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(Wire, Option<String>), End> {
+    let now = server.service.clock().now().mono;
+    // Its place among the handshakes is free again when it is done.
+    let admitted = server.secure.handshakes.admit(peer.ip(), now);
+    let _admission = admitted.map_err(|_| End::Handshakes)?;
+    let mut closing = server.service.closing();
+    let secured = tokio::select! {
+        secured = server.secure.tls.accept(stream) => secured?,
+        () = closing.begun() => return Err(End::Closing),
+    };
+    let wire = Wire::encrypted(secured.stream).map_err(Broken::from)?;
+    Ok((wire, secured.principal))
+}
+
+/// A listener that would come here is refused when it is opened.
+#[cfg(not(feature = "tls"))]
+async fn encrypted(_: &Server, _: TcpStream, _: SocketAddr) -> Result<(Wire, Option<String>), End> {
+    let unsupported = std::io::Error::from(std::io::ErrorKind::Unsupported);
+    Err(Broken::from(unsupported).into())
 }
 
 /// Who it is, as far as that is known.
 struct Client {
     peer: SocketAddr,
     id: Option<String>,
+    /// The subject of the certificate that it has shown.
+    principal: Option<String>,
 }
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} native", self.peer)?;
+        if let Some(principal) = &self.principal {
+            write!(f, " principal={}", principal.escape_debug())?;
+        }
         match &self.id {
             Some(id) => write!(f, " client.id={}", id.escape_debug()),
             None => Ok(()),
@@ -73,10 +149,7 @@ impl Drop for Ended<'_> {
     }
 }
 
-async fn run(server: &Server, stream: &TcpStream, client: &mut Client) -> End {
-    if let Err(error) = stream.set_nodelay(true) {
-        return Broken::from(error).into();
-    }
+async fn run(server: &Server, stream: &Wire, door: Door, client: &mut Client) -> End {
     let service = &server.service;
     let activity = Activity::at(service.clock().now().mono);
     let mut writer = Writer {
@@ -92,12 +165,11 @@ async fn run(server: &Server, stream: &TcpStream, client: &mut Client) -> End {
         hello = reader.hello() => hello,
         () = closing.begun() => return End::Closing,
     };
-    let local = stream.local_addr().ok().map(|address| address.ip());
     let (correlation, hello) = match hello {
         Ok(hello) => hello,
         Err(end) => return end,
     };
-    let (answer, end) = welcome(server, local, &hello);
+    let (answer, end) = welcome(server, door, &hello);
     client.id = Some(hello.client_id).filter(|id| !id.is_empty());
     let now = service.clock().now().mono;
     writer.push(now, correlation, answer.into());
@@ -137,11 +209,7 @@ async fn converse(server: &Server, reader: Reader<'_>, writer: Writer<'_>) -> En
 }
 
 /// What a client is told first, and why it is the last thing if it is.
-fn welcome(
-    server: &Server,
-    local: Option<std::net::IpAddr>,
-    hello: &v1::Hello,
-) -> (Answer, Option<End>) {
+fn welcome(server: &Server, door: Door, hello: &v1::Hello) -> (Answer, Option<End>) {
     if hello.version_max < u32::from(frame::VERSION) {
         let end = End::Version(hello.version_max);
         let failure = failed(ErrorCode::UnsupportedVersion, end.to_string());
@@ -151,7 +219,7 @@ fn welcome(
     let welcome = v1::Welcome {
         version: frame::VERSION.into(),
         cluster_id: server.service.cluster().id,
-        bootstrap_servers: (server.bootstrap)(local),
+        bootstrap_servers: (server.bootstrap)(door.local, door.is_encrypted),
         frame_bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
     };
     (Answer::Welcome(welcome), None)
@@ -160,7 +228,7 @@ fn welcome(
 /// The way in.
 struct Reader<'a> {
     server: &'a Server,
-    intake: Intake<'a, TcpStream>,
+    intake: Intake<'a, Wire>,
 }
 
 impl Reader<'_> {
@@ -237,7 +305,7 @@ struct Ticket {
 /// The way out.
 struct Writer<'a> {
     server: &'a Server,
-    outflow: Outflow<'a, TcpStream>,
+    outflow: Outflow<'a, Wire>,
     /// Requests whose answers stand in `outflow`.
     tickets: Vec<Ticket>,
     /// Bytes that stand in `outflow`.

@@ -19,4 +19,6 @@ mod server;
 mod subscription;
 
 pub use address::NativeListener;
+#[cfg(feature = "tls")]
+pub(crate) use server::Secure;
 pub(crate) use server::Server;

@@ -12,13 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use highwater_proto::native::NativeExchange;
 
 use super::address::NativeListener;
+#[cfg(not(feature = "tls"))]
+use super::address::SETTING;
 use super::conn;
 use super::end::End;
 use super::local::Local;
+#[cfg(feature = "tls")]
+use crate::connections::Gate;
 use crate::connections::{Accepted, Connections, Tone, accept};
 use crate::error::BrokerError;
+#[cfg(not(feature = "tls"))]
+use crate::error::InvalidConfig;
 use crate::service::Service;
 use crate::sockets::{self, Address};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::workers::Workers;
 
 /// The native side of one broker.
@@ -26,10 +34,21 @@ pub(crate) struct Server {
     pub(super) service: Service,
     pub(super) workers: Workers,
     pub(super) connections: Arc<Connections>,
-    /// Where Kafka's clients reach the broker, for a client that came by this address of it.
-    pub(super) bootstrap: Box<dyn Fn(Option<IpAddr>) -> String + Send + Sync>,
+    #[cfg(feature = "tls")]
+    pub(super) secure: Secure,
+    /// Where Kafka's clients reach the broker, for a client that came by this address of it, and
+    /// whether encrypted.
+    pub(super) bootstrap: Box<dyn Fn(Option<IpAddr>, bool) -> String + Send + Sync>,
     /// Where clients reach the listeners that are open.
     listeners: Mutex<Vec<(Address, NativeListener)>>,
+}
+
+/// What encrypted connections need; the Kafka listeners have the same.
+#[cfg(feature = "tls")]
+pub(crate) struct Secure {
+    pub(crate) tls: Arc<Tls>,
+    /// TLS handshakes under way.
+    pub(crate) handshakes: Arc<Gate>,
 }
 
 impl fmt::Debug for Server {
@@ -45,12 +64,15 @@ impl Server {
         service: Service,
         workers: Workers,
         connections: Arc<Connections>,
-        bootstrap: impl Fn(Option<IpAddr>) -> String + Send + Sync + 'static,
+        #[cfg(feature = "tls")] secure: Secure,
+        bootstrap: impl Fn(Option<IpAddr>, bool) -> String + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             service,
             workers,
             connections,
+            #[cfg(feature = "tls")]
+            secure,
             bootstrap: Box::new(bootstrap),
             listeners: Mutex::default(),
         })
@@ -64,12 +86,16 @@ impl Server {
         if !self.connections.are_open() {
             return Err(BrokerError::Closed);
         }
+        if listener.is_encrypted {
+            self.prepare_tls()?;
+        }
         // Sockets belong to the broker's runtime, whatever the caller runs on.
         let _entered = self.workers.runtime().enter();
         let (sockets, local) = sockets::listen(&listener.bind)?;
         for socket in sockets {
             let server = Arc::clone(self);
-            let each = move |accepted| server.accepted(accepted);
+            let is_encrypted = listener.is_encrypted;
+            let each = move |accepted| server.accepted(is_encrypted, accepted);
             self.workers.spawn(accept(&self.connections, socket, each));
         }
         let address = Address::from(sockets::reachable(local));
@@ -91,7 +117,8 @@ impl Server {
     pub(crate) fn unwitting(&self) -> Option<NativeListener> {
         let listeners = self.listeners();
         let mut listeners = listeners.iter().map(|(_, listener)| listener);
-        listeners.find(|one| !one.is_for_everybody).cloned()
+        let client_auth = self.service.config().ssl_client_auth;
+        listeners.find(|one| one.is_unwitting(client_auth)).cloned()
     }
 
     /// A session for a client in this process.
@@ -108,14 +135,26 @@ impl Server {
         self.connections.say(tone, client, end);
     }
 
-    fn accepted(self: &Arc<Self>, accepted: Accepted) {
+    #[cfg(feature = "tls")]
+    fn prepare_tls(&self) -> Result<(), BrokerError> {
+        self.secure.tls.prepare()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "with TLS it is used")]
+    fn prepare_tls(&self) -> Result<(), BrokerError> {
+        let why = "this build has no TLS".to_owned();
+        Err(InvalidConfig::new(SETTING, why).into())
+    }
+
+    fn accepted(self: &Arc<Self>, is_encrypted: bool, accepted: Accepted) {
         let metrics = self.service.metrics();
         match accepted {
             Accepted::Admitted(stream, peer, admission) => {
                 metrics.connections.increment();
                 let server = Arc::clone(self);
                 self.workers
-                    .spawn(conn::serve(server, stream, peer, admission));
+                    .spawn(conn::serve(server, stream, peer, is_encrypted, admission));
             }
             Accepted::Refused => metrics.refused_connections.increment(),
         }

@@ -26,3 +26,4 @@ mod kit;
 #[path = "../groups/member.rs"]
 mod member;
 mod metrics;
+mod native;

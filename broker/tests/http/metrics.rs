@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use bytes::Bytes;
 use highwater_broker::config::{BrokerConfig, Recording};
 use highwater_broker::service::groups::OffsetToCommit;
 use highwater_proto::kafka::messages::api_versions::ApiVersionsRequest;
@@ -12,7 +11,6 @@ use highwater_proto::kafka::messages::heartbeat::HeartbeatRequest;
 use highwater_proto::kafka::messages::metadata::{MetadataRequest, MetadataTopic};
 use highwater_proto::kafka::messages::produce::{ProducePartition, ProduceRequest, ProduceTopic};
 use highwater_proto::kafka::{ApiRequest, Request, Response};
-use highwater_proto::native::v1::{self, expect::What, request::Call};
 
 use crate::format::Scrape;
 use crate::get::get;
@@ -20,13 +18,13 @@ use crate::kit::{Rig, START, batch, batch_of, idempotent};
 use crate::member::{commit_all, faulty, offset_of};
 
 /// A broker with HTTP.
-struct Scraped {
-    rig: Rig,
+pub(crate) struct Scraped {
+    pub(crate) rig: Rig,
     address: highwater_broker::Address,
 }
 
 impl Scraped {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::over(Rig::new())
     }
 
@@ -35,7 +33,7 @@ impl Scraped {
         Self { rig, address }
     }
 
-    fn scrape(&self) -> Scrape {
+    pub(crate) fn scrape(&self) -> Scrape {
         let answer = get(&self.address, "/metrics");
         assert_eq!(answer.status, 200);
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -120,84 +118,6 @@ async fn requests_are_counted_by_api_with_their_errors() {
     assert_eq!(unknown, Some(4.0), "one for each topic that was named");
     assert_eq!(errors("Heartbeat", "UNKNOWN_MEMBER_ID"), Some(1.0));
     assert_eq!(scrape.all("highwater_request_errors_total").count(), 2);
-}
-
-#[tokio::test]
-async fn calls_of_the_native_protocol_are_counted_with_their_errors_and_events_by_topic() {
-    let broker = Scraped::new();
-    let store = &[("append.conditional", "true"), ("retention.ms", "-1")];
-    broker.rig.topic("events", 1, store).await;
-    broker.rig.topic("t", 1, &[]).await;
-    let append = |topic: &str, key: &str, what: What| {
-        let check = v1::StreamCheck {
-            key: Bytes::copy_from_slice(key.as_bytes()),
-            expect: Some(v1::Expect { what: Some(what) }),
-        };
-        let event = v1::NewEvent {
-            key: check.key.clone(),
-            headers: vec![v1::Header {
-                name: "ce_id".to_owned(),
-                value: Some(Bytes::from("1")),
-            }],
-            ..v1::NewEvent::default()
-        };
-        Call::Append(v1::Append {
-            topic: topic.to_owned(),
-            checks: vec![check],
-            events: vec![event.clone(), event],
-            ..v1::Append::default()
-        })
-    };
-    let native = broker.rig.broker.native();
-    let any = What::Any(true);
-    let half = match append("events", "a", any) {
-        Call::Append(mut half) => {
-            half.events[1].headers[0].value = Some(Bytes::from("2"));
-            Call::Append(half)
-        }
-        other => other,
-    };
-    for call in [
-        append("events", "a", any),
-        append("events", "a", any),
-        append("events", "b", What::Revision(5)),
-        half,
-        append("t", "a", any),
-        append("nowhere", "a", any),
-        Call::ReadStream(v1::ReadStream {
-            topic: "events".to_owned(),
-            ..v1::ReadStream::default()
-        }),
-    ] {
-        native.call(call, Bytes::new()).await.unwrap();
-    }
-    // A Kafka producer's record is an event, too; and one that is not as expected.
-    broker.rig.produce("events", batch(&["x"])).await.unwrap();
-    let scrape = broker.scrape();
-    let name = "highwater_native_request_duration_seconds_count";
-    let count = |call| scrape.value(name, &[("call", call)]);
-    assert_eq!(count("Append"), Some(6.0));
-    assert_eq!(count("ReadStream"), Some(1.0));
-    assert_eq!(count("Fetch"), Some(0.0));
-    let errors = |error| {
-        let labels = [("call", "Append"), ("error", error)];
-        scrape.value("highwater_native_request_errors_total", &labels)
-    };
-    assert_eq!(errors("POLICY_VIOLATION"), Some(1.0));
-    assert_eq!(errors("UNKNOWN_TOPIC_OR_PARTITION"), Some(1.0));
-    assert_eq!(
-        scrape.all("highwater_native_request_errors_total").count(),
-        2
-    );
-    let events = |name| scrape.value(name, &[("topic", "events")]);
-    assert_eq!(events("highwater_events_appended_total"), Some(3.0));
-    assert_eq!(events("highwater_events_conflicts_total"), Some(2.0));
-    assert_eq!(scrape.all("highwater_events_appended_total").count(), 1);
-    let index_bytes = scrape.value("highwater_events_key_index_bytes", &[]);
-    assert!(
-        index_bytes.is_some_and(|bytes| bytes > 0.0),
-        "{index_bytes:?}"
-    );
 }
 
 #[tokio::test]

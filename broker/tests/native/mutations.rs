@@ -1,5 +1,5 @@
-//! Frames that were valid once: bits flipped, ends cut off, sizes that lie. Only the connection that
-//! sends them pays.
+//! Frames that were valid once: bits flipped, ends cut off, sizes that lie. Only the connection
+//! that sends them pays.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};

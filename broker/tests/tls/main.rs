@@ -14,5 +14,6 @@ mod handshake;
 mod https;
 #[path = "../kafka/logs.rs"]
 mod logs;
+mod native;
 mod reload;
 mod rig;

@@ -35,7 +35,7 @@ use crate::dial::Dial;
 use crate::error::ClientError;
 use connection::{Failure, Outgoing, Queue};
 
-pub(crate) use native::NativeLink;
+pub(crate) use native::{NativeLink, Security};
 
 /// Opens TCP connections, encrypted or not.
 #[derive(Clone)]

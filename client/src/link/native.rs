@@ -19,11 +19,11 @@ use highwater_proto::native::frame::{self, NativeFrameError, SIZE_BYTES};
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
 use highwater_proto::native::{NativeExchange, v1};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{fill, invalid, write_parts};
+use crate::config::ClientConfig;
 use crate::error::ClientError;
 
 /// An open connection.
@@ -58,10 +58,30 @@ struct Waiter {
 
 impl NativeLink {
     /// Connects, and says hello.
-    pub(crate) async fn connect(address: &str, client_id: &str) -> Result<Self, ClientError> {
-        let mut stream = super::open(address).await?;
+    pub(crate) async fn connect(
+        address: &str,
+        client_id: &str,
+        security: &Security,
+    ) -> Result<Self, ClientError> {
+        let stream = super::open(address).await?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &security.tls {
+            let (read, write) = tokio::io::split(tls.connect(address, stream).await?);
+            return Self::welcomed(address, client_id, read, write).await;
+        }
+        let Security { .. } = security;
+        let (read, write) = stream.into_split();
+        Self::welcomed(address, client_id, read, write).await
+    }
+
+    async fn welcomed(
+        address: &str,
+        client_id: &str,
+        mut read: impl AsyncRead + Send + Unpin + 'static,
+        mut write: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, ClientError> {
         let mut arrived = BytesMut::new();
-        let hello = hello(&mut stream, &mut arrived, client_id).await;
+        let hello = hello((&mut read, &mut write), &mut arrived, client_id).await;
         let welcome = match hello {
             Ok((Answer::Welcome(welcome), _)) => welcome,
             Ok((Answer::Failure(failure), _)) => {
@@ -81,7 +101,6 @@ impl NativeLink {
         };
         let (queue, queued) = mpsc::channel(REQUESTS_MAX);
         let waiting = Arc::new(Mutex::new(Waiting::default()));
-        let (read, write) = stream.into_split();
         let (finish, finished) = oneshot::channel();
         tokio::spawn(write_all(write, queued, Arc::clone(&waiting), finish));
         tokio::spawn(read_all(read, arrived, Arc::clone(&waiting), finished));
@@ -194,8 +213,37 @@ fn locked(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What protects the connections of a client.
+pub(crate) struct Security {
+    #[cfg(feature = "tls")]
+    tls: Option<super::tls::Tls>,
+}
+
+impl Security {
+    /// As the settings of a client say.
+    pub(crate) fn of(config: &ClientConfig) -> Result<Self, ClientError> {
+        #[cfg(not(feature = "tls"))]
+        if config.security_protocol.is_encrypted() {
+            return Err(ClientError::Invalid(
+                "security.protocol asks for TLS, and this client was built without the feature tls"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: match config.security_protocol.is_encrypted() {
+                true => Some(super::tls::Tls::load(config)?),
+                false => None,
+            },
+        })
+    }
+}
+
 async fn hello(
-    stream: &mut TcpStream,
+    (read, write): (
+        &mut (impl AsyncRead + Unpin),
+        &mut (impl AsyncWrite + Unpin),
+    ),
     arrived: &mut BytesMut,
     client_id: &str,
 ) -> io::Result<(Answer, Bytes)> {
@@ -207,14 +255,14 @@ async fn hello(
         })),
     };
     let first = frame::encode(&hello, 0).map_err(invalid)?;
-    write_parts(stream, vec![first]).await?;
-    let (_, answer, body) = read_frame(stream, arrived).await?;
+    write_parts(write, vec![first]).await?;
+    let (_, answer, body) = read_frame(read, arrived).await?;
     Ok((answer, body))
 }
 
 /// The next answer: its correlation, what it says, and the batches beside it.
 async fn read_frame(
-    socket: &mut (impl tokio::io::AsyncRead + Unpin),
+    socket: &mut (impl AsyncRead + Unpin),
     arrived: &mut BytesMut,
 ) -> io::Result<(u64, Answer, Bytes)> {
     fill(socket, arrived, SIZE_BYTES).await?;
@@ -230,7 +278,7 @@ async fn read_frame(
 }
 
 async fn write_all(
-    mut socket: OwnedWriteHalf,
+    mut socket: impl AsyncWrite + Unpin,
     mut queued: mpsc::Receiver<Outgoing>,
     waiting: Arc<Mutex<Waiting>>,
     finish: oneshot::Sender<()>,
@@ -263,7 +311,7 @@ async fn write_all(
 }
 
 async fn read_all(
-    mut socket: OwnedReadHalf,
+    mut socket: impl AsyncRead + Unpin,
     mut arrived: BytesMut,
     waiting: Arc<Mutex<Waiting>>,
     finished: oneshot::Receiver<()>,

@@ -4,6 +4,7 @@
 
 #[path = "../../../broker/tests/tls/certs.rs"]
 mod certs;
+mod native;
 mod refusals;
 mod reload;
 mod rig;

@@ -7,8 +7,6 @@
 //! - Requests under way are bounded by count and by bytes; beyond that the socket is not read.
 //! - At its end, what was received whole takes effect, and is answered if the client is there.
 
-#[cfg(feature = "tls")]
-mod encrypted;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -28,10 +26,9 @@ use super::lane::Lane;
 use super::sasl::Form;
 use super::server::Server;
 use super::session::{Peer, Session};
-use crate::connections::{Activity, Admission, Broken, Held, Phase};
+use crate::connections::{Activity, Admission, Broken, Held, Phase, Wire};
 use crate::sockets::Address;
 use reader::Reader;
-use wire::Wire;
 use writer::Writer;
 
 /// Serves a connection until its end.

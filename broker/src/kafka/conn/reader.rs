@@ -15,8 +15,7 @@ use highwater_proto::kafka::{
 use tokio::sync::mpsc;
 
 use super::Ticket;
-use super::wire::Wire;
-use crate::connections::{Activity, Held, Intake};
+use crate::connections::{Activity, Held, Intake, Wire};
 use crate::kafka::api::api_versions;
 use crate::kafka::end::End;
 use crate::kafka::lane::{Job, Work};

@@ -1,31 +1,21 @@
-//! The socket of a connection, plain or encrypted: one face for the reader and the writer.
+//! How the socket of a connection becomes ready for requests.
 //!
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - What is not ready says so; nothing here waits but `readable`, `writable` and `open`.
 //! - `open` ends with the broker, and within `ssl.handshake.timeout.ms`.
 
-use std::io::{self, IoSlice};
+#[cfg(not(feature = "tls"))]
+use std::io;
 use std::net::SocketAddr;
 
-use bytes::BufMut;
 use highwater_proto::security::SecurityProtocol;
 use tokio::net::TcpStream;
 
-#[cfg(feature = "tls")]
-use super::encrypted::Encrypted;
-use crate::connections::{Sink, Source};
+use crate::connections::Wire;
 use crate::kafka::end::End;
 use crate::kafka::server::Server;
 use crate::kafka::session::Security;
-
-/// The socket of a connection.
-pub(super) enum Wire {
-    Plain(TcpStream),
-    #[cfg(feature = "tls")]
-    Encrypted(Box<Encrypted>),
-}
 
 /// Makes a socket ready for requests: over TLS, by its handshake.
 pub(super) async fn open(
@@ -66,8 +56,7 @@ async fn encrypted(
         protocol,
         certificate_principal: secured.principal,
     };
-    let wire = Encrypted::new(secured.stream)?;
-    Ok((Wire::Encrypted(Box::new(wire)), security))
+    Ok((Wire::encrypted(secured.stream)?, security))
 }
 
 /// A listener that would come here is refused when it is opened.
@@ -79,67 +68,4 @@ async fn encrypted(
     _: SecurityProtocol,
 ) -> Result<(Wire, Security), End> {
     Err(io::Error::from(io::ErrorKind::Unsupported).into())
-}
-
-impl Source for Wire {
-    async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.readable().await,
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.readable().await,
-        }
-    }
-
-    fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.try_read_buf(buffer),
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.try_read_buf(buffer),
-        }
-    }
-}
-
-impl Sink for Wire {
-    async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.writable().await,
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.writable().await,
-        }
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.try_write_vectored(slices),
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.try_write_vectored(slices),
-        }
-    }
-
-    fn holds_back(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.holds_back(),
-        }
-    }
-
-    fn try_flush(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(_) => Ok(()),
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.try_flush(),
-        }
-    }
-}
-
-impl Wire {
-    /// Says that nothing more comes, where the protocol has a word for that.
-    pub(super) fn close(&self) {
-        match self {
-            Self::Plain(_) => {}
-            #[cfg(feature = "tls")]
-            Self::Encrypted(wire) => wire.close(),
-        }
-    }
 }

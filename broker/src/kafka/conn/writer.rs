@@ -11,8 +11,7 @@ use highwater_proto::clock::Mono;
 use highwater_proto::kafka::{Response, SIZE_BYTES};
 
 use super::Ticket;
-use super::wire::Wire;
-use crate::connections::{Activity, Outflow};
+use crate::connections::{Activity, Outflow, Wire};
 use crate::kafka::dispatch::Refusal;
 use crate::kafka::end::End;
 use crate::kafka::lane::Outlet;

@@ -166,7 +166,8 @@ pub(super) fn hashes(call: &AppendCall, log: LogId, seed: KeySeed) -> Option<Vec
 const SOURCE_HEADER: &str = "ce_source";
 /// How long an id is remembered at least, and half of how long at most.
 const KEPT: Duration = Duration::from_secs(600);
-/// Ids at most: two tables of 2^19 places that are seven eighths full, 25 bytes each, 25 MiB in all.
+/// Ids at most: two tables of 2^19 places that are seven eighths full, 25 bytes each, 25 MiB in
+/// all.
 const IDS_MAX: usize = (1 << 20) / 8 * 7;
 /// Events of one append whose ids are remembered.
 const APPEND_IDS_MAX: usize = 1 << 16;

@@ -1,6 +1,6 @@
 //! A connection over TLS after its handshake, with the face of a plain socket.
 //!
-//! Floor 5 of broker, behind the feature `tls`.
+//! Floor 2 of broker, behind the feature `tls`.
 //!
 //! Invariants
 //! - An idle connection holds no buffer of its own.
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// An encrypted connection.
-pub(super) struct Encrypted {
+pub(crate) struct Encrypted {
     stream: TcpStream,
     state: Mutex<State>,
 }
