@@ -254,7 +254,7 @@ async fn run(name: Option<&str>, moment: Option<&str>) -> Result<(), Box<dyn Err
     let folder = tempfile::tempdir()?;
     let broker = Broker::open(folder.path())?;
     let client = Client::embedded(&broker);
-    // The flights bring their own times, which are in order: so a moment of theirs can be asked for.
+    // The flights bring their own times, which are in order: a moment of theirs can be asked for.
     let topic = events::new_topic(TOPIC).partitions(PARTITIONS);
     let topic = topic.config("message.timestamp.type", "CreateTime");
     client.admin().create_topic(&topic).await?;

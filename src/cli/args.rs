@@ -68,7 +68,8 @@ pub(crate) enum Command {
     Dlq(DlqArgs),
     /// Show a stream of events, append to it if it is as expected, or see its state build up
     Events(EventsArgs),
-    /// Tell all that happened to one key or one correlation id, in every topic, and what caused what
+    /// Tell all that happened to one key or one correlation id, in every topic, and what caused
+    /// what
     Story(StoryOfArgs),
     /// Publish the rows of an outbox table, from a database to a broker
     Outbox(OutboxArgs),

@@ -69,8 +69,8 @@ impl Document {
     }
 }
 
-/// Lays members over those of an object. JSON that was read is at most 128 levels deep, so that this
-/// is, too.
+/// Lays members over those of an object. JSON that was read is at most 128 levels deep, so that
+/// this is, too.
 fn lay_over(
     state: &mut Map<String, Value>,
     data: Map<String, Value>,
