@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::clock::Clock;
+use highwater_proto::code::ErrorCode;
 use highwater_proto::exchange::{BoxFuture, ExchangeError};
-use highwater_proto::native::NativeExchange;
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
+use highwater_proto::native::{NativeExchange, Subscribed, v1};
 
 use crate::config::ClientConfig;
 use crate::dial::DialNative;
@@ -53,6 +54,17 @@ impl Shared {
         self.current().clone().filter(|session| session.is_open())
     }
 
+    /// Opens one, unless somebody else does.
+    fn session(
+        self: &Arc<Self>,
+    ) -> BoxFuture<'static, Result<Arc<dyn NativeExchange>, ExchangeError>> {
+        let shared = Arc::clone(self);
+        let not_sent = |error: ClientError| ExchangeError::NotSent {
+            why: error.to_string(),
+        };
+        Box::pin(async move { shared.opened().await.map_err(not_sent) })
+    }
+
     async fn opened(&self) -> Result<Arc<dyn NativeExchange>, ClientError> {
         let _opening = self.opening.lock().await;
         if let Some(session) = self.open() {
@@ -78,16 +90,19 @@ impl NativeExchange for NativeSession {
         if let Some(session) = self.0.open() {
             return session.call(call, body);
         }
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move {
-            let session = shared
-                .opened()
-                .await
-                .map_err(|error| ExchangeError::NotSent {
-                    why: error.to_string(),
-                })?;
-            session.call(call, body).await
-        })
+        let opened = self.0.session();
+        Box::pin(async move { opened.await?.call(call, body).await })
+    }
+
+    fn subscribe(
+        &self,
+        call: v1::Subscribe,
+    ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>> {
+        if let Some(session) = self.0.open() {
+            return session.subscribe(call);
+        }
+        let opened = self.0.session();
+        Box::pin(async move { opened.await?.subscribe(call).await })
     }
 }
 
@@ -192,6 +207,21 @@ impl DialNative for OpenInProcess {
 impl fmt::Debug for OpenInProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OpenInProcess")
+    }
+}
+
+/// What the broker said, as an error.
+pub(crate) fn refused(failure: v1::Failure) -> ClientError {
+    let code = i16::try_from(failure.code).ok();
+    let code = code.and_then(ErrorCode::from_i16);
+    let code = code.unwrap_or(ErrorCode::UnknownServerError);
+    let message = match failure.message.is_empty() {
+        true => code.message().to_owned(),
+        false => failure.message,
+    };
+    match code {
+        ErrorCode::UnsupportedVersion => ClientError::Unsupported(message),
+        code => ClientError::Broker { code, message },
     }
 }
 

@@ -14,6 +14,7 @@ pub mod frame;
 mod heads;
 
 use std::fmt::Debug;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -33,8 +34,32 @@ pub trait NativeExchange: Debug + Send + Sync {
         body: Bytes,
     ) -> BoxFuture<'static, Result<(v1::response::Answer, Bytes), ExchangeError>>;
 
+    /// Begins a subscription. What it may not do is told by [`Subscribed::poll_next`].
+    ///
+    /// As with [`Self::call`], it takes its place before this method returns.
+    fn subscribe(
+        &self,
+        call: v1::Subscribe,
+    ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>>;
+
     /// Whether something can be sent; a session that has ended never opens again.
     fn is_open(&self) -> bool {
         true
     }
+}
+
+/// A subscription of a session. Who drops it unsubscribes.
+pub trait Subscribed: Debug + Send {
+    /// What comes next: [`v1::Delivered`] with its batches; at last [`v1::Ended`], or a
+    /// [`v1::Failure`] if it could not begin. Behind that, and when the session has ended, an
+    /// error. What came before the session ended is given before.
+    ///
+    /// No more waits here than there is credit for, and one delivery.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(v1::response::Answer, Bytes), ExchangeError>>;
+
+    /// Gives credit for so many bytes more.
+    fn give(&mut self, bytes: u32);
 }

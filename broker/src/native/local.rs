@@ -6,27 +6,35 @@
 //! - The order is that of a connection: the lane is the same.
 //! - A request that was handed over takes effect, also when its future is dropped; but the session
 //!   does not wait any longer then for what it waited for.
+//! - A subscription has a task of its own, so that nothing that is sent waits behind it; the task
+//!   ends with the client's end of it, or with the broker.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use highwater_proto::clock::{Clock, Mono};
+use highwater_proto::code::ErrorCode;
 use highwater_proto::exchange::{BoxFuture, ExchangeError};
-use highwater_proto::native::NativeExchange;
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
+use highwater_proto::native::{NativeExchange, Subscribed, v1};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::calls::Reply;
 use super::end::End;
+use super::errors::failed;
 use super::lane::{Job, Lane, Outlet};
 use super::server::Server;
+use super::subscription::{Pushed, Subscription, ended};
 use crate::connections::{Counted, Phase, hand_over};
 
 /// The client's end of a session.
 #[derive(Debug)]
 pub(super) struct Local {
+    /// Who keeps a session does not keep the broker.
+    server: Weak<Server>,
     jobs: mpsc::Sender<Box<Job<Waiter>>>,
     clock: Arc<dyn Clock>,
     /// A place for each request that may be under way.
@@ -55,6 +63,7 @@ impl Local {
             workers.spawn(serve(server, received, counted));
         }
         Self {
+            server: Arc::downgrade(server),
             jobs,
             clock,
             places: Arc::new(Semaphore::new(places_count)),
@@ -107,8 +116,96 @@ impl NativeExchange for Local {
         })
     }
 
+    fn subscribe(
+        &self,
+        call: v1::Subscribe,
+    ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>> {
+        let (credit, given) = mpsc::unbounded_channel();
+        let (push, pushed) = mpsc::unbounded_channel();
+        let server = self.server.upgrade();
+        let server = server.filter(|it| self.is_open() && it.connections.are_open());
+        let is_open = server.is_some();
+        if let Some(server) = server {
+            let (workers, counted) = (server.workers.clone(), server.connections.sessions.one());
+            workers.spawn(push_all(server, call, given, push, counted));
+        }
+        Box::pin(async move {
+            let why = CLOSED.to_owned();
+            match is_open {
+                true => Ok(Box::new(Deliveries { credit, pushed }) as Box<dyn Subscribed>),
+                false => Err(ExchangeError::NotSent { why }),
+            }
+        })
+    }
+
     fn is_open(&self) -> bool {
         !self.jobs.is_closed()
+    }
+}
+
+/// The client's end of a subscription.
+#[derive(Debug)]
+struct Deliveries {
+    credit: mpsc::UnboundedSender<u32>,
+    /// Its credit is its bound.
+    pushed: mpsc::UnboundedReceiver<(Answer, Bytes)>,
+}
+
+impl Subscribed for Deliveries {
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(Answer, Bytes), ExchangeError>> {
+        let lost = || ExchangeError::Unknown {
+            why: CLOSED.to_owned(),
+        };
+        let next = self.pushed.poll_recv(context);
+        next.map(|next| next.ok_or_else(lost))
+    }
+
+    fn give(&mut self, bytes: u32) {
+        // It fails only when nothing comes any more.
+        let _ = self.credit.send(bytes);
+    }
+}
+
+/// The broker's end of a subscription.
+async fn push_all(
+    server: Arc<Server>,
+    call: v1::Subscribe,
+    mut given: mpsc::UnboundedReceiver<u32>,
+    push: mpsc::UnboundedSender<(Answer, Bytes)>,
+    _counted: Counted,
+) {
+    let mut closing = server.service.closing();
+    let mut closing = std::pin::pin!(closing.begun());
+    let mut is_over = std::pin::pin!(server.connections.reached(Phase::Over));
+    let mut subscription = Subscription::new(&server.service, 0, call);
+    loop {
+        let pushed = tokio::select! {
+            biased;
+            () = &mut is_over => return,
+            () = &mut closing => {
+                let why = "the broker is being shut down".to_owned();
+                Pushed::Ended(ended(Some(failed(ErrorCode::NotLeaderOrFollower, why))))
+            }
+            bytes = given.recv() => match bytes {
+                Some(bytes) => {
+                    subscription.give(bytes);
+                    continue;
+                }
+                None => return,
+            },
+            pushed = poll_fn(|context| subscription.poll(context)) => pushed,
+        };
+        let (reply, is_last) = match pushed {
+            Pushed::Delivered(reply) => (reply, false),
+            Pushed::Ended(reply) => (reply, true),
+        };
+        let is_taken = push.send((reply.answer, one_piece(reply.body))).is_ok();
+        if is_last || !is_taken {
+            return;
+        }
     }
 }
 

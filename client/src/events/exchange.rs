@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use highwater_proto::code::ErrorCode;
 use highwater_proto::native::NativeExchange;
 use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
@@ -19,12 +18,13 @@ use crate::backoff::Backoff;
 use crate::cluster::Cluster;
 use crate::cluster::no_answer;
 use crate::error::{ClientError, Outcome};
+use crate::native::refused;
 
 /// The way to the broker.
 #[derive(Clone, Debug)]
 pub(super) struct Asking {
     /// None for a client that knows Kafka's protocol only.
-    native: Option<Arc<dyn NativeExchange>>,
+    pub(super) native: Option<Arc<dyn NativeExchange>>,
     pub(super) cluster: Arc<Cluster>,
 }
 
@@ -98,20 +98,6 @@ pub(super) fn read_stream(topic: &str, key: &Bytes, from_revision: u64) -> v1::R
 /// An answer to another question.
 pub(super) fn unexpected(what: &str) -> ClientError {
     ClientError::Unknown(format!("the broker answered {what} with something else"))
-}
-
-fn refused(failure: v1::Failure) -> ClientError {
-    let code = i16::try_from(failure.code).ok();
-    let code = code.and_then(ErrorCode::from_i16);
-    let code = code.unwrap_or(ErrorCode::UnknownServerError);
-    let message = match failure.message.is_empty() {
-        true => code.message().to_owned(),
-        false => failure.message,
-    };
-    match code {
-        ErrorCode::UnsupportedVersion => ClientError::Unsupported(message),
-        code => ClientError::Broker { code, message },
-    }
 }
 
 const NO_NATIVE: &str = "this client was connected to Kafka's protocol, which has no event streams: \

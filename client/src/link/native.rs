@@ -7,21 +7,26 @@
 //!   a limit, and a full one refuses.
 //! - When the connection ends, every request without an answer is told, and whether a byte of it
 //!   may have been written.
-//! - The connection lives as long as the link or somebody who waits for an answer.
+//! - Who gives a request up gives its place back; what is answered to it later is dropped.
+//! - The connection lives as long as the link, or somebody who waits for an answer, or a
+//!   subscription.
 
-use std::collections::HashMap;
+mod waiting;
+
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use highwater_proto::exchange::{BoxFuture, ExchangeError};
 use highwater_proto::native::frame::{self, NativeFrameError, SIZE_BYTES};
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
-use highwater_proto::native::{NativeExchange, v1};
+use highwater_proto::native::{NativeExchange, Subscribed, v1};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
+use self::waiting::{Pushes, Reply, Waiting, locked};
 use super::connection::{fill, invalid, write_parts};
 use crate::config::ClientConfig;
 use crate::error::ClientError;
@@ -30,8 +35,16 @@ use crate::error::ClientError;
 #[derive(Debug)]
 pub(crate) struct NativeLink {
     welcome: v1::Welcome,
+    sending: Sending,
+}
+
+/// The way out, and who waits for what comes in.
+#[derive(Clone, Debug)]
+struct Sending {
     waiting: Arc<Mutex<Waiting>>,
-    queue: mpsc::Sender<Outgoing>,
+    /// Its bound is kept by [`Waiting`]. Who holds it keeps the connection.
+    queue: mpsc::UnboundedSender<Outgoing>,
+    frame_bytes_max: usize,
 }
 
 /// A request on its way.
@@ -39,21 +52,6 @@ pub(crate) struct NativeLink {
 struct Outgoing {
     correlation: u64,
     parts: [Bytes; 2],
-}
-
-/// Requests without an answer.
-#[derive(Debug, Default)]
-struct Waiting {
-    next: u64,
-    /// Why nothing more is sent.
-    ended: Option<String>,
-    by_correlation: HashMap<u64, Waiter>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    is_written: bool,
-    answer: oneshot::Sender<Result<(Answer, Bytes), ExchangeError>>,
 }
 
 impl NativeLink {
@@ -99,65 +97,25 @@ impl NativeLink {
                 )));
             }
         };
-        let (queue, queued) = mpsc::channel(REQUESTS_MAX);
+        let (queue, queued) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (finish, finished) = oneshot::channel();
         tokio::spawn(write_all(write, queued, Arc::clone(&waiting), finish));
         tokio::spawn(read_all(read, arrived, Arc::clone(&waiting), finished));
+        let frame_bytes_max = usize::try_from(welcome.frame_bytes_max).unwrap_or(usize::MAX);
         Ok(Self {
             welcome,
-            waiting,
-            queue,
+            sending: Sending {
+                waiting,
+                queue,
+                frame_bytes_max,
+            },
         })
     }
 
     /// What the broker has said of itself.
     pub(crate) const fn welcome(&self) -> &v1::Welcome {
         &self.welcome
-    }
-
-    fn enqueue(&self, call: Call, body: Bytes) -> Result<Answered, ExchangeError> {
-        let not_sent = |why: String| ExchangeError::NotSent { why };
-        let mut waiting = locked(&self.waiting);
-        if let Some(why) = &waiting.ended {
-            return Err(not_sent(why.clone()));
-        }
-        if waiting.by_correlation.len() >= REQUESTS_MAX {
-            return Err(not_sent(format!(
-                "{REQUESTS_MAX} requests are under way: wait"
-            )));
-        }
-        let correlation = waiting.next;
-        let request = v1::Request {
-            correlation,
-            call: Some(call),
-        };
-        let first = frame::encode(&request, body.len());
-        let first = first.map_err(|error| not_sent(error.to_string()))?;
-        let (size, bytes_max) = (
-            (first.len() + body.len()).saturating_sub(SIZE_BYTES),
-            usize::try_from(self.welcome.frame_bytes_max).unwrap_or(usize::MAX),
-        );
-        if size > bytes_max {
-            let size = u64::try_from(size).unwrap_or(u64::MAX);
-            let error = NativeFrameError::TooLarge { size, bytes_max };
-            return Err(not_sent(error.to_string()));
-        }
-        let parts = [first, body];
-        // The queue has a place for each request that waits for an answer.
-        let queued = self.queue.try_send(Outgoing { correlation, parts });
-        queued.map_err(|_| not_sent("the connection is closed".to_owned()))?;
-        let (answer, answered) = oneshot::channel();
-        let waiter = Waiter {
-            is_written: false,
-            answer,
-        };
-        waiting.by_correlation.insert(correlation, waiter);
-        waiting.next += 1;
-        Ok(Answered {
-            receiver: answered,
-            _connection: self.queue.clone(),
-        })
     }
 }
 
@@ -167,50 +125,136 @@ impl NativeExchange for NativeLink {
         call: Call,
         body: Bytes,
     ) -> BoxFuture<'static, Result<(Answer, Bytes), ExchangeError>> {
-        let answered = self.enqueue(call, body);
+        let answered = self.sending.call(call, body);
         Box::pin(async move {
-            let Answered {
-                receiver,
-                _connection,
-            } = answered?;
+            let mut answered = answered?;
             let lost = |_| ExchangeError::Unknown {
                 why: "the connection was closed".to_owned(),
             };
-            receiver.await.map_err(lost)?
+            (&mut answered.receiver).await.map_err(lost)?
         })
     }
 
+    fn subscribe(
+        &self,
+        call: v1::Subscribe,
+    ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>> {
+        let subscribed = self.sending.subscribe(call);
+        Box::pin(async move { Ok(Box::new(subscribed?) as Box<dyn Subscribed>) })
+    }
+
     fn is_open(&self) -> bool {
-        locked(&self.waiting).ended.is_none()
+        locked(&self.sending.waiting).is_open()
     }
 }
 
-/// An answer that is due.
-struct Answered {
-    receiver: oneshot::Receiver<Result<(Answer, Bytes), ExchangeError>>,
-    /// Who waits keeps the connection.
-    _connection: mpsc::Sender<Outgoing>,
+impl Sending {
+    fn call(&self, call: Call, body: Bytes) -> Result<Answered, ExchangeError> {
+        let mut waiting = locked(&self.waiting);
+        waiting.check_place()?;
+        let correlation = self.put(&mut waiting, call, body)?;
+        let (answer, receiver) = oneshot::channel();
+        waiting.add_call(correlation, answer);
+        Ok(Answered {
+            receiver,
+            correlation,
+            sending: self.clone(),
+        })
+    }
+
+    fn subscribe(&self, call: v1::Subscribe) -> Result<Subscription, ExchangeError> {
+        let mut waiting = locked(&self.waiting);
+        waiting.check_place()?;
+        let credit_bytes = call.credit_bytes;
+        let correlation = self.put(&mut waiting, Call::Subscribe(call), Bytes::new())?;
+        Ok(Subscription {
+            pushes: waiting.add_subscription(correlation, credit_bytes),
+            correlation,
+            sending: self.clone(),
+        })
+    }
+
+    /// Queues a request and gives its correlation. The caller holds the table until it is noted
+    /// there, so that it is noted before it is written.
+    fn put(&self, waiting: &mut Waiting, call: Call, body: Bytes) -> Result<u64, ExchangeError> {
+        let not_sent = |why: String| ExchangeError::NotSent { why };
+        let correlation = waiting.next_name();
+        let request = v1::Request {
+            correlation,
+            call: Some(call),
+        };
+        let first = frame::encode(&request, body.len());
+        let first = first.map_err(|error| not_sent(error.to_string()))?;
+        let (size, bytes_max) = (
+            (first.len() + body.len()).saturating_sub(SIZE_BYTES),
+            self.frame_bytes_max,
+        );
+        if size > bytes_max {
+            let size = u64::try_from(size).unwrap_or(u64::MAX);
+            let error = NativeFrameError::TooLarge { size, bytes_max };
+            return Err(not_sent(error.to_string()));
+        }
+        let parts = [first, body];
+        let queued = self.queue.send(Outgoing { correlation, parts });
+        queued.map_err(|_| not_sent("the connection is closed".to_owned()))?;
+        waiting.add_queued();
+        Ok(correlation)
+    }
 }
 
-impl Waiting {
-    /// Nothing more is sent, and who waits is told.
-    fn end(&mut self, why: &str) {
-        self.ended.get_or_insert_with(|| why.to_owned());
-        for (_, waiter) in self.by_correlation.drain() {
-            let why = why.to_owned();
-            let error = match waiter.is_written {
-                true => ExchangeError::Unknown { why },
-                false => ExchangeError::NotSent { why },
-            };
-            // The asker may have lost interest, which is no error.
-            let _ = waiter.answer.send(Err(error));
+/// An answer that is due. Who waits keeps the connection.
+struct Answered {
+    receiver: oneshot::Receiver<Reply>,
+    correlation: u64,
+    sending: Sending,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        locked(&self.sending.waiting).give_up(self.correlation);
+    }
+}
+
+/// A subscription; it keeps the connection.
+#[derive(Debug)]
+struct Subscription {
+    pushes: Pushes,
+    correlation: u64,
+    sending: Sending,
+}
+
+impl Subscribed for Subscription {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Reply> {
+        let lost = || ExchangeError::Unknown {
+            why: "the subscription is over".to_owned(),
+        };
+        let next = self.pushes.poll_recv(context);
+        next.map(|next| next.unwrap_or_else(|| Err(lost())))
+    }
+
+    fn give(&mut self, bytes: u32) {
+        let mut waiting = locked(&self.sending.waiting);
+        if waiting.give(self.correlation, bytes) {
+            let subscription = self.correlation;
+            let credit = Call::Credit(v1::Credit {
+                subscription,
+                bytes,
+            });
+            // Of a connection that has ended the subscription hears by itself.
+            drop(self.sending.put(&mut waiting, credit, Bytes::new()));
         }
     }
 }
 
-fn locked(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    // Each change is whole when the lock is let go.
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut waiting = locked(&self.sending.waiting);
+        if waiting.unsubscribe(self.correlation) {
+            let subscription = self.correlation;
+            let end = Call::Unsubscribe(v1::Unsubscribe { subscription });
+            drop(self.sending.put(&mut waiting, end, Bytes::new()));
+        }
+    }
 }
 
 /// What protects the connections of a client.
@@ -279,7 +323,7 @@ async fn read_frame(
 
 async fn write_all(
     mut socket: impl AsyncWrite + Unpin,
-    mut queued: mpsc::Receiver<Outgoing>,
+    mut queued: mpsc::UnboundedReceiver<Outgoing>,
     waiting: Arc<Mutex<Waiting>>,
     finish: oneshot::Sender<()>,
 ) {
@@ -293,15 +337,14 @@ async fn write_all(
                 parts: own,
             } in together.drain(..)
             {
-                if let Some(waiter) = waiting.by_correlation.get_mut(&correlation) {
-                    waiter.is_written = true;
+                if waiting.is_to_write(correlation) {
                     parts.extend(own.into_iter().filter(|part| !part.is_empty()));
                 }
             }
         }
         if let Err(error) = write_parts(&mut socket, parts).await {
             tracing::debug!(%error, "a connection ended while writing");
-            locked(&waiting).ended = Some(format!("the connection failed: {error}"));
+            locked(&waiting).stop(format!("the connection failed: {error}"));
             // What was answered before is still read, then everybody is told.
             return;
         }
@@ -334,10 +377,8 @@ async fn read_all(
         };
         match read {
             Ok((correlation, answer, body)) => {
-                let waiter = locked(&waiting).by_correlation.remove(&correlation);
-                if let Some(waiter) = waiter {
-                    // The asker may have lost interest, which is no error.
-                    let _ = waiter.answer.send(Ok((answer, body)));
+                if let Err(why) = locked(&waiting).arrived(correlation, answer, body) {
+                    break invalid(why);
                 }
             }
             Err(error) => break error,
@@ -358,8 +399,6 @@ fn foreign(address: &str, why: &str) -> ClientError {
     ))
 }
 
-/// Requests that may be under way on one connection.
-const REQUESTS_MAX: usize = 256;
 /// Requests that are written together at most.
 const TOGETHER_MAX: usize = 32;
 /// The largest answer: as over Kafka's protocol.

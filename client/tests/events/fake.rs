@@ -1,17 +1,19 @@
 //! Streams in memory, behind the seam of the native protocol.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
+use highwater_broker::clock::VirtualClock;
 use highwater_client::ErrorCode;
 use highwater_proto::exchange::{BoxFuture, ExchangeError};
-use highwater_proto::native::NativeExchange;
 use highwater_proto::native::v1;
 use highwater_proto::native::v1::expect::What;
 use highwater_proto::native::v1::read_stream::AsOf;
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
+use highwater_proto::native::{NativeExchange, Subscribed};
 
 /// What becomes of the next request.
 pub(crate) enum Fault {
@@ -37,6 +39,7 @@ struct State {
     appends: Vec<v1::Append>,
     reads: Vec<v1::ReadStream>,
     missing: Option<String>,
+    slow: Option<(Arc<VirtualClock>, Duration)>,
 }
 
 #[derive(Clone)]
@@ -55,6 +58,11 @@ impl std::fmt::Debug for State {
 impl Streams {
     pub(crate) fn fail(&self, fault: Fault) {
         self.0.lock().unwrap().faults.push_back(fault);
+    }
+
+    /// Each read takes so long on this clock.
+    pub(crate) fn slow(&self, clock: &Arc<VirtualClock>, read: Duration) {
+        self.0.lock().unwrap().slow = Some((Arc::clone(clock), read));
     }
 
     /// This topic is not there.
@@ -118,6 +126,14 @@ impl NativeExchange for Streams {
         };
         Box::pin(async move { answer.map(|answer| (answer, Bytes::new())) })
     }
+
+    fn subscribe(
+        &self,
+        _: v1::Subscribe,
+    ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>> {
+        let why = "nobody subscribes to this".to_owned();
+        Box::pin(async { Err(ExchangeError::NotSent { why }) })
+    }
 }
 
 impl State {
@@ -137,6 +153,9 @@ impl State {
             }
             Call::ReadStream(it) => {
                 self.reads.push(it.clone());
+                if let Some((clock, read)) = &self.slow {
+                    clock.advance(*read);
+                }
                 Answer::StreamEvents(self.read(&it))
             }
             _ => failure(ErrorCode::InvalidRequest),
