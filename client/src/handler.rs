@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use highwater_proto::exchange::BoxFuture;
 
+use crate::effects::Effects;
 use crate::error::ClientError;
 use crate::failure::HandlerError;
 use crate::record::ConsumerRecord;
@@ -19,6 +20,19 @@ pub struct Attempt {
     /// 1 at the first call. What failed in an outage does not count, and it starts again at 1
     /// when the partition goes to another member.
     pub number: u32,
+    /// Whether it happens or is replayed, and what may be done outside.
+    pub effects: Effects,
+}
+
+impl Attempt {
+    /// Of a record that happens.
+    pub(crate) fn new(record: &Arc<ConsumerRecord>, number: u32) -> Self {
+        Self {
+            record: Arc::clone(record),
+            number,
+            effects: Effects::default(),
+        }
+    }
 }
 
 /// Handles the records of a group one by one; run by [`Handling::run`](crate::Handling::run).

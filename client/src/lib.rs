@@ -30,11 +30,13 @@ mod cluster;
 pub mod config;
 pub mod consumer;
 pub mod dial;
+mod effects;
 pub mod envelope;
 pub mod error;
 pub mod events;
 pub mod failure;
 pub mod handler;
+mod histogram;
 pub mod inbox;
 pub mod link;
 mod native;
@@ -67,6 +69,7 @@ pub use config::{
 };
 pub use consumer::{Closed, Consumer, GroupMetadata, RebalanceListener, Records, StartAt};
 pub use dial::{Dial, DialNative, InProcess};
+pub use effects::{EffectRefused, Effects};
 #[cfg(any(feature = "json", feature = "protobuf"))]
 pub use envelope::EventType;
 pub use envelope::{Envelope, Event, EventId, EventTime};
@@ -78,10 +81,11 @@ pub use highwater_proto::compress::Codec;
 pub use highwater_proto::exchange::BoxFuture;
 pub use highwater_proto::sasl::{Mechanism, ScramHash};
 pub use highwater_proto::security::SecurityProtocol;
+pub use histogram::Histogram;
 pub use link::Tcp;
 pub use outbox::{
-    Capturing, Histogram, Outbox, OutboxError, OutboxMetrics, Outgoing, ParkedKey, Relay,
-    RelayMetrics, RelaySummary, Router,
+    Capturing, Outbox, OutboxError, OutboxMetrics, Outgoing, ParkedKey, Relay, RelayMetrics,
+    RelaySummary, Router,
 };
 pub use producer::{CloseReport, Delivery, Partitioner, Producer};
 pub use projection::{Projection, View, ViewError};

@@ -15,10 +15,12 @@ use crate::Client;
 use crate::admin::{Admin, OffsetSpec};
 use crate::backoff::Backoff as Pauses;
 use crate::cluster::Cluster;
+use crate::config::ConsumerConfig;
+use crate::consumer::{Consumer, StartAt};
 use crate::error::ClientError;
 use crate::events::Token;
 use crate::inbox::{Inbox, TxHandler};
-use crate::retry::{Backoff, DeadLetters, HandlerSummary, Handling, Order};
+use crate::retry::{Backoff, DeadLetters, HandlerMetrics, HandlerSummary, Handling, Order};
 use crate::sql::Database;
 
 /// Keeps a view up to date; made by [`Client::projection`].
@@ -117,6 +119,12 @@ impl<D: Database> Projection<D> {
     #[must_use]
     pub fn view(&self) -> View<D> {
         self.view.clone()
+    }
+
+    /// What it does while it runs, to be asked from elsewhere.
+    #[must_use]
+    pub fn metrics(&self) -> HandlerMetrics {
+        self.handling.metrics()
     }
 
     /// Follows the events until `shutdown` is over. A record that cannot be shown stops its
@@ -236,6 +244,32 @@ impl<D: Database> View<D> {
             lag = lag.saturating_add(u64::try_from(behind).unwrap_or(0));
         }
         Ok(lag)
+    }
+
+    /// How long the oldest record that it does not show has been in the log; nothing, if it shows
+    /// all of them: `projection_lag_seconds`. It goes by the times of the records.
+    ///
+    /// # Errors
+    /// As [`Self::lag`].
+    pub async fn lag_time(&self) -> Result<Duration, ClientError> {
+        let limit = self.cluster.limits().request;
+        let mut oldest: Option<i64> = None;
+        for (topic, partition, start, end) in self.logs().await? {
+            let position = self.position(&topic, partition).await?;
+            let position = position.unwrap_or(start).max(start);
+            if position >= end {
+                continue;
+            }
+            let mut consumer = Consumer::new(&self.cluster, ConsumerConfig::default());
+            let from = StartAt::Offset(position);
+            consumer.assign(&topic, partition, from).await?;
+            if let Some(record) = consumer.next_within(limit).await? {
+                oldest = Some(oldest.unwrap_or(i64::MAX).min(record.timestamp));
+            }
+        }
+        let now = self.cluster.clock().wall().0;
+        let lag_ms = oldest.map_or(0, |it| now.saturating_sub(it));
+        Ok(Duration::from_millis(u64::try_from(lag_ms).unwrap_or(0)))
     }
 
     /// The first offset of a partition that it has not shown; `None` if it has shown none.

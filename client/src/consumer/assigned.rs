@@ -256,7 +256,10 @@ impl Assigned {
             match buffer.next(&mut self.position, config) {
                 Ok(Some(record)) => {
                     self.leader_epoch = buffer.leader_epoch();
-                    records.push(consumer_record(&self.asked, record));
+                    let Asked {
+                        topic, partition, ..
+                    } = &self.asked;
+                    records.push(consumer_record(topic, *partition, record));
                 }
                 Ok(None) => self.buffer = None,
                 Err(error) => {
@@ -273,14 +276,15 @@ impl Assigned {
     }
 }
 
-fn consumer_record(asked: &Asked, record: Record) -> ConsumerRecord {
+/// A record as it is given to who reads.
+pub(super) fn consumer_record(topic: &Arc<str>, partition: i32, record: Record) -> ConsumerRecord {
     let header = |header: highwater_proto::record::Header| Header {
         key: header.name().into_owned(),
         value: header.value,
     };
     ConsumerRecord {
-        topic: Arc::clone(&asked.topic),
-        partition: asked.partition,
+        topic: Arc::clone(topic),
+        partition,
         offset: record.offset,
         timestamp: record.timestamp,
         key: record.key,

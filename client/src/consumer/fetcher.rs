@@ -388,7 +388,7 @@ impl Fetcher {
 }
 
 /// Where a start lies now, in each of these partitions.
-pub(super) async fn offsets_of(
+pub(crate) async fn offsets_of(
     admin: &Admin,
     places: &[(&str, i32)],
     at: StartAt,

@@ -16,6 +16,7 @@ mod fetch;
 mod fetcher;
 mod group;
 mod partitions;
+mod pushed;
 mod stream;
 
 use std::sync::Arc;
@@ -33,7 +34,9 @@ use crate::trace::poll_span;
 use fetcher::Fetcher;
 use group::Group;
 
+pub(crate) use fetcher::offsets_of;
 pub use group::{GroupMetadata, RebalanceListener};
+pub(crate) use pushed::Pushed;
 pub use stream::Records;
 
 /// Where to begin to read a partition.

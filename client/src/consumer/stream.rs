@@ -71,12 +71,27 @@ impl Consumer {
 
     async fn next(&mut self) -> Result<ConsumerRecord, ClientError> {
         loop {
-            let next = self.wait_for(Mono::NEVER, Fetcher::collect_one).await?;
-            self.looks_at = self.fetcher.now().plus(LOOK_INTERVAL);
-            if let Some(record) = next {
+            if let Some(record) = self.next_until(Mono::NEVER).await? {
                 return Ok(record);
             }
         }
+    }
+
+    /// The next record, if one comes within that time. May be dropped without a loss.
+    pub(crate) async fn next_within(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<ConsumerRecord>, ClientError> {
+        self.next_until(self.fetcher.now().plus(timeout)).await
+    }
+
+    async fn next_until(&mut self, deadline: Mono) -> Result<Option<ConsumerRecord>, ClientError> {
+        if let Some(record) = self.buffered() {
+            return Ok(Some(record));
+        }
+        let next = self.wait_for(deadline, Fetcher::collect_one).await?;
+        self.looks_at = self.fetcher.now().plus(LOOK_INTERVAL);
+        Ok(next)
     }
 }
 

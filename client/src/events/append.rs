@@ -173,15 +173,7 @@ impl<A: Aggregate> Append<A> {
         };
         match self.store.inner.asking.ask(&call, repeat).await? {
             Answer::Appended(it) => self.appended(it),
-            Answer::Conflict(it) => Err(EventsError::Conflict {
-                topic: self.store.topic().to_owned(),
-                expected: it
-                    .expected
-                    .and_then(Expect::from_wire)
-                    .unwrap_or(Expect::Any),
-                key: it.key,
-                actual: it.actual.map(Into::into),
-            }),
+            Answer::Conflict(it) => Err(self.conflict(it)),
             Answer::IdMismatch(it) => Err(EventsError::IdMismatch {
                 topic: self.store.topic().to_owned(),
                 key: it.key,
@@ -244,7 +236,21 @@ impl<A: Aggregate> Append<A> {
         })
     }
 
+    fn conflict(&self, it: v1::Conflict) -> EventsError {
+        self.store.inner.metrics.conflict();
+        let expected = it.expected.and_then(Expect::from_wire);
+        EventsError::Conflict {
+            topic: self.store.topic().to_owned(),
+            expected: expected.unwrap_or(Expect::Any),
+            key: it.key,
+            actual: it.actual.map(Into::into),
+        }
+    }
+
     fn appended(&self, it: v1::Appended) -> Result<Appended, EventsError> {
+        if !it.is_duplicate {
+            self.store.inner.metrics.appended(it.revisions.len());
+        }
         let revision = it.revisions.last().copied();
         Ok(Appended {
             topic: Arc::clone(&self.store.inner.topic),

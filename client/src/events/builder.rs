@@ -13,6 +13,8 @@ use highwater_proto::native::v1::response::Answer;
 use super::aggregate::{Aggregate, UnknownEvents};
 use super::error::EventsError;
 use super::exchange::{Asking, Repeat, read_stream, unexpected};
+use super::metrics::Metrics;
+use super::reader::EventReader;
 use super::snapshots::Snapshots;
 use super::store::EventStore;
 use super::upcast::Upcasting;
@@ -28,6 +30,7 @@ pub struct EventStoreBuilder<A: Aggregate> {
     pub(super) unknown: UnknownEvents,
     pub(super) upcasting: Upcasting,
     pub(super) snapshots: Option<Snapshots<A>>,
+    pub(super) metrics: Metrics,
     pub(super) of: PhantomData<fn() -> A>,
 }
 
@@ -40,6 +43,7 @@ impl<A: Aggregate> EventStoreBuilder<A> {
             unknown: UnknownEvents::default(),
             upcasting: Upcasting::new(),
             snapshots: None,
+            metrics: Metrics::new(),
             of: PhantomData,
         }
     }
@@ -87,6 +91,19 @@ impl<A: Aggregate> EventStoreBuilder<A> {
             probe(&self.asking, &snapshots.topic_for(&self.topic)).await?;
         }
         Ok(EventStore::new(self))
+    }
+}
+
+impl<A: Aggregate> EventStoreBuilder<A> {
+    /// What reads only, for any broker that speaks Kafka: subscriptions and replays.
+    ///
+    /// # Errors
+    /// `Invalid` if the upcasting goes in a circle.
+    pub fn reader(self) -> Result<EventReader<A>, EventsError> {
+        self.upcasting.check().map_err(ClientError::Invalid)?;
+        Ok(EventReader {
+            inner: Arc::new(self),
+        })
     }
 }
 

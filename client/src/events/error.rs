@@ -91,6 +91,30 @@ pub enum EventsError {
         /// What is wrong with it.
         why: String,
     },
+    /// A record of the topic is no event that can be read.
+    #[error("{topic}-{partition}@{offset} cannot be read as an event: {why}")]
+    Unreadable {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A record was not handled, and the replay ended at it.
+    #[error("the replay of {topic} has ended at {topic}-{partition}@{offset}: {why}")]
+    Replay {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// What the handler said.
+        why: String,
+    },
     /// What any call may be told.
     #[error(transparent)]
     Client(#[from] ClientError),

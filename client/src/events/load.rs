@@ -6,6 +6,8 @@
 //! - A state is that after a prefix of the stream, whatever is appended meanwhile.
 //! - Each answer brings the end nearer, or reading fails.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
@@ -105,11 +107,21 @@ impl<A: Aggregate> Loaded<A> {
 }
 
 impl<A: Aggregate> EventStore<A> {
+    /// Folds a stream, and tells how long that took.
     pub(super) async fn fold(
         &self,
         stream: &Stream,
         as_of: Option<AsOf>,
-    ) -> Result<Loaded<A>, EventsError> {
+    ) -> Result<(Loaded<A>, Duration), EventsError> {
+        let clock = self.inner.asking.cluster.clock();
+        let begun = clock.now().mono;
+        let loaded = self.folded(stream, as_of).await?;
+        let took = clock.now().mono.since(begun);
+        self.inner.metrics.loaded(took);
+        Ok((loaded, took))
+    }
+
+    async fn folded(&self, stream: &Stream, as_of: Option<AsOf>) -> Result<Loaded<A>, EventsError> {
         if let Some(snapshot) = self.snapshot(&stream.key).await {
             match self.fold_from(stream, Some(snapshot), as_of).await? {
                 Some(loaded) => {

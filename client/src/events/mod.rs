@@ -7,7 +7,8 @@
 //! so that of two who decide at one time on the same state, one is refused and decides anew.
 //!
 //! Appends with an expectation and reads of one key need Highwater. The records themselves are
-//! CloudEvents on an ordinary topic: whatever reads Kafka reads them.
+//! CloudEvents on an ordinary topic: whatever reads Kafka reads them, and so do [`Subscription`]
+//! and [`Replay`], of any broker.
 //!
 //! Invariants
 //! - No append without an expectation: [`Expect`] has no default.
@@ -25,9 +26,13 @@ mod expect;
 #[cfg(feature = "json")]
 mod json;
 mod load;
+mod metrics;
+mod reader;
 mod recorded;
+mod replay;
 mod snapshots;
 mod store;
+mod subscription;
 pub mod testing;
 mod token;
 mod topic;
@@ -42,9 +47,13 @@ pub use expect::{AsOf, Expect, Head};
 #[cfg(feature = "json")]
 pub use json::JsonEvents;
 pub use load::Loaded;
+pub use metrics::EventsMetrics;
+pub use reader::{EventReader, Seen};
 pub use recorded::Recorded;
+pub use replay::{Replay, Replayed, Replaying};
 pub use snapshots::{SnapshotCounts, Snapshots};
 pub use store::EventStore;
+pub use subscription::{Start, Subscription};
 pub use token::{Appended, NoToken, Token};
 pub use topic::{EVENT_STORE, new_topic};
 pub use upcast::Upcasting;

@@ -12,6 +12,7 @@ use highwater_proto::native::v1;
 
 use super::aggregate::{DomainEvent, EventData};
 use super::error::EventsError;
+use super::reader::REVISION;
 use crate::envelope::{Envelope, Event};
 use crate::error::ClientError;
 use crate::record::{ConsumerRecord, Header, Record};
@@ -146,9 +147,6 @@ pub(super) fn header<'a>(event: &'a v1::StreamEvent, name: &str) -> Option<&'a B
     let mut headers = event.headers.iter().rev();
     headers.find(|header| header.name == name)?.value.as_ref()
 }
-
-/// The header that says which revision a record is.
-const REVISION: &str = "es-revision";
 
 /// The header with the type of an event.
 const TYPE: &str = "ce_type";

@@ -16,6 +16,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_proto::native::v1;
@@ -66,6 +67,7 @@ use super::store::EventStore;
 pub struct Snapshots<A> {
     schema: String,
     every: u64,
+    slower_than: Option<Duration>,
     topic: Option<String>,
     codec: Box<dyn Codec<A>>,
     counts: Arc<Counts>,
@@ -122,6 +124,7 @@ impl<A> Snapshots<A> {
         Self {
             schema: schema.into(),
             every: EVERY,
+            slower_than: None,
             topic: None,
             codec: Box::new(Functions { encode, decode }),
             counts: Arc::default(),
@@ -134,6 +137,19 @@ impl<A> Snapshots<A> {
     pub const fn every(mut self, events: u64) -> Self {
         self.every = if events == 0 { 1 } else { events };
         self
+    }
+
+    /// One is also written if a load took longer than this and has read events, however few: where
+    /// events are large, or far away. Only their number counts, if it is not said.
+    pub const fn slower_than(mut self, load: Duration) -> Self {
+        self.slower_than = Some(load);
+        self
+    }
+
+    /// Whether a load deserves one.
+    fn is_due(&self, events: u64, took: Duration) -> bool {
+        let is_slow = self.slower_than.is_some_and(|limit| took > limit);
+        events >= self.every || (is_slow && events > 0)
     }
 
     /// The topic that they are in.
@@ -253,12 +269,12 @@ impl<A: Aggregate> EventStore<A> {
         }
     }
 
-    /// Writes a state down in the background, if enough events were folded to get to it.
-    pub(super) fn keep(&self, key: &Bytes, loaded: &Loaded<A>) {
+    /// Writes a state down in the background, if getting to it took enough events or time.
+    pub(super) fn keep(&self, key: &Bytes, loaded: &Loaded<A>, took: Duration) {
         let (Some(snapshots), Some(head)) = (&self.inner.snapshots, loaded.head) else {
             return;
         };
-        if loaded.read < snapshots.every || loaded.skipped > 0 || head.is_deleted {
+        if !snapshots.is_due(loaded.read, took) || loaded.skipped > 0 || head.is_deleted {
             return;
         }
         let Ok(runtime) = Handle::try_current() else {

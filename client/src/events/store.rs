@@ -15,7 +15,11 @@ use super::error::EventsError;
 use super::exchange::Asking;
 use super::expect::{AsOf, Expect};
 use super::load::Loaded;
+use super::metrics::EventsMetrics;
+use super::reader::EventReader;
 use super::recorded::{Recorded, Stream};
+use super::replay::Replay;
+use super::subscription::{Start, Subscription};
 use super::update::Update;
 use crate::Client;
 
@@ -112,8 +116,8 @@ impl<A: Aggregate> EventStore<A> {
     /// `UnknownType` or `Undecodable` if one of its events cannot be followed.
     pub async fn load(&self, key: impl AsRef<[u8]>) -> Result<Loaded<A>, EventsError> {
         let stream = self.stream(key.as_ref());
-        let loaded = self.fold(&stream, None).await?;
-        self.keep(&stream.key, &loaded);
+        let (loaded, took) = self.fold(&stream, None).await?;
+        self.keep(&stream.key, &loaded, took);
         Ok(loaded)
     }
 
@@ -126,7 +130,9 @@ impl<A: Aggregate> EventStore<A> {
         key: impl AsRef<[u8]>,
         as_of: AsOf,
     ) -> Result<Loaded<A>, EventsError> {
-        self.fold(&self.stream(key.as_ref()), Some(as_of)).await
+        let stream = self.stream(key.as_ref());
+        let (loaded, _) = self.fold(&stream, Some(as_of)).await?;
+        Ok(loaded)
     }
 
     /// The events of a stream from a revision on, with their envelopes.
@@ -151,6 +157,64 @@ impl<A: Aggregate> EventStore<A> {
         I: IntoIterator<Item = A::Event>,
     {
         Update::new(self, Bytes::copy_from_slice(key.as_ref()), decide)
+    }
+
+    /// Follows the events of all streams: those that are there, then those that happen.
+    ///
+    /// ```no_run
+    /// use highwater_client::events::{Aggregate, EventStore, EventsError, Start};
+    ///
+    /// async fn follow<A: Aggregate>(store: &EventStore<A>) -> Result<(), EventsError> {
+    ///     let mut events = store.subscribe(Start::Beginning).await?;
+    ///     while let Some(event) = events.catch_up().await? {
+    ///         println!("{}@{} had happened", event.envelope.event_type, event.offset);
+    ///     }
+    ///     loop {
+    ///         let event = events.next().await?;
+    ///         println!("{}@{} happens", event.envelope.event_type, event.offset);
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// What keeps the broker from answering; a topic that is not there.
+    pub async fn subscribe(&self, start: Start) -> Result<Subscription<A>, EventsError> {
+        self.reader().subscribe(start).await
+    }
+
+    /// Goes through what happened again, up to the end of the log as it is then, without effects
+    /// outside: see [`Effects`](crate::Effects).
+    ///
+    /// ```no_run
+    /// use highwater_client::events::{Aggregate, AsOf, EventStore, EventsError};
+    /// use highwater_client::{EventTime, Handler};
+    ///
+    /// async fn until<A: Aggregate>(
+    ///     store: &EventStore<A>,
+    ///     noon: &EventTime,
+    ///     handler: &impl Handler,
+    /// ) -> Result<(), EventsError> {
+    ///     let replayed = store.replay().until(AsOf::time(noon)).run(handler).await?;
+    ///     println!("{} events were replayed", replayed.handled);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn replay(&self) -> Replay<A> {
+        self.reader().replay()
+    }
+
+    /// What it has done since it was opened, for monitoring.
+    #[must_use]
+    pub fn metrics(&self) -> EventsMetrics {
+        self.inner.metrics.snapshot()
+    }
+
+    /// The same events, to be read only.
+    #[must_use]
+    pub fn reader(&self) -> EventReader<A> {
+        EventReader {
+            inner: Arc::clone(&self.inner),
+        }
     }
 
     pub(super) fn stream(&self, key: &[u8]) -> Stream {

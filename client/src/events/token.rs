@@ -79,6 +79,12 @@ impl Token {
         offsets.map(|((topic, partition), offset)| (topic.as_str(), *partition, *offset))
     }
 
+    /// What it says of a partition.
+    pub(super) fn offset(&self, topic: &str, partition: usize) -> Option<i64> {
+        let partition = i32::try_from(partition).ok()?;
+        self.offsets.get(&(topic.to_owned(), partition)).copied()
+    }
+
     /// Whether it asks for nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -123,11 +123,20 @@ impl<'a, A: Aggregate, F> Update<'a, A, F> {
         let mut conflicts = 0;
         let stream = self.target.store.stream(&self.target.key);
         loop {
-            let loaded = self.target.store.fold(&stream, None).await?;
+            let (loaded, took) = self.target.store.fold(&stream, None).await?;
             let events = (self.decide)(&loaded.state).map_err(UpdateError::Refused)?;
             let events: Vec<A::Event> = events.into_iter().collect();
-            match self.target.append(loaded, events, conflicts).await {
-                Ok(updated) => return Ok(updated),
+            match self.target.append(loaded, events).await {
+                Ok((loaded, appended)) => {
+                    self.target.store.keep(&self.target.key, &loaded, took);
+                    return Ok(Updated {
+                        revision: loaded.revision(),
+                        state: loaded.state,
+                        appended,
+                        conflicts,
+                        token: loaded.token,
+                    });
+                }
                 Err(error) if error.is_conflict() && conflicts < self.conflicts_max => {
                     conflicts += 1;
                 }
@@ -144,8 +153,7 @@ impl<A: Aggregate> Target<'_, A> {
         &self,
         mut loaded: Loaded<A>,
         events: Vec<A::Event>,
-        conflicts: u32,
-    ) -> Result<Updated<A>, EventsError> {
+    ) -> Result<(Loaded<A>, Option<Appended>), EventsError> {
         let deleted = loaded.head.filter(|head| head.is_deleted);
         let appended = match deleted {
             _ if events.is_empty() => None,
@@ -168,14 +176,7 @@ impl<A: Aggregate> Target<'_, A> {
         if let Some(appended) = &appended {
             loaded.go_on(&events, appended);
         }
-        self.store.keep(&self.key, &loaded);
-        Ok(Updated {
-            revision: loaded.revision(),
-            state: loaded.state,
-            appended,
-            conflicts,
-            token: loaded.token,
-        })
+        Ok((loaded, appended))
     }
 
     fn marked(&self, mut append: Append<A>) -> Append<A> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use highwater_proto::clock::{Clock, Mono};
 
 use super::capture::Backlog;
+use crate::histogram::Histogram;
 
 /// What a relay is doing, while it runs; made by [`Relay::metrics`](super::Relay::metrics).
 #[derive(Clone, Debug)]
@@ -44,17 +45,6 @@ pub struct OutboxMetrics {
     pub batch_rows: Histogram,
 }
 
-/// How often which size occurred.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Histogram {
-    /// Upper bounds, each with how many were at most so large.
-    pub buckets: Vec<(f64, u64)>,
-    /// All sizes together.
-    pub sum: f64,
-    /// How many there were.
-    pub count: u64,
-}
-
 #[derive(Debug)]
 struct State {
     backlog: Backlog,
@@ -64,24 +54,6 @@ struct State {
     published: BTreeMap<String, u64>,
     commit_to_publish: Histogram,
     batch_rows: Histogram,
-}
-
-impl Histogram {
-    fn new(bounds: &[f64]) -> Self {
-        Self {
-            buckets: bounds.iter().map(|bound| (*bound, 0)).collect(),
-            sum: 0.0,
-            count: 0,
-        }
-    }
-
-    fn add(&mut self, size: f64) {
-        for (bound, count) in &mut self.buckets {
-            *count += u64::from(size <= *bound);
-        }
-        self.sum += size;
-        self.count += 1;
-    }
 }
 
 impl RelayMetrics {

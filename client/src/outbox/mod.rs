@@ -34,7 +34,7 @@ mod worker;
 
 pub use enqueue::{Outbox, Outgoing};
 pub use error::OutboxError;
-pub use metrics::{Histogram, OutboxMetrics, RelayMetrics};
+pub use metrics::{OutboxMetrics, RelayMetrics};
 pub use parked::ParkedKey;
 pub use relay::{Capturing, Relay, RelaySummary};
 pub use router::Router;

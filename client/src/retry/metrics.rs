@@ -34,6 +34,9 @@ pub struct HandlerCounts {
     pub retries: u64,
     /// `dead_letters_total`: records that were stored among the dead letters.
     pub dead_letters: u64,
+    /// Partitions that have stopped at a record that could not be handled. Of a projection it is
+    /// `projection_stopped{view}`, if it is not 0.
+    pub halted: u64,
     /// `handler_outage`: whether something that all records need seems to be down, so that only
     /// probes are called.
     pub is_outage: bool,
@@ -47,6 +50,7 @@ struct Counts {
     panics: AtomicU64,
     retries: AtomicU64,
     dead_letters: AtomicU64,
+    halted: AtomicU64,
     is_outage: AtomicBool,
 }
 
@@ -63,6 +67,7 @@ impl HandlerMetrics {
             panics: read(&counts.panics),
             retries: read(&counts.retries),
             dead_letters: read(&counts.dead_letters),
+            halted: read(&counts.halted),
             is_outage: counts.is_outage.load(Ordering::Relaxed),
         }
     }
@@ -89,6 +94,10 @@ impl HandlerMetrics {
 
     pub(super) fn recorded(&self, count: u64) {
         add(&self.counts.dead_letters, count);
+    }
+
+    pub(super) fn halted(&self) {
+        add(&self.counts.halted, 1);
     }
 
     pub(super) fn outage(&self, is_outage: bool) {

@@ -321,20 +321,14 @@ impl<H: Calls> Runner<H> {
 
     fn call(&mut self, id: Id, attempt: u32) {
         self.metrics.called(attempt);
-        let attempt = Attempt {
-            record: Arc::clone(&self.held(&id).record),
-            number: attempt,
-        };
+        let attempt = Attempt::new(&self.held(&id).record, attempt);
         let handler = Arc::clone(&self.handler);
         self.work
             .call(id, async move { handler.call(attempt).await });
     }
 
     fn call_together(&mut self, ids: Vec<Id>) {
-        let first = |id: &Id| Attempt {
-            record: Arc::clone(&self.held(id).record),
-            number: 1,
-        };
+        let first = |id: &Id| Attempt::new(&self.held(id).record, 1);
         let attempts = ids.iter().map(first).collect();
         let handler = Arc::clone(&self.handler);
         self.work
@@ -360,6 +354,7 @@ impl<H: Calls> Runner<H> {
     }
 
     fn halted(&mut self, id: &Id) {
+        self.metrics.halted();
         let error = self.held(id).error();
         tracing::error!(group = self.group, place = %id.place, id.offset, error,
             "the partition has stopped at a record that could not be handled");

@@ -7,10 +7,13 @@ mod appending;
 mod broker;
 mod conditions;
 mod fake;
+mod following;
 mod kit;
 mod loading;
 mod order;
+mod replays;
 mod snapshots;
+mod tcp;
 mod updating;
 
 use std::sync::Arc;

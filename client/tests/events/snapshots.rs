@@ -1,11 +1,17 @@
 //! Snapshots: where a load begins with one, and each way in which one does not fit.
 
-use highwater_client::ErrorCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use highwater_broker::clock::VirtualClock;
 use highwater_client::events::{
     AsOf, EventStore, Expect, SnapshotCounts, Snapshots, UnknownEvents,
 };
+use highwater_client::{Client, ErrorCode};
+use highwater_proto::clock::Wall;
 use highwater_proto::native::v1;
 
+use crate::Nowhere;
 use crate::World;
 use crate::client;
 use crate::fake::Fault;
@@ -257,4 +263,30 @@ async fn a_store_without_a_topic_for_its_snapshots_does_not_open() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn a_load_that_took_long_is_written_down_however_few_events_it_read() {
+    let world = world().await;
+    let events = [OrderEvent::Created, added("item1")];
+    let _ = world.orders.append("o-1", Expect::NoStream, events).await;
+    let clock = Arc::new(VirtualClock::new(Wall(0)));
+    let client = Client::over("nowhere:1", Arc::new(Nowhere), clock.clone()).unwrap();
+    let snapshots = Snapshots::<Order>::json("order.1").slower_than(Duration::from_millis(100));
+    let store = EventStore::over(world.streams.clone(), &client, "orders");
+    let store = store.snapshots(snapshots).build().await.unwrap();
+    let load = async || {
+        let read = store.load("o-1").await.unwrap().read;
+        store.settle().await;
+        (read, store.snapshot_counts().written)
+    };
+    // A load asks for the end of the snapshots, and for the events.
+    world.streams.slow(&clock, Duration::from_millis(50));
+    assert_eq!(load().await, (2, 0), "as long as it may take");
+    world.streams.slow(&clock, Duration::from_millis(51));
+    assert_eq!(load().await, (2, 1));
+    assert_eq!(load().await, (0, 1), "there is nothing new in it");
+    let seconds = store.metrics().load_seconds;
+    assert_eq!(seconds.count, 3);
+    assert!((seconds.sum - 0.355).abs() < 0.001, "{}", seconds.sum);
 }
