@@ -1,19 +1,20 @@
-//! Views over a broker in this process, in SQLite.
+//! Views over a broker in this process, in SQLite and in PostgreSQL.
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use highwater_broker::Broker;
 use highwater_broker::config::BrokerConfig;
 use highwater_client::events::Token;
 use highwater_client::inbox::{Delivery, Inbox, TxHandler};
-use highwater_client::sql::{Database, Isolation, OwnedTx, SqlStatement, SqlTx, Sqlite, SqliteTx};
+use highwater_client::sql::{Database, Isolation, OwnedTx, Postgres, SqlStatement, SqlTx, Sqlite};
 use highwater_client::{
     Backoff, Client, HandlerError, HandlerSummary, NewTopic, ProducerConfig, Projection, Record,
     ViewError,
 };
+use highwater_kit::postgres::Postgres as Cluster;
 use tokio::sync::Notify;
 
 /// Shows how many items each order has; cannot show what is called poison.
@@ -23,8 +24,8 @@ struct Items {
     given_up: Arc<Notify>,
 }
 
-impl TxHandler<SqliteTx> for Items {
-    async fn handle(&self, mut delivery: Delivery<'_, SqliteTx>) -> Result<(), HandlerError> {
+impl<T: SqlTx + Send> TxHandler<T> for Items {
+    async fn handle(&self, mut delivery: Delivery<'_, T>) -> Result<(), HandlerError> {
         let record = delivery.record();
         if record.value.as_deref() == Some(b"poison") {
             if delivery.attempt() == ATTEMPTS {
@@ -37,21 +38,53 @@ impl TxHandler<SqliteTx> for Items {
         let table = self.table;
         let insert = SqlStatement::new(format!(
             "insert into {table} (name, items) values ($1, 1) \
-             on conflict (name) do update set items = items + 1"
+             on conflict (name) do update set items = {table}.items + 1"
         ));
         delivery.tx().execute(insert.bind(order)).await?;
         Ok(())
     }
 }
 
-struct Shop {
+struct Shop<D> {
     _broker: Broker,
     client: Client,
-    database: Sqlite,
+    database: D,
     given_up: Arc<Notify>,
 }
 
-async fn shop() -> Shop {
+/// Makes of each test one on SQLite and one on PostgreSQL, where the machine has it.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let database = crate::Sqlite::in_memory().await.unwrap();
+                super::$name(crate::shop(database).await).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                let Some(cluster) = crate::CLUSTER.get_or_init(crate::Cluster::start) else {
+                    return;
+                };
+                let database = crate::Postgres::connect(&cluster.database()).await.unwrap();
+                super::$name(crate::shop(database).await).await;
+            })+
+        }
+    };
+}
+
+static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+
+on_both!(
+    a_view_shows_what_its_writer_has_just_appended_and_nothing_twice,
+    a_view_stops_at_what_it_cannot_show_and_shows_that_it_lags,
+    a_new_version_of_a_view_is_built_beside_the_old_one_until_it_has_caught_up,
+);
+
+async fn shop<D: Database + Clone>(database: D) -> Shop<D> {
     let config = BrokerConfig {
         group_initial_rebalance_delay_ms: 0,
         ..BrokerConfig::default()
@@ -64,7 +97,6 @@ async fn shop() -> Shop {
     let client = Client::in_process(broker.sessions());
     let topic = NewTopic::named("orders").partitions(2);
     client.admin().create_topic(&topic).await.unwrap();
-    let database = Sqlite::in_memory().await.unwrap();
     Inbox::new().migrate(&database).await.unwrap();
     let shop = Shop {
         _broker: broker,
@@ -74,14 +106,14 @@ async fn shop() -> Shop {
     };
     for table in ["orders_v1", "orders_v2"] {
         shop.sql(&format!(
-            "create table {table} (name text primary key, items integer)"
+            "create table {table} (name text primary key, items bigint)"
         ))
         .await;
     }
     shop
 }
 
-impl Shop {
+impl<D: Database + Clone> Shop<D> {
     async fn sql(&self, text: &str) {
         let mut tx = self.database.begin(Isolation::Write).await.unwrap();
         tx.execute(SqlStatement::new(text.to_owned()))
@@ -92,7 +124,7 @@ impl Shop {
 
     async fn items(&self, table: &str) -> i64 {
         let mut tx = self.database.begin(Isolation::Snapshot).await.unwrap();
-        let text = format!("select coalesce(sum(items), 0) from {table}");
+        let text = format!("select cast(coalesce(sum(items), 0) as bigint) from {table}");
         let rows = tx.query(SqlStatement::new(text)).await.unwrap();
         tx.rollback().await.unwrap();
         rows[0].integer(0).unwrap()
@@ -104,6 +136,7 @@ impl Shop {
         let mut token = Token::default();
         for (value, partition) in values.iter().zip([0, 1].into_iter().cycle()) {
             let record = Record::to("orders")
+                .timestamp(LONG_AGO_MS)
                 .partition(partition)
                 .key("o-1")
                 .value(*value);
@@ -114,7 +147,7 @@ impl Shop {
         token
     }
 
-    fn projection(&self, view: &'static str) -> Projection<Sqlite> {
+    fn projection(&self, view: &'static str) -> Projection<D> {
         let projection = self.client.projection(view, self.database.clone());
         projection
             .topics(["orders"])
@@ -130,23 +163,30 @@ impl Shop {
             given_up: Arc::clone(&self.given_up),
         };
         let projection = self.projection(view);
+        let metrics = projection.metrics();
         let run = projection.run(items, async move { stopped.notified().await });
         let work = async {
             work.await;
             stop.notify_one();
         };
-        tokio::join!(run, work).0
+        let summary = tokio::join!(run, work).0;
+        let halted = u64::try_from(summary.halted.len()).unwrap();
+        assert_eq!(metrics.snapshot().halted, halted);
+        summary
     }
 }
 
 /// How often a record is tried.
 const ATTEMPTS: u32 = 2;
 
+/// When all records were written.
+const LONG_AGO_MS: i64 = 1_700_000_000_000;
+
 const LONG: Duration = Duration::from_secs(60);
 
-#[tokio::test]
-async fn a_view_shows_what_its_writer_has_just_appended_and_nothing_twice() {
-    let shop = shop().await;
+async fn a_view_shows_what_its_writer_has_just_appended_and_nothing_twice<D: Database + Clone>(
+    shop: Shop<D>,
+) {
     let view = shop.projection("orders_v1").view();
     let before = shop.append(&["a", "b", "c"]).await;
     assert_eq!(view.lag().await.unwrap(), 3);
@@ -157,6 +197,7 @@ async fn a_view_shows_what_its_writer_has_just_appended_and_nothing_twice() {
         view.wait_for(&own, LONG).await.unwrap();
         assert_eq!(shop.items("orders_v1").await, 4);
         assert_eq!(view.lag().await.unwrap(), 0);
+        assert_eq!(view.lag_time().await.unwrap(), Duration::ZERO);
     });
     summary.await.result().unwrap();
     // It goes on where it was.
@@ -172,9 +213,9 @@ async fn a_view_shows_what_its_writer_has_just_appended_and_nothing_twice() {
     );
 }
 
-#[tokio::test]
-async fn a_view_stops_at_what_it_cannot_show_and_shows_that_it_lags() {
-    let shop = shop().await;
+async fn a_view_stops_at_what_it_cannot_show_and_shows_that_it_lags<D: Database + Clone>(
+    shop: Shop<D>,
+) {
     let view = shop.projection("orders_v1").view();
     // Partition 0 has a, poison and c; partition 1 has b and d.
     let token = shop.append(&["a", "b", "poison", "d", "c"]).await;
@@ -201,6 +242,7 @@ async fn a_view_stops_at_what_it_cannot_show_and_shows_that_it_lags() {
         (shop.items("orders_v1").await, view.lag().await.unwrap()),
         (3, 2)
     );
+    assert!(view.lag_time().await.unwrap() > Duration::from_secs(86_400));
     let halted: Vec<_> = summary
         .halted
         .iter()
@@ -209,9 +251,11 @@ async fn a_view_stops_at_what_it_cannot_show_and_shows_that_it_lags() {
     assert_eq!((&halted[..], summary.dead_letters), (&[(0, 1)][..], 0));
 }
 
-#[tokio::test]
-async fn a_new_version_of_a_view_is_built_beside_the_old_one_until_it_has_caught_up() {
-    let shop = shop().await;
+async fn a_new_version_of_a_view_is_built_beside_the_old_one_until_it_has_caught_up<
+    D: Database + Clone,
+>(
+    shop: Shop<D>,
+) {
     let token = shop.append(&["a", "b", "c"]).await;
     let [old, new] = ["orders_v1", "orders_v2"].map(|name| shop.projection(name).view());
     let first = shop.beside("orders_v1", async {
