@@ -1,8 +1,9 @@
 //! Highwater beside its peers: the same work, on the same machine, in turns of one run.
 //!
 //! `cargo run --release` in this folder runs all that this machine can run; words choose groups:
-//! `clients`, `brokers`, `stores`, `redis`. `--test` tries everything with little data,
-//! `--broker-bin FILE` names the binary `highwater`. README.md says what each row means.
+//! `clients`, `brokers`, `stores`, `redis`, `events`. `--test` tries everything with little data,
+//! `--turns N` takes as many turns instead of five, `--broker-bin FILE` names the binary
+//! `highwater`. README.md says what each row means.
 //!
 //! Invariants
 //! - A row never holds a promise against a stronger one: classes of durability stand in each row.
@@ -13,6 +14,7 @@
 mod brokers;
 mod clients;
 mod disk;
+mod events;
 mod figures;
 mod load;
 mod meter;
@@ -44,6 +46,8 @@ enum Ran {
 /// The command line.
 struct Call {
     is_smoke: bool,
+    /// Of each row.
+    turns: usize,
     groups: Vec<String>,
     /// The binary `highwater`, if there is one.
     binary: Option<PathBuf>,
@@ -53,6 +57,7 @@ impl Call {
     fn parse() -> Result<Self, Failure> {
         let mut call = Self {
             is_smoke: false,
+            turns: TURNS,
             groups: Vec::new(),
             binary: std::env::var_os("HIGHWATER_BIN").map(PathBuf::from),
         };
@@ -60,6 +65,10 @@ impl Call {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--test" => call.is_smoke = true,
+                "--turns" => {
+                    let count = words.next().ok_or("--turns needs a number")?;
+                    call.turns = count.parse()?;
+                }
                 "--broker-bin" => {
                     let path = words.next().ok_or("--broker-bin needs a FILE")?;
                     call.binary = Some(path.into());
@@ -69,7 +78,7 @@ impl Call {
                 }
                 _ => {
                     let names = GROUPS.map(|(name, _)| name).join(", ");
-                    let known = format!("{names}, --test, --broker-bin FILE");
+                    let known = format!("{names}, --test, --turns N, --broker-bin FILE");
                     return Err(format!("unknown word {word:?}; known: {known}").into());
                 }
             }
@@ -99,14 +108,14 @@ impl Call {
 
 fn main() -> Result<ExitCode, Failure> {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, word, address, folder] = words.as_slice()
+    if let [_, word, address, native, folder] = words.as_slice()
         && word == server::CHILD
     {
-        server::be_broker(address, Path::new(folder))?;
+        server::be_broker(address, native, Path::new(folder))?;
         return Ok(ExitCode::SUCCESS);
     }
     let call = Call::parse()?;
-    let mut figures = Figures::new(call.scale(TURNS, 1))?;
+    let mut figures = Figures::new(call.scale(call.turns, 1))?;
     let mut skipped = Vec::new();
     for (name, measure) in GROUPS {
         if !call.wants(name) {
@@ -136,11 +145,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-const GROUPS: [(&str, Group); 4] = [
+const GROUPS: [(&str, Group); 5] = [
     ("clients", clients::measure),
     ("brokers", brokers::measure),
     ("stores", stores::measure),
     ("redis", redis::measure),
+    ("events", events::measure),
 ];
 
 /// Odd, so that one of them is in the middle.

@@ -44,6 +44,7 @@ pub(crate) struct Server {
     program: Program,
     process: process::Child,
     address: String,
+    native: String,
     client: Client,
     runtime: Runtime,
     topics: AtomicUsize,
@@ -53,11 +54,18 @@ pub(crate) struct Server {
 }
 
 impl Program {
-    fn command(&self, address: SocketAddr, folder: &Path) -> Result<Command, Failure> {
+    /// `native` is where Highwater's own protocol is spoken; Kafka has none.
+    fn command(
+        &self,
+        address: SocketAddr,
+        native: SocketAddr,
+        folder: &Path,
+    ) -> Result<Command, Failure> {
         let mut command = match self {
             Self::Own => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg(CHILD).arg(address.to_string()).arg(folder);
+                command.arg(CHILD).arg(address.to_string());
+                command.arg(native.to_string()).arg(folder);
                 command
             }
             Self::Highwater(program) | Self::Kafka(program) => {
@@ -67,6 +75,9 @@ impl Program {
                 command
             }
         };
+        if let Self::Highwater(_) = self {
+            command.arg("--native").arg(native.to_string());
+        }
         if let Self::Kafka(_) = self {
             command.env("REFERENCE_BROKER_JVM", KAFKA_JVM);
             // Deleted topics go soon, not after a minute: the next pass needs the disk.
@@ -98,9 +109,9 @@ impl Server {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build()?;
         let meter = Meter::new();
-        let address = free_address()?;
+        let (address, native) = (free_address()?, free_address()?);
         let messages = folder.path().join("messages.txt");
-        let mut command = program.command(address, &folder.path().join("data"))?;
+        let mut command = program.command(address, native, &folder.path().join("data"))?;
         command
             // Ends with this process: that of our own broker, which waits for it.
             .stdin(Stdio::piped())
@@ -129,6 +140,7 @@ impl Server {
             program,
             process,
             address: address.to_string(),
+            native: format!("highwater://{native}"),
             runtime,
             topics: AtomicUsize::new(0),
             meter,
@@ -154,6 +166,11 @@ impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where it speaks Highwater's own protocol, as a client is told; Kafka does not.
+    pub(crate) fn native(&self) -> &str {
+        &self.native
     }
 
     /// Of its process.
@@ -324,9 +341,10 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Is the broker, until standard input ends.
-pub(crate) fn be_broker(address: &str, folder: &Path) -> Result<(), Failure> {
+pub(crate) fn be_broker(address: &str, native: &str, folder: &Path) -> Result<(), Failure> {
     let broker = Broker::open(folder)?;
     broker.listen_kafka(address)?;
+    broker.listen_native(native)?;
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

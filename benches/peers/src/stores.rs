@@ -10,7 +10,7 @@ mod commit_log;
 mod okay_wal;
 mod raw;
 mod shard;
-mod sqlite;
+pub(crate) mod sqlite;
 
 use std::path::Path;
 
@@ -291,7 +291,7 @@ fn of_threads(threads: usize) -> String {
 }
 
 /// The version of a crate in the lock file.
-fn locked(name: &str) -> &'static str {
+pub(crate) fn locked(name: &str) -> &'static str {
     let head = format!("name = \"{name}\"\nversion = \"");
     let rest = LOCK.split_once(&head).map_or("", |(_, rest)| rest);
     rest.split('"').next().unwrap_or_default()

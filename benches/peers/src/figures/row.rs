@@ -252,6 +252,7 @@ impl Unit {
             Self::Records => format!("{value:.0} /s"),
             Self::Bytes => format!("{:.1} MB/s", value / 1e6),
             Self::Time if value >= 1.0 => format!("{value:.2} s"),
+            Self::Time if value < 1e-3 => format!("{:.1} us", value * 1e6),
             Self::Time => format!("{:.2} ms", value * 1e3),
             Self::Size => format!("{:.1} MiB", value / MIB),
         }

@@ -17,23 +17,29 @@ struct Sqlite {
 }
 
 pub(super) fn open(folder: &Path, class: Class) -> Result<Box<dyn Store>, Failure> {
+    let connection = connect(&folder.join("log.db"), class)?;
+    connection.execute_batch("CREATE TABLE log (id INTEGER PRIMARY KEY, value BLOB NOT NULL)")?;
+    Ok(Box::new(Sqlite {
+        connection: Mutex::new(connection),
+    }))
+}
+
+/// A connection whose commits have this class.
+pub(crate) fn connect(file: &Path, class: Class) -> Result<Connection, Failure> {
     let synchronous = match class {
         Class::Lazy => return Err("SQLite hands over all that it commits".into()),
         Class::Cached => "NORMAL",
         Class::Synced => "FULL",
     };
-    let connection = Connection::open(folder.join("log.db"))?;
+    let connection = Connection::open(file)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous)?;
     let mode =
         connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?;
-    if mode != "wal" {
-        return Err(format!("SQLite journals in the mode {mode}").into());
+    match mode == "wal" {
+        true => Ok(connection),
+        false => Err(format!("SQLite journals in the mode {mode}").into()),
     }
-    connection.execute_batch("CREATE TABLE log (id INTEGER PRIMARY KEY, value BLOB NOT NULL)")?;
-    Ok(Box::new(Sqlite {
-        connection: Mutex::new(connection),
-    }))
 }
 
 impl Store for Sqlite {
