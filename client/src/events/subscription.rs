@@ -256,7 +256,7 @@ impl Log {
     }
 }
 
-/// The next record of any of them; the turn goes on when one has nothing ready.
+/// The next record of any of them, by turns.
 fn poll_all(
     partitions: &mut [Pushed],
     turn: &mut usize,
@@ -264,10 +264,10 @@ fn poll_all(
 ) -> Poll<Result<ConsumerRecord, ClientError>> {
     for _ in 0..partitions.len() {
         let at = *turn % partitions.len();
+        *turn = at + 1;
         if let Poll::Ready(next) = partitions[at].poll_next(context) {
             return Poll::Ready(next);
         }
-        *turn = at + 1;
     }
     Poll::Pending
 }
