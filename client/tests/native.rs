@@ -340,8 +340,8 @@ async fn a_broker_that_sends_more_than_it_has_credit_for_is_left() {
     let mut subscribed = native.subscribe(subscribe("events", 5)).await.unwrap();
     let (name, _) = calls.recv().await.unwrap();
     let delivered = || Answer::Delivered(v1::Delivered::default());
-    answers.send((name, delivered(), 5)).unwrap();
-    answers.send((name, delivered(), 5)).unwrap();
+    answers.send((name, delivered(), 5)).await.unwrap();
+    answers.send((name, delivered(), 5)).await.unwrap();
     assert_eq!(next(&mut subscribed).await.unwrap().1.len(), 5);
     let error = next(&mut subscribed).await.unwrap_err().to_string();
     assert!(error.contains("more than it had credit for"), "{error}");
@@ -369,14 +369,14 @@ async fn a_call_that_was_given_up_gives_its_place_back_and_its_late_answer_is_dr
         })
     };
     for name in names {
-        answers.send((name, fetched(1), 0)).unwrap();
+        answers.send((name, fetched(1), 0)).await.unwrap();
     }
-    answers.send((last, fetched(2), 0)).unwrap();
+    answers.send((last, fetched(2), 0)).await.unwrap();
     assert_eq!(call.await.unwrap().0, fetched(2));
 }
 
-type Calls = mpsc::UnboundedReceiver<(u64, Call)>;
-type Answers = mpsc::UnboundedSender<(u64, Answer, usize)>;
+type Calls = mpsc::Receiver<(u64, Call)>;
+type Answers = mpsc::Sender<(u64, Answer, usize)>;
 
 /// A listener that welcomes one client; what it is asked, and a way to answer, with bodies of so
 /// many bytes. A broker beside it is what it says speaks Kafka's protocol.
@@ -384,8 +384,8 @@ async fn scripted() -> (String, Calls, Answers) {
     let (broker, _) = listening();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("highwater://{}", listener.local_addr().unwrap());
-    let (called, calls) = mpsc::unbounded_channel();
-    let (answers, mut answered) = mpsc::unbounded_channel();
+    let (called, calls) = mpsc::channel(64);
+    let (answers, mut answered) = mpsc::channel(64);
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         let (hello, _) = read(&mut socket).await.unwrap();
@@ -399,7 +399,7 @@ async fn scripted() -> (String, Calls, Answers) {
         let (mut read_half, mut write_half) = socket.into_split();
         let reading = async {
             while let Some((name, call)) = read(&mut read_half).await {
-                called.send((name, call)).unwrap();
+                called.send((name, call)).await.unwrap();
             }
         };
         let writing = async {

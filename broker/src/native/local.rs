@@ -20,7 +20,7 @@ use highwater_proto::exchange::{BoxFuture, ExchangeError};
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
 use highwater_proto::native::{NativeExchange, Subscribed, v1};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::calls::Reply;
 use super::end::End;
@@ -120,8 +120,8 @@ impl NativeExchange for Local {
         &self,
         call: v1::Subscribe,
     ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>> {
-        let (credit, given) = mpsc::unbounded_channel();
-        let (push, pushed) = mpsc::unbounded_channel();
+        let (credit, given) = watch::channel(0);
+        let (push, pushed) = mpsc::channel(PUSHES_MAX);
         let server = self.server.upgrade();
         let server = server.filter(|it| self.is_open() && it.connections.are_open());
         let is_open = server.is_some();
@@ -146,9 +146,9 @@ impl NativeExchange for Local {
 /// The client's end of a subscription.
 #[derive(Debug)]
 struct Deliveries {
-    credit: mpsc::UnboundedSender<u32>,
-    /// Its credit is its bound.
-    pushed: mpsc::UnboundedReceiver<(Answer, Bytes)>,
+    /// What it gave since its beginning, in bytes.
+    credit: watch::Sender<u64>,
+    pushed: mpsc::Receiver<(Answer, Bytes)>,
 }
 
 impl Subscribed for Deliveries {
@@ -164,8 +164,7 @@ impl Subscribed for Deliveries {
     }
 
     fn give(&mut self, bytes: u32) {
-        // It fails only when nothing comes any more.
-        let _ = self.credit.send(bytes);
+        self.credit.send_modify(|given| *given += u64::from(bytes));
     }
 }
 
@@ -173,14 +172,15 @@ impl Subscribed for Deliveries {
 async fn push_all(
     server: Arc<Server>,
     call: v1::Subscribe,
-    mut given: mpsc::UnboundedReceiver<u32>,
-    push: mpsc::UnboundedSender<(Answer, Bytes)>,
+    mut given: watch::Receiver<u64>,
+    push: mpsc::Sender<(Answer, Bytes)>,
     _counted: Counted,
 ) {
     let mut closing = server.service.closing();
     let mut closing = std::pin::pin!(closing.begun());
     let mut is_over = std::pin::pin!(server.connections.reached(Phase::Over));
     let mut subscription = Subscription::new(&server.service, 0, call);
+    let mut taken = 0;
     loop {
         let pushed = tokio::select! {
             biased;
@@ -189,20 +189,26 @@ async fn push_all(
                 let why = "the broker is being shut down".to_owned();
                 Pushed::Ended(ended(Some(failed(ErrorCode::NotLeaderOrFollower, why))))
             }
-            bytes = given.recv() => match bytes {
-                Some(bytes) => {
-                    subscription.give(bytes);
-                    continue;
+            changed = given.changed() => {
+                if changed.is_err() {
+                    return;
                 }
-                None => return,
-            },
+                let all = *given.borrow_and_update();
+                subscription.give(u32::try_from(all - taken).unwrap_or(u32::MAX));
+                taken = all;
+                continue;
+            }
             pushed = poll_fn(|context| subscription.poll(context)) => pushed,
         };
         let (reply, is_last) = match pushed {
             Pushed::Delivered(reply) => (reply, false),
             Pushed::Ended(reply) => (reply, true),
         };
-        let is_taken = push.send((reply.answer, one_piece(reply.body))).is_ok();
+        let pushing = push.send((reply.answer, one_piece(reply.body)));
+        let is_taken = tokio::select! {
+            pushed = pushing => pushed.is_ok(),
+            () = &mut is_over => false,
+        };
         if is_last || !is_taken {
             return;
         }
@@ -272,3 +278,5 @@ fn one_piece(mut parts: Vec<Bytes>) -> Bytes {
 }
 
 const CLOSED: &str = "the broker has ended the session, or is shut down";
+/// Deliveries that wait for a client to take them; its credit is their bound in bytes.
+const PUSHES_MAX: usize = 64;

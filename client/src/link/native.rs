@@ -24,9 +24,10 @@ use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
 use highwater_proto::native::{NativeExchange, Subscribed, v1};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use self::waiting::{Pushes, Reply, Waiting, locked};
+use self::waiting::{QUEUED_MAX, Reply, Waiting, locked};
 use super::connection::{fill, invalid, write_parts};
 use crate::config::ClientConfig;
 use crate::error::ClientError;
@@ -42,8 +43,8 @@ pub(crate) struct NativeLink {
 #[derive(Clone, Debug)]
 struct Sending {
     waiting: Arc<Mutex<Waiting>>,
-    /// Its bound is kept by [`Waiting`]. Who holds it keeps the connection.
-    queue: mpsc::UnboundedSender<Outgoing>,
+    /// Who holds it keeps the connection.
+    queue: mpsc::Sender<Outgoing>,
     frame_bytes_max: usize,
 }
 
@@ -97,7 +98,7 @@ impl NativeLink {
                 )));
             }
         };
-        let (queue, queued) = mpsc::unbounded_channel();
+        let (queue, queued) = mpsc::channel(QUEUED_MAX);
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (finish, finished) = oneshot::channel();
         tokio::spawn(write_all(write, queued, Arc::clone(&waiting), finish));
@@ -167,8 +168,8 @@ impl Sending {
         waiting.check_place()?;
         let credit_bytes = call.credit_bytes;
         let correlation = self.put(&mut waiting, Call::Subscribe(call), Bytes::new())?;
+        waiting.add_subscription(correlation, credit_bytes);
         Ok(Subscription {
-            pushes: waiting.add_subscription(correlation, credit_bytes),
             correlation,
             sending: self.clone(),
         })
@@ -195,10 +196,19 @@ impl Sending {
             return Err(not_sent(error.to_string()));
         }
         let parts = [first, body];
-        let queued = self.queue.send(Outgoing { correlation, parts });
-        queued.map_err(|_| not_sent("the connection is closed".to_owned()))?;
-        waiting.add_queued();
-        Ok(correlation)
+        match self.queue.try_send(Outgoing { correlation, parts }) {
+            Ok(()) => {
+                waiting.add_queued();
+                Ok(correlation)
+            }
+            Err(TrySendError::Closed(_)) => Err(not_sent("the connection is closed".to_owned())),
+            // Requests are refused before that; it is subscriptions that have so much to say.
+            Err(TrySendError::Full(_)) => {
+                let why = format!("the broker has not taken {QUEUED_MAX} requests");
+                waiting.end(&why);
+                Err(not_sent(why))
+            }
+        }
     }
 }
 
@@ -218,18 +228,13 @@ impl Drop for Answered {
 /// A subscription; it keeps the connection.
 #[derive(Debug)]
 struct Subscription {
-    pushes: Pushes,
     correlation: u64,
     sending: Sending,
 }
 
 impl Subscribed for Subscription {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Reply> {
-        let lost = || ExchangeError::Unknown {
-            why: "the subscription is over".to_owned(),
-        };
-        let next = self.pushes.poll_recv(context);
-        next.map(|next| next.unwrap_or_else(|| Err(lost())))
+        locked(&self.sending.waiting).poll_push(self.correlation, context)
     }
 
     fn give(&mut self, bytes: u32) {
@@ -323,7 +328,7 @@ async fn read_frame(
 
 async fn write_all(
     mut socket: impl AsyncWrite + Unpin,
-    mut queued: mpsc::UnboundedReceiver<Outgoing>,
+    mut queued: mpsc::Receiver<Outgoing>,
     waiting: Arc<Mutex<Waiting>>,
     finish: oneshot::Sender<()>,
 ) {

@@ -80,7 +80,7 @@ impl Ledger {
         assert_eq!(seen.offset, *next, "of partition {}", seen.partition);
         *next += 1;
         let Some(OrderEvent::ItemAdded { item }) = seen.event else {
-            panic!("{seen:?}");
+            unreachable!("{seen:?}");
         };
         self.items.push(item.parse().unwrap());
     }

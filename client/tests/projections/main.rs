@@ -232,7 +232,7 @@ async fn a_view_stops_at_what_it_cannot_show_and_shows_that_it_lags<D: Database 
             ..
         } = behind
         else {
-            panic!("{behind}");
+            unreachable!("{behind}");
         };
         assert_eq!((partition, offset, position), (0, 2, 1));
     });

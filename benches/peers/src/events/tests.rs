@@ -1,3 +1,5 @@
+//! What the rows are measured with notices a store that does not do what it says.
+
 use std::sync::{Mutex, PoisonError};
 
 use super::*;

@@ -1,4 +1,5 @@
-//! Who waits for what comes over one connection: calls for their answers, subscriptions for batches.
+//! Who waits for what comes over one connection: calls for their answers, subscriptions for their
+//! batches.
 //!
 //! Floor 2 of client. Pure: what is sent and read is the business of `native`.
 //!
@@ -8,19 +9,17 @@
 //!   is over.
 //! - For a subscription no more bytes wait than it gave credit for, and one delivery.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use highwater_proto::exchange::ExchangeError;
 use highwater_proto::native::v1::response::Answer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// What comes of a request.
 pub(super) type Reply = Result<(Answer, Bytes), ExchangeError>;
-
-/// What came of a subscription and was not taken yet; its credit is its bound.
-pub(super) type Pushes = mpsc::UnboundedReceiver<Reply>;
 
 /// Requests without an answer, and subscriptions without an end.
 #[derive(Debug, Default)]
@@ -44,7 +43,21 @@ struct Caller {
 struct Subscriber {
     /// Below 0 it is a debt.
     credit_bytes: i64,
-    pushes: mpsc::UnboundedSender<Reply>,
+    /// What came and was not taken yet; the credit is its bound.
+    pushes: VecDeque<Reply>,
+    /// Whether nothing more comes.
+    is_over: bool,
+    waker: Option<Waker>,
+}
+
+impl Subscriber {
+    fn push(&mut self, reply: Reply, is_last: bool) {
+        self.pushes.push_back(reply);
+        self.is_over = is_last;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 impl Waiting {
@@ -85,14 +98,30 @@ impl Waiting {
         self.calls.insert(correlation, caller);
     }
 
-    pub(super) fn add_subscription(&mut self, correlation: u64, credit_bytes: u32) -> Pushes {
-        let (pushes, pushed) = mpsc::unbounded_channel();
+    pub(super) fn add_subscription(&mut self, correlation: u64, credit_bytes: u32) {
         let subscriber = Subscriber {
             credit_bytes: credit_bytes.into(),
-            pushes,
+            pushes: VecDeque::new(),
+            is_over: false,
+            waker: None,
         };
         self.subscriptions.insert(correlation, subscriber);
-        pushed
+    }
+
+    /// The next that came of a subscription, in order.
+    pub(super) fn poll_push(&mut self, correlation: u64, context: &Context<'_>) -> Poll<Reply> {
+        let subscriber = self.subscriptions.get_mut(&correlation);
+        if let Some(subscriber) = subscriber {
+            if let Some(reply) = subscriber.pushes.pop_front() {
+                return Poll::Ready(reply);
+            }
+            if !subscriber.is_over {
+                subscriber.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+        }
+        let why = "the subscription is over".to_owned();
+        Poll::Ready(Err(ExchangeError::Unknown { why }))
     }
 
     /// Nobody waits for this answer any more. What is asked for takes effect all the same.
@@ -102,7 +131,8 @@ impl Waiting {
 
     /// Adds to the credit of a subscription; whether there is something to be sent.
     pub(super) fn give(&mut self, correlation: u64, bytes: u32) -> bool {
-        let Some(subscriber) = self.subscriptions.get_mut(&correlation) else {
+        let subscriber = self.subscriptions.get_mut(&correlation);
+        let Some(subscriber) = subscriber.filter(|it| !it.is_over) else {
             return false;
         };
         let credit_bytes = &mut subscriber.credit_bytes;
@@ -112,7 +142,8 @@ impl Waiting {
 
     /// Nothing more of this subscription is taken; whether the broker has to be told.
     pub(super) fn unsubscribe(&mut self, correlation: u64) -> bool {
-        self.subscriptions.remove(&correlation).is_some() && self.is_open()
+        let removed = self.subscriptions.remove(&correlation);
+        removed.is_some_and(|it| !it.is_over) && self.is_open()
     }
 
     /// Whether a request that was queued is written. It is about to be, then.
@@ -136,7 +167,8 @@ impl Waiting {
             let _ = caller.answer.send(Ok((answer, body)));
             return Ok(());
         }
-        let Some(subscriber) = self.subscriptions.get_mut(&correlation) else {
+        let subscriber = self.subscriptions.get_mut(&correlation);
+        let Some(subscriber) = subscriber.filter(|it| !it.is_over) else {
             return Ok(());
         };
         let is_last = !matches!(answer, Answer::Delivered(_));
@@ -147,10 +179,7 @@ impl Waiting {
             let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
             subscriber.credit_bytes = subscriber.credit_bytes.saturating_sub(bytes);
         }
-        let _ = subscriber.pushes.send(Ok((answer, body)));
-        if is_last {
-            self.subscriptions.remove(&correlation);
-        }
+        subscriber.push(Ok((answer, body)), is_last);
         Ok(())
     }
 
@@ -171,9 +200,9 @@ impl Waiting {
             // The asker may have lost interest, which is no error.
             let _ = caller.answer.send(Err(error));
         }
-        for (_, subscriber) in self.subscriptions.drain() {
+        for subscriber in self.subscriptions.values_mut().filter(|it| !it.is_over) {
             let why = why.to_owned();
-            let _ = subscriber.pushes.send(Err(ExchangeError::Unknown { why }));
+            subscriber.push(Err(ExchangeError::Unknown { why }), true);
         }
     }
 }
@@ -185,3 +214,5 @@ pub(super) fn locked(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 
 /// Requests that may be under way on one connection.
 const REQUESTS_MAX: usize = 256;
+/// What may wait to be written: requests, and what subscriptions have to say.
+pub(super) const QUEUED_MAX: usize = 4 * REQUESTS_MAX;
