@@ -239,7 +239,7 @@ pub(crate) async fn pass_all(rig: &Rig, ms: u64) {
 /// Retention, the search for damage, syncs, expiry of offsets, key indexes; and one for all groups,
 /// if any group waits for something.
 pub(crate) const TIMERS_IDLE: usize = 5;
-pub(crate) const TIMERS: usize = 5;
+pub(crate) const TIMERS: usize = TIMERS_IDLE + 1;
 
 /// What a consumer says that reads one topic: version 0, the topic, no user data.
 fn subscription(topic: &str) -> Bytes {
