@@ -293,20 +293,17 @@ impl Counted {
         while let Some(records) = self.scan.next().await? {
             let mut told = Vec::new();
             for record in records {
-                if is_later(&record, None, as_of) {
-                    self.scan.end = record.offset;
-                    break;
+                let is_ours = record.key.as_ref() == Some(&self.key);
+                let revision = self.next.filter(|_| is_ours);
+                match seen(&record, revision, as_of) {
+                    Seen::Within if is_ours => told.push(Told { record, revision }),
+                    Seen::Within | Seen::Later => {}
+                    Seen::Behind => {
+                        self.scan.end = record.offset;
+                        break;
+                    }
                 }
-                if record.key.as_ref() != Some(&self.key) {
-                    continue;
-                }
-                let revision = self.next;
-                if is_later(&record, revision, as_of) {
-                    self.scan.end = record.offset;
-                    break;
-                }
-                self.next = revision.map(|revision| revision + 1);
-                told.push(Told { record, revision });
+                self.next = self.next.map(|next| next + u64::from(is_ours));
             }
             if !told.is_empty() {
                 return Ok(told);
@@ -316,13 +313,22 @@ impl Counted {
     }
 }
 
-/// Whether a record came after a moment.
-fn is_later(record: &ConsumerRecord, revision: Option<u64>, as_of: Option<Moment>) -> bool {
+/// Where a record stands to a moment.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Within,
+    /// It came later. What stands behind it may not have: times can be the writers'.
+    Later,
+    /// It came later, and so did all behind it.
+    Behind,
+}
+
+fn seen(record: &ConsumerRecord, revision: Option<u64>, as_of: Option<Moment>) -> Seen {
     match as_of {
-        None => false,
-        Some(Moment::Revision(last)) => revision.is_some_and(|revision| revision > last),
-        Some(Moment::Offset(last)) => record.offset > last,
-        Some(Moment::TimeMs(ms)) => record.timestamp > ms,
+        Some(Moment::Revision(last)) if revision.is_some_and(|it| it > last) => Seen::Behind,
+        Some(Moment::Offset(last)) if record.offset > last => Seen::Behind,
+        Some(Moment::TimeMs(ms)) if record.timestamp > ms => Seen::Later,
+        _ => Seen::Within,
     }
 }
 
@@ -332,3 +338,38 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 const POLL_MAX: Duration = Duration::from_secs(1);
 /// What a topic without streams is answered with.
 const NO_INDEX: i32 = ErrorCode::PolicyViolation as i32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_time_may_be_passed_and_come_again() {
+        let record = |offset: i64, timestamp: i64| ConsumerRecord {
+            topic: "t".into(),
+            partition: 0,
+            offset,
+            timestamp,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let asked = |as_of| {
+            // The clock of a writer was behind.
+            let records = [record(0, 5), record(1, 9), record(2, 6)];
+            let seen = (0..)
+                .zip(&records)
+                .map(|(at, it)| seen(it, Some(at), as_of));
+            seen.collect::<Vec<_>>()
+        };
+        let [within, later, behind] = [Seen::Within, Seen::Later, Seen::Behind];
+        let time = asked(Some(Moment::TimeMs(6)));
+        assert_eq!(time, [Seen::Within, later, Seen::Within]);
+        for moment in [Moment::Offset(1), Moment::Revision(1)] {
+            let seen = asked(Some(moment));
+            assert_eq!(seen[..2], [Seen::Within, Seen::Within], "{moment}");
+            assert_eq!(seen[2], behind, "{moment}");
+        }
+        assert!(asked(None).iter().all(|it| *it == within));
+    }
+}
