@@ -204,13 +204,16 @@ async fn push_all(
             Pushed::Delivered(reply) => (reply, false),
             Pushed::Ended(reply) => (reply, true),
         };
-        let pushing = push.send((reply.answer, one_piece(reply.body)));
-        let is_taken = tokio::select! {
-            pushed = pushing => pushed.is_ok(),
-            () = &mut is_over => false,
-        };
-        if is_last || !is_taken {
+        let push_next = (reply.answer, one_piece(reply.body));
+        if is_last {
+            // A client that takes nothing hears of the end when it has taken what waits.
+            drop(push.try_send(push_next));
             return;
+        }
+        // Nor does it keep the broker from being shut down.
+        tokio::select! {
+            pushed = push.send(push_next) => if pushed.is_err() { return },
+            () = &mut closing => return,
         }
     }
 }
@@ -255,7 +258,7 @@ impl Outlet for Waiters {
         drop(answer.send((reply.answer, body)));
     }
 
-    /// There are no subscriptions in this process.
+    /// Subscriptions of this process have tasks of their own, and no lane.
     fn push(&mut self, _: Mono, _: u64, _: Reply) {}
 
     fn is_full(&self) -> bool {
