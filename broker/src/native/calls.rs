@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use highwater_log::keys::{Expect, Head};
 use highwater_log::types::Offset;
+use highwater_proto::clock::Mono;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::exchange::BoxFuture;
 use highwater_proto::native::v1::request::Call;
@@ -63,16 +64,57 @@ pub(super) struct Begun<'a> {
     pub(super) reply: BoxFuture<'a, Reply>,
 }
 
-/// What a request counts as, if it is one that counts.
-pub(super) fn counted(call: &Call) -> Option<NativeCall> {
-    match call {
-        Call::Produce(_) => Some(NativeCall::Produce),
-        Call::Fetch(_) => Some(NativeCall::Fetch),
-        Call::Append(_) => Some(NativeCall::Append),
-        Call::ReadStream(_) => Some(NativeCall::ReadStream),
-        Call::Subscribe(_) => Some(NativeCall::Subscribe),
-        Call::Hello(_) | Call::Credit(_) | Call::Unsubscribe(_) => None,
+/// What is counted of a request that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Nothing if it is not known here, or is no request of its own.
+    call: Option<NativeCall>,
+    at: Mono,
+}
+
+impl Asked {
+    /// A request that came at this time.
+    pub(super) fn new(call: Option<&Call>, at: Mono) -> Self {
+        let counted = |call: &Call| match call {
+            Call::Produce(_) => Some(NativeCall::Produce),
+            Call::Fetch(_) => Some(NativeCall::Fetch),
+            Call::Append(_) => Some(NativeCall::Append),
+            Call::ReadStream(_) => Some(NativeCall::ReadStream),
+            Call::Subscribe(_) => Some(NativeCall::Subscribe),
+            Call::Hello(_) | Call::Credit(_) | Call::Unsubscribe(_) => None,
+        };
+        Self {
+            call: call.and_then(counted),
+            at,
+        }
     }
+
+    /// Counts it with its answer.
+    pub(super) fn count(self, service: &Service, now: Mono, answer: &Answer) {
+        let Some(call) = self.call else {
+            return;
+        };
+        let requests = &service.metrics().native_requests;
+        requests.observe(call, now.since(self.at));
+        if let Answer::Failure(failure) = answer {
+            requests.failed(call, code_of(failure));
+        }
+    }
+}
+
+/// The code of a failure of ours.
+pub(super) fn code_of(failure: &v1::Failure) -> i16 {
+    i16::try_from(failure.code).unwrap_or(-1)
+}
+
+/// Answers a request that only reads.
+pub(super) async fn read(service: &Service, call: Call, asked: Asked) -> Answer {
+    let answer = match begin(service, call, Bytes::new()).await {
+        Ok(begun) => begun.reply.await.answer,
+        Err(refused) => refused.answer,
+    };
+    asked.count(service, service.clock().now().mono, &answer);
+    answer
 }
 
 /// Begins a request that is answered once.

@@ -20,7 +20,7 @@ use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
 use tokio::sync::{Notify, mpsc};
 
-use super::calls::{self, Begun, Reply};
+use super::calls::{self, Asked, Begun, Reply, code_of};
 use super::end::End;
 use super::errors::{failed, invalid};
 use super::subscription::{Pushed, Subscription, ended};
@@ -38,14 +38,6 @@ pub(super) struct Job<T> {
     pub(super) body: Bytes,
     /// When it came.
     pub(super) at: Mono,
-}
-
-/// What is counted of a request that is under way.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    /// Nothing if it is not known here, or is no request of its own.
-    call: Option<NativeCall>,
-    at: Mono,
 }
 
 /// Where the answers of a lane go.
@@ -136,10 +128,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
             body,
             at,
         } = job;
-        let asked = Asked {
-            call: call.as_ref().and_then(calls::counted),
-            at,
-        };
+        let asked = Asked::new(call.as_ref(), at);
         let begun = match (call, O::name(&tag)) {
             (None, _) => {
                 let why = "the request asks for nothing that is known here".to_owned();
@@ -249,7 +238,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
         let now = self.service.clock().now().mono;
         match ready {
             Ready::Answer(tag, asked, reply) => {
-                self.count(now, asked, &reply.answer);
+                asked.count(self.service, now, &reply.answer);
                 self.outlet.put(now, tag, reply);
             }
             Ready::Pushed(name, reply) => {
@@ -261,17 +250,6 @@ impl<'a, O: Outlet> Lane<'a, O> {
             self.outlet.flush().await?;
         }
         Ok(())
-    }
-
-    fn count(&self, now: Mono, asked: Asked, answer: &Answer) {
-        let Some(call) = asked.call else {
-            return;
-        };
-        let requests = &self.service.metrics().native_requests;
-        requests.observe(call, now.since(asked.at));
-        if let Answer::Failure(failure) = answer {
-            requests.failed(call, code_of(failure));
-        }
     }
 
     fn count_end(&self, answer: &Answer) {
@@ -298,11 +276,6 @@ impl<'a, O: Outlet> Lane<'a, O> {
             self.outlet.push(now, subscription.name, reply);
         }
     }
-}
-
-/// The code of a failure of ours.
-fn code_of(failure: &v1::Failure) -> i16 {
-    i16::try_from(failure.code).unwrap_or(-1)
 }
 
 /// Answers that are put before requests have their turn again.

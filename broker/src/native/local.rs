@@ -3,7 +3,8 @@
 //! Floor 5 of broker.
 //!
 //! Invariants
-//! - The order is that of a connection: the lane is the same.
+//! - The order is that of a connection: the lane is the same. A stream is read beside it, in the
+//!   caller's task: what is read has no place in the order there either, and is there sooner.
 //! - A request that was handed over takes effect, also when its future is dropped; but the session
 //!   does not wait any longer then for what it waited for.
 //! - A subscription has a task of its own, so that nothing that is sent waits behind it; the task
@@ -22,7 +23,7 @@ use highwater_proto::native::v1::response::Answer;
 use highwater_proto::native::{NativeExchange, Subscribed, v1};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::calls::Reply;
+use super::calls::{self, Asked, Reply};
 use super::end::End;
 use super::errors::failed;
 use super::lane::{Job, Lane, Outlet};
@@ -76,13 +77,7 @@ impl Local {
         call: Call,
         body: Bytes,
     ) -> Result<oneshot::Receiver<(Answer, Bytes)>, ExchangeError> {
-        let not_sent = |why: String| ExchangeError::NotSent { why };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            let count = self.places_count;
-            not_sent(format!(
-                "{count} requests are under way, connection.requests.max: wait"
-            ))
-        })?;
+        let place = self.place()?;
         let (answer, answered) = oneshot::channel();
         let job = Job {
             tag: Waiter {
@@ -99,6 +94,30 @@ impl Local {
             .map_err(|_| not_sent(CLOSED.to_owned()))?;
         Ok(answered)
     }
+
+    /// A place for one more request.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ExchangeError> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let count = self.places_count;
+            not_sent(format!(
+                "{count} requests are under way, connection.requests.max: wait"
+            ))
+        })
+    }
+
+    /// Answers a request that only reads, without the session's task: a thread that sleeps takes
+    /// longer to be woken than a stream to be read.
+    fn read(&self, call: Call) -> BoxFuture<'static, Result<(Answer, Bytes), ExchangeError>> {
+        let asked = Asked::new(Some(&call), self.clock.now().mono);
+        let place = self.place();
+        let server = Weak::clone(&self.server);
+        Box::pin(async move {
+            let _place = place?;
+            let server = open(&server).ok_or_else(|| not_sent(CLOSED.to_owned()))?;
+            let answer = calls::read(&server.service, call, asked).await;
+            Ok((answer, Bytes::new()))
+        })
+    }
 }
 
 impl NativeExchange for Local {
@@ -107,6 +126,9 @@ impl NativeExchange for Local {
         call: Call,
         body: Bytes,
     ) -> BoxFuture<'static, Result<(Answer, Bytes), ExchangeError>> {
+        if matches!(call, Call::ReadStream(_)) && body.is_empty() && self.is_open() {
+            return self.read(call);
+        }
         let answered = self.hand_over(call, body);
         Box::pin(async move {
             let answer = answered?.await;
@@ -122,8 +144,7 @@ impl NativeExchange for Local {
     ) -> BoxFuture<'static, Result<Box<dyn Subscribed>, ExchangeError>> {
         let (credit, given) = watch::channel(0);
         let (push, pushed) = mpsc::channel(PUSHES_MAX);
-        let server = self.server.upgrade();
-        let server = server.filter(|it| self.is_open() && it.connections.are_open());
+        let server = open(&self.server).filter(|_| self.is_open());
         let is_open = server.is_some();
         if let Some(server) = server {
             let (workers, counted) = (server.workers.clone(), server.connections.sessions.one());
@@ -133,7 +154,7 @@ impl NativeExchange for Local {
             let why = CLOSED.to_owned();
             match is_open {
                 true => Ok(Box::new(Deliveries { credit, pushed }) as Box<dyn Subscribed>),
-                false => Err(ExchangeError::NotSent { why }),
+                false => Err(not_sent(why)),
             }
         })
     }
@@ -268,6 +289,16 @@ impl Outlet for Waiters {
     async fn flush(&mut self) -> Result<(), End> {
         Ok(())
     }
+}
+
+/// The broker, as long as it takes requests.
+fn open(server: &Weak<Server>) -> Option<Arc<Server>> {
+    let server = server.upgrade();
+    server.filter(|server| server.connections.are_open())
+}
+
+fn not_sent(why: String) -> ExchangeError {
+    ExchangeError::NotSent { why }
 }
 
 /// Batches in one piece; copies only if there are several.

@@ -1,13 +1,17 @@
 //! The session of a client in this process.
 
+use std::sync::mpsc;
+use std::thread;
+
 use bytes::Bytes;
+use highwater_broker::config::BrokerConfig;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::exchange::ExchangeError;
 use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
 
-use crate::kit::{Rig, batch, code, fetch, produce, stored};
+use crate::kit::{PATIENCE, Rig, batch, code, fetch, produce, stored};
 
 #[test]
 fn it_has_the_order_and_the_answers_of_a_connection() {
@@ -76,8 +80,80 @@ fn after_the_end_nothing_is_sent() {
         .unwrap();
     for session in [native, rig.broker.native()] {
         assert!(!session.is_open());
-        let late = session.call(fetch("orders", 0, 0), Bytes::new());
-        let error = runtime.block_on(late).unwrap_err();
-        assert!(error.is_not_sent(), "{error}");
+        for call in [fetch("orders", 0, 0), read_stream("orders")] {
+            let late = session.call(call, Bytes::new());
+            let error = runtime.block_on(late).unwrap_err();
+            assert!(error.is_not_sent(), "{error}");
+        }
     }
+}
+
+#[test]
+fn a_read_that_nobody_waits_for_does_not_keep_the_broker() {
+    let rig = Rig::new();
+    let read = rig
+        .broker
+        .native()
+        .call(read_stream("orders"), Bytes::new());
+    rig.broker.shutdown_blocking().unwrap();
+    drop(rig);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let error = runtime.block_on(read).unwrap_err();
+    assert!(error.is_not_sent(), "{error}");
+}
+
+#[test]
+fn a_read_takes_the_place_of_a_request() {
+    let config = BrokerConfig {
+        connection_requests_max: 1,
+        ..BrokerConfig::default()
+    };
+    let rig = Rig::with(config);
+    let configs = [("append.conditional", "true"), ("retention.ms", "-1")];
+    rig.topic_with("orders", 1, &configs);
+    let native = rig.broker.native();
+    let read = || native.call(read_stream("orders"), Bytes::new());
+    let (first, second) = (read(), read());
+    let answers = rig
+        .broker
+        .block_on(async move { (second.await, first.await) });
+    let (second, first) = answers.unwrap();
+    assert!(second.unwrap_err().is_not_sent());
+    assert!(matches!(first.unwrap().0, Answer::StreamEvents(_)));
+    let third = rig.broker.block_on(read()).unwrap();
+    assert!(matches!(third.unwrap().0, Answer::StreamEvents(_)));
+}
+
+#[test]
+fn a_subscriber_that_takes_nothing_does_not_keep_the_broker_from_being_shut_down() {
+    let rig = Rig::new();
+    rig.topic("orders", 1);
+    let native = rig.broker.native();
+    let all = v1::Subscribe {
+        topic: "orders".to_owned(),
+        partition: 0,
+        start: Some(v1::subscribe::Start::Earliest(true)),
+        credit_bytes: u32::MAX,
+    };
+    let _subscribed = rig.broker.block_on(native.subscribe(all)).unwrap().unwrap();
+    // One delivery each: as many as may wait, and one more that does not get in.
+    for _ in 0..=64 {
+        rig.until_parked(1);
+        let produced = native.call(produce("orders"), batch(&["a"]));
+        rig.broker.block_on(produced).unwrap().unwrap();
+    }
+    let (done, is_down) = mpsc::channel();
+    thread::spawn(move || done.send(rig.broker.shutdown_blocking()));
+    // The clock stands still: nobody is cut off after a time.
+    is_down.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+fn read_stream(topic: &str) -> Call {
+    Call::ReadStream(v1::ReadStream {
+        topic: topic.to_owned(),
+        key: Bytes::from_static(b"order-1"),
+        ..v1::ReadStream::default()
+    })
 }

@@ -292,7 +292,7 @@ fn weight(record: &Record) -> usize {
 
 /// Entries that are looked up together.
 const ENTRIES_AT_ONCE: usize = 256;
-/// One read brings in most batches of events whole.
-const READ_BYTES: usize = 16 << 10;
+/// One read brings in most batches of events whole; more would only be copied for nothing.
+const READ_BYTES: usize = 4 << 10;
 const RECORD_WEIGHT: usize = 64;
 const HEADER_WEIGHT: usize = 16;
