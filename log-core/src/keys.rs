@@ -9,8 +9,9 @@
 //! - Two keys are told apart by 128 bits under a seed that nobody outside knows; who reads a
 //!   stream compares the keys themselves.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -48,6 +49,30 @@ impl fmt::Debug for KeySeed {
 /// A key, as the index of a log knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash(pub u128);
+
+/// A map by keys, which need no second hash: nobody can choose keys that meet in one place.
+pub(crate) type KeyMap<T> = HashMap<KeyHash, T, BuildHasherDefault<Hashed>>;
+
+/// The hash of what is a hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// The last record of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use highwater_proto::clock::Now;
 
 pub use self::append::Appended;
+use self::keyed::Placed;
 pub use self::keyed::Sent;
 pub use self::upkeep::Retired;
 use crate::checkpoint::MovedProducers;
@@ -91,6 +92,8 @@ pub struct Log {
     producers_from: Option<Offset>,
     /// For the key index, if it has none to go on with.
     key_seed: KeySeed,
+    /// Empty between two appends.
+    placed: Placed,
     synced: Arc<Mutex<Synced>>,
     poisoned: Option<Arc<str>>,
 }
@@ -203,6 +206,7 @@ impl Log {
             producers: restored.producers,
             producers_from: restored.first_unknown,
             key_seed: from.key_seed,
+            placed: Placed::default(),
             synced: Arc::new(Mutex::new(synced)),
             poisoned: None,
         };

@@ -274,4 +274,4 @@ pub(crate) fn until(is_so: impl Fn() -> bool) {
 }
 
 /// Far longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);

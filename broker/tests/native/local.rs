@@ -1,7 +1,8 @@
 //! The session of a client in this process.
 
-use std::sync::mpsc;
-use std::thread;
+use std::cell::RefCell;
+use std::future::Future as _;
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use highwater_broker::config::BrokerConfig;
@@ -11,7 +12,7 @@ use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
 
-use crate::kit::{PATIENCE, Rig, batch, code, fetch, produce, stored};
+use crate::kit::{Rig, batch, code, fetch, produce, stored, until};
 
 #[test]
 fn it_has_the_order_and_the_answers_of_a_connection() {
@@ -144,10 +145,14 @@ fn a_subscriber_that_takes_nothing_does_not_keep_the_broker_from_being_shut_down
         let produced = native.call(produce("orders"), batch(&["a"]));
         rig.broker.block_on(produced).unwrap().unwrap();
     }
-    let (done, is_down) = mpsc::channel();
-    thread::spawn(move || done.send(rig.broker.shutdown_blocking()));
     // The clock stands still: nobody is cut off after a time.
-    is_down.recv_timeout(PATIENCE).unwrap().unwrap();
+    let down = RefCell::new(Box::pin(rig.broker.shutdown()));
+    let mut context = Context::from_waker(Waker::noop());
+    let context = RefCell::new(&mut context);
+    until(|| {
+        let down = down.borrow_mut().as_mut().poll(&mut context.borrow_mut());
+        down.map(Result::unwrap).is_ready()
+    });
 }
 
 fn read_stream(topic: &str) -> Call {

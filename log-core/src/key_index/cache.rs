@@ -6,9 +6,7 @@
 //! - It holds at most [`KEYS_MAX`] keys. What was not asked for during the last half of so many
 //!   additions is forgotten.
 
-use std::collections::HashMap;
-
-use crate::keys::{Head, KeyHash};
+use crate::keys::{Head, KeyHash, KeyMap};
 use crate::types::Offset;
 
 /// What was found of a key in the records below an offset.
@@ -21,8 +19,8 @@ pub(crate) struct Known {
 /// Two generations: a key that is asked for moves into the young one.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    young: HashMap<KeyHash, Known>,
-    old: HashMap<KeyHash, Known>,
+    young: KeyMap<Known>,
+    old: KeyMap<Known>,
 }
 
 impl Cache {

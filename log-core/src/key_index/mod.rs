@@ -117,9 +117,26 @@ impl KeyIndex {
     /// # Errors
     /// The disk's; [`LogError::Corrupt`] for a run that is damaged.
     pub(crate) fn head(&self, key: KeyHash) -> Result<Option<Head>, LogError> {
-        if let Some(last) = self.recent().last(key) {
-            return Ok(Some(last.head()));
+        match self.recent().last(key) {
+            Some(last) => Ok(Some(last.head())),
+            None => self.head_in_runs(key),
         }
+    }
+
+    /// Brings into memory what [`Self::head`] needs. It waits for nobody who notes records: then it
+    /// may look at files for nothing.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub(crate) fn prepare(&self, key: KeyHash) -> Result<(), LogError> {
+        let recent = self.recent.try_read();
+        if recent.is_ok_and(|recent| recent.last(key).is_some()) {
+            return Ok(());
+        }
+        self.head_in_runs(key).map(drop)
+    }
+
+    fn head_in_runs(&self, key: KeyHash) -> Result<Option<Head>, LogError> {
         let runs = self.runs();
         let known = self.cache().get(key);
         let below = known.map_or(Offset::ZERO, |known| known.below);

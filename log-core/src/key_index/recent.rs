@@ -5,10 +5,8 @@
 //! Invariants
 //! - Entries are noted in the order of offsets; those of a key form a chain from its last one back.
 
-use std::collections::HashMap;
-
 use super::entry::{Entry, Packed};
-use crate::keys::KeyHash;
+use crate::keys::{KeyHash, KeyMap};
 
 /// What no run holds yet.
 #[derive(Debug, Default)]
@@ -16,7 +14,7 @@ pub(crate) struct Recent {
     entries: Vec<Packed>,
     /// For each entry the place of the one before it of the same key, or [`NONE`].
     before: Vec<u32>,
-    last: HashMap<KeyHash, u32>,
+    last: KeyMap<u32>,
 }
 
 impl Recent {

@@ -56,6 +56,26 @@ fn one_key_may_fill_many_blocks() {
     }
 }
 
+#[test]
+fn to_be_prepared_waits_for_nobody_who_notes() {
+    let (fs, index) = index(1 << 40);
+    let [old, new] = [KeyHash(7), KeyHash(8)];
+    index.note([entry(old, 0, 0)].into_iter());
+    index.spill(Offset(1)).unwrap();
+    index.note([entry(new, 0, 1)].into_iter());
+    let noting = index.recent_mut();
+    for key in [old, new] {
+        index.prepare(key).unwrap();
+    }
+    drop(noting);
+    // It is known now: no file is read.
+    let path = index.runs()[0].path().to_owned();
+    let file = fs.open(&path, OpenMode::Append).unwrap();
+    file.set_len(0).unwrap();
+    assert_eq!(index.head(old).unwrap().unwrap().offset, Offset(0));
+    assert_eq!(index.head(new).unwrap().unwrap().offset, Offset(1));
+}
+
 /// A sync of an earlier life may have failed, and taken the pages for clean: found by seed 7623 of
 /// the torture's `key-seeds`.
 #[test]

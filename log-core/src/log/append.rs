@@ -15,10 +15,9 @@ use highwater_proto::batch::{
 use highwater_proto::clock::Now;
 
 use super::Log;
-use super::keyed::{Sent, Touched};
+use super::keyed::{Placed, Sent};
 use crate::config::{Durability, TimestampType};
 use crate::error::LogError;
-use crate::key_index::Entry;
 use crate::producers::{Undo, Verdict};
 use crate::recovery::log_ms;
 use crate::segment::{Stored, WriteFailed, corrupt};
@@ -53,9 +52,8 @@ struct Group {
     end: Offset,
     bytes: u64,
     stored: Vec<Stored>,
-    /// The entries of each stored batch for the key index.
-    keys: Vec<Vec<Entry>>,
-    touched: Touched,
+    /// What the key index will know of them.
+    placed: Placed,
     undo: Vec<Undo>,
     /// The answers that depend on the group begin here.
     answers_from: usize,
@@ -82,8 +80,7 @@ impl Log {
             end: self.marks.end(),
             bytes: 0,
             stored: Vec::with_capacity(batches.len()),
-            keys: Vec::new(),
-            touched: Touched::new(),
+            placed: std::mem::take(&mut self.placed),
             undo: Vec::new(),
             answers_from: 0,
         };
@@ -92,6 +89,7 @@ impl Log {
             answers.push(answer);
         }
         self.flush(&mut group, &mut answers, now);
+        self.placed = group.placed;
         answers
     }
 
@@ -123,10 +121,9 @@ impl Log {
         let mut prefix = [0; PREFIX_BYTES];
         prefix.copy_from_slice(&head);
         let undo = self.note_producer(&header, now);
-        let keys = self.recovered_keys(&stored, end)?;
+        let placed = self.recovered_keys(&stored, end)?;
         let mut group = Group {
-            keys: vec![keys],
-            touched: Touched::new(),
+            placed,
             end: next,
             bytes: stored.len() as u64,
             stored: vec![Stored {
@@ -172,15 +169,17 @@ impl Log {
             }
         }
         // A repeat that the network has made is none of its own conflicts: the sequence goes first.
-        let entries = self.healing(|| self.place_keys(sent, group.end, &mut group.touched))?;
-        Ok(self.place(batch, entries, now, group))
+        let before = group.placed.len();
+        self.healing(|| self.place_keys(sent, group.end, &mut group.placed))?;
+        let revisions = group.placed.revisions_from(before);
+        Ok(self.place(batch, revisions, now, group))
     }
 
     /// Gives a batch that may be stored its offsets.
     fn place(
         &mut self,
         batch: &ProducedBatch,
-        entries: Vec<Entry>,
+        revisions: Vec<u64>,
         now: Now,
         group: &mut Group,
     ) -> Appended {
@@ -205,11 +204,8 @@ impl Log {
             duplicate: false,
             prefix,
             rest: rest.clone(),
-            revisions: entries.iter().map(|entry| entry.head().revision).collect(),
+            revisions,
         };
-        if self.config.key_index {
-            group.keys.push(entries);
-        }
         group.stored.push(Stored {
             header,
             prefix,
@@ -286,8 +282,6 @@ impl Log {
     fn write(&mut self, group: &mut Group, now: Now) -> Result<(), LogError> {
         let stored = std::mem::take(&mut group.stored);
         let undo = std::mem::take(&mut group.undo);
-        let keys = std::mem::take(&mut group.keys);
-        group.touched.clear();
         group.bytes = 0;
         if stored.is_empty() {
             return Ok(());
@@ -297,6 +291,7 @@ impl Log {
             undo.into_iter()
                 .rev()
                 .for_each(|undo| self.producers.undo(undo));
+            group.placed.clear();
             group.end = self.marks.end();
             let WriteFailed { error, is_unknown } = failed;
             return Err(if is_unknown {
@@ -307,7 +302,8 @@ impl Log {
         }
         let ids = stored.iter().filter(|one| one.header.is_idempotent());
         self.note_moved(ids.map(|one| one.header.producer_id));
-        self.note_keys(&stored, keys, position, group.end);
+        self.note_keys(&stored, &mut group.placed, position, group.end);
+        group.placed.clear();
         self.marks.advance_end(group.end);
         if self.config.durability == Durability::PageCache {
             self.marks.advance_durable(group.end);

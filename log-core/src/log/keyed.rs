@@ -10,7 +10,6 @@
 //!   to: others may take their offsets.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use highwater_proto::batch::ProducedBatch;
 use super::Log;
 use crate::error::LogError;
 use crate::key_index::{Entry, KeyIndex, Run, parse_name};
-use crate::keys::{Conflict, ConflictOf, Expect, Head, KeyHash, Keyed};
+use crate::keys::{Conflict, ConflictOf, Expect, Head, KeyHash, KeyMap, Keyed};
 use crate::reader::keys_of;
 use crate::segment::Stored;
 use crate::types::Offset;
@@ -40,21 +39,98 @@ impl From<ProducedBatch> for Sent {
     }
 }
 
-/// The last records of the keys that are about to be written.
-pub(super) type Touched = HashMap<KeyHash, Head>;
+/// What the key index is told of batches once they are written.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    /// One for each record, in order.
+    entries: Vec<Entry>,
+    /// The last one of each of their keys.
+    heads: KeyMap<Head>,
+}
+
+impl Placed {
+    /// Forgets everything: the batches are written, or never will be. The room of what is not
+    /// large stays for the next ones.
+    pub(super) fn clear(&mut self) {
+        if self.entries.capacity().max(self.heads.capacity()) > ROOM_KEPT {
+            *self = Self::default();
+        }
+        self.entries.clear();
+        self.heads.clear();
+    }
+
+    /// How many records have their place.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The revisions of the records behind so many.
+    pub(super) fn revisions_from(&self, count: usize) -> Vec<u64> {
+        let entries = self.entries[count..].iter();
+        entries.map(|entry| entry.head().revision).collect()
+    }
+
+    /// Adds records that stand at `base` and behind, all if all that they expect is so, or none.
+    fn place(&mut self, index: &KeyIndex, keyed: &Keyed, base: Offset) -> Result<(), LogError> {
+        let before = self.entries.len();
+        if let Err(error) = self.place_each(index, keyed, base) {
+            self.entries.truncate(before);
+            return Err(error);
+        }
+        let placed = self.entries[before..].iter();
+        self.heads.extend(placed.map(|it| (it.key, it.head())));
+        Ok(())
+    }
+
+    fn place_each(
+        &mut self,
+        index: &KeyIndex,
+        keyed: &Keyed,
+        base: Offset,
+    ) -> Result<(), LogError> {
+        let mut own = KeyMap::<Head>::default();
+        for ((place, record), offset) in keyed.records.iter().enumerate().zip(base.0..) {
+            let head = match own.get(&record.key) {
+                Some(head) => Some(*head),
+                None => self.head(index, record.key)?,
+            };
+            if !record.expect.is_met(head) {
+                // Nothing of the batch is stored: what is told is what is there without it.
+                let actual = self.head(index, record.key)?;
+                let of = ConflictOf::Record(place);
+                return Err(conflict(record.expect, actual, of));
+            }
+            let entry = Entry::behind(head, record, Offset(offset))?;
+            // Nobody follows the last one; most batches have no other.
+            if place + 1 < keyed.records.len() {
+                own.insert(record.key, entry.head());
+            }
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// The last record of a key, written or about to be.
+    fn head(&self, index: &KeyIndex, key: KeyHash) -> Result<Option<Head>, LogError> {
+        match self.heads.get(&key) {
+            Some(head) => Ok(Some(*head)),
+            None => index.head(key),
+        }
+    }
+}
 
 impl Log {
-    /// The entries of a batch that would begin at `base`, if all that it expects is so. `touched`
-    /// is what its group has done before it, and then the batch as well.
+    /// Adds the entries of a batch that would begin at `base` to those of its group, if all that it
+    /// expects is so.
     pub(super) fn place_keys(
         &self,
         sent: &Sent,
         base: Offset,
-        touched: &mut Touched,
-    ) -> Result<Vec<Entry>, LogError> {
+        placed: &mut Placed,
+    ) -> Result<(), LogError> {
         let Some(index) = self.shared.keys.get() else {
             return match (&sent.keyed, self.config.key_index) {
-                (None, false) => Ok(Vec::new()),
+                (None, false) => Ok(()),
                 (Some(_), false) => Err(refused("the log has no key index (append.conditional)")),
                 (_, true) => Err(refused("the key index of the log could not be made")),
             };
@@ -73,12 +149,12 @@ impl Log {
             ));
         }
         for (place, check) in keyed.checks.iter().enumerate() {
-            let head = head_of(index, touched, check.key)?;
+            let head = placed.head(index, check.key)?;
             if !check.expect.is_met(head) {
                 return Err(conflict(check.expect, head, ConflictOf::Check(place)));
             }
         }
-        place(index, keyed, base, touched)
+        placed.place(index, keyed, base)
     }
 
     /// Does what looks keys up; if the index turns out to be damaged, once more over a new one.
@@ -126,16 +202,13 @@ impl Log {
     }
 
     /// The entries of a batch that the log has accepted once.
-    pub(super) fn recovered_keys(
-        &self,
-        batch: &Bytes,
-        base: Offset,
-    ) -> Result<Vec<Entry>, LogError> {
-        let Some(index) = self.shared.keys.get() else {
-            return Ok(Vec::new());
-        };
-        let keyed = keys_of(batch, index.seed())?;
-        self.healing(|| place(index, &keyed, base, &mut Touched::new()))
+    pub(super) fn recovered_keys(&self, batch: &Bytes, base: Offset) -> Result<Placed, LogError> {
+        let mut placed = Placed::default();
+        if let Some(index) = self.shared.keys.get() {
+            let keyed = keys_of(batch, index.seed())?;
+            self.healing(|| placed.place(index, &keyed, base))?;
+        }
+        Ok(placed)
     }
 
     /// Tells the index of batches that are written, from this position of the segment on. `end` is
@@ -143,22 +216,25 @@ impl Log {
     pub(super) fn note_keys(
         &self,
         stored: &[Stored],
-        keys: Vec<Vec<Entry>>,
+        placed: &mut Placed,
         position: u64,
         end: Offset,
     ) {
         let Some(index) = self.shared.keys.get() else {
             return;
         };
-        let positions = stored.iter().scan(position, |next, stored| {
-            let position = *next;
-            *next += stored.header.total_bytes() as u64;
+        let mut batches = stored.iter();
+        let (mut next, mut batch_position, mut batch_end) = (position, position, Offset::ZERO);
+        let entries = placed.entries.drain(..).map(|entry| {
+            while entry.offset >= batch_end
+                && let Some(batch) = batches.next()
+            {
+                batch_position = next;
+                batch_end = Offset(batch.header.last_offset()).plus(1);
+                next += batch.header.total_bytes() as u64;
+            }
             // A segment is below 2 GiB.
-            Some(u32::try_from(position).unwrap_or(u32::MAX))
-        });
-        let entries = keys.into_iter().zip(positions);
-        let entries = entries.flat_map(|(entries, position)| {
-            entries.into_iter().map(move |entry| entry.at(position))
+            entry.at(u32::try_from(batch_position).unwrap_or(u32::MAX))
         });
         index.note(entries);
         index.spill_if_due(end);
@@ -281,42 +357,6 @@ impl Drop for Log {
     }
 }
 
-/// The entries of records that stand at `base` and behind, if all that they expect is so. Then
-/// `touched` knows them, and otherwise none of them.
-fn place(
-    index: &KeyIndex,
-    keyed: &Keyed,
-    base: Offset,
-    touched: &mut Touched,
-) -> Result<Vec<Entry>, LogError> {
-    let mut own = Touched::new();
-    let mut entries = Vec::with_capacity(keyed.records.len());
-    for ((place, record), offset) in keyed.records.iter().enumerate().zip(base.0..) {
-        let head = match own.get(&record.key) {
-            Some(head) => Some(*head),
-            None => head_of(index, touched, record.key)?,
-        };
-        if !record.expect.is_met(head) {
-            // Nothing of the batch is stored: what is told is what is there without it.
-            let actual = head_of(index, touched, record.key)?;
-            let of = ConflictOf::Record(place);
-            return Err(conflict(record.expect, actual, of));
-        }
-        let entry = Entry::behind(head, record, Offset(offset))?;
-        own.insert(record.key, entry.head());
-        entries.push(entry);
-    }
-    touched.extend(own);
-    Ok(entries)
-}
-
-fn head_of(index: &KeyIndex, touched: &Touched, key: KeyHash) -> Result<Option<Head>, LogError> {
-    match touched.get(&key) {
-        Some(head) => Ok(Some(*head)),
-        None => index.head(key),
-    }
-}
-
 fn conflict(expected: Expect, actual: Option<Head>, of: ConflictOf) -> LogError {
     LogError::Conflict(Conflict {
         of,
@@ -324,6 +364,9 @@ fn conflict(expected: Expect, actual: Option<Head>, of: ConflictOf) -> LogError 
         actual,
     })
 }
+
+/// Records of a group: about 200 KiB.
+const ROOM_KEPT: usize = 2048;
 
 fn refused(why: &str) -> LogError {
     LogError::Keys {

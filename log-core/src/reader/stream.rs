@@ -96,12 +96,20 @@ impl LogReader {
             return Ok(());
         };
         let of_checks = keyed.checks.iter().map(|check| check.key);
-        let mut keys = of_checks.chain(keyed.records.iter().map(|record| record.key));
-        keys.try_for_each(|key| match index.head(key) {
-            // The append itself mends the index.
-            Ok(_) | Err(LogError::Corrupt { .. }) => Ok(()),
-            Err(error) => Err(error),
-        })
+        let keys = of_checks.chain(keyed.records.iter().map(|record| record.key));
+        let mut done = None;
+        for key in keys {
+            // Most appends expect something of the one stream that they append to.
+            if done.replace(key) == Some(key) {
+                continue;
+            }
+            match index.prepare(key) {
+                // The append itself mends the index.
+                Ok(()) | Err(LogError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The last record of a stream that is durable.

@@ -316,5 +316,6 @@ fn stored_bytes(appended: &Appended) -> u64 {
 }
 
 /// A driver that has written so many groups leaves the rest to the committer, so that no caller
-/// works for others without end.
-const ROUNDS_MAX: u32 = 8;
+/// works for others without end. Groups of one small batch take microseconds: with fewer of them
+/// the committer is woken, and takes a core from the callers, every few appends.
+const ROUNDS_MAX: u32 = 32;

@@ -6,6 +6,7 @@
 //! - The checks come in this order: the request, sizes, what is expected. A repeat of events that
 //!   name their place is looked for only once something is not as expected; of others, before.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use highwater_log::log::{Appended, Sent};
 use highwater_log::reader::LogReader;
 use highwater_log::shard::AckAt;
 use highwater_log::types::LogId;
-use highwater_proto::batch::{ProduceLimits, ProducedBatch, validate_produced};
+use highwater_proto::batch::{HEADER_BYTES, ProduceLimits, ProducedBatch, validate_produced};
 use highwater_proto::batch_builder::{BatchBuilder, HeaderRef};
 use highwater_proto::compress::Codec;
 use highwater_proto::murmur2::partition_of;
@@ -95,7 +96,7 @@ impl Service {
                 reader
                     .prepare(&keyed)
                     .map_err(|error| ProduceError::storage(&error))?;
-                Ok(self.send(log, batch, keyed, under_way).await)
+                Ok(self.send((log, &reader), batch, keyed, under_way).await)
             }
         };
         Ok(async move {
@@ -134,7 +135,7 @@ impl Service {
     /// The events as one batch that the topic may store.
     fn batch(&self, events: &[NewEvent], topic: &Topic) -> Result<ProducedBatch, AppendError> {
         let invalid = |why: String| AppendError::Invalid { why };
-        let mut builder = BatchBuilder::new(Codec::None);
+        let mut builder = BatchBuilder::with_capacity(Codec::None, bytes_of(events));
         let now_ms = self.clock().now().wall.0;
         for event in events {
             let headers: Vec<HeaderRef<'_>> = event
@@ -200,7 +201,7 @@ impl Service {
     /// Puts a batch into its log's queue.
     async fn send(
         &self,
-        log: LogId,
+        (log, reader): (LogId, &LogReader),
         batch: ProducedBatch,
         keyed: Keyed,
         under_way: Option<UnderWay>,
@@ -209,9 +210,7 @@ impl Service {
         let bytes = batch.bytes().len() as u64;
         metrics.produced_records.add(keyed.records.len() as u64);
         metrics.produced_bytes.add(bytes);
-        if let Some(reader) = self.inner.shard.reader(log) {
-            reader.count_produced(bytes);
-        }
+        reader.count_produced(bytes);
         let keyed = Some(keyed);
         let clock = Arc::clone(self.clock());
         // Also if nobody waits for the answer any more: who has lost it sends them again.
@@ -292,6 +291,19 @@ impl Service {
     }
 }
 
+/// What a batch of events takes at most, about: so that it need not be moved while it is built.
+fn bytes_of(events: &[NewEvent]) -> usize {
+    let of_event = |event: &NewEvent| {
+        let value = event.value.as_ref().map_or(0, Bytes::len);
+        let headers = event
+            .headers
+            .iter()
+            .map(|(name, value)| LENGTHS_BYTES + name.len() + value.as_ref().map_or(0, Bytes::len));
+        LENGTHS_BYTES * 2 + event.key.len() + value + headers.sum::<usize>()
+    };
+    HEADER_BYTES + events.iter().map(of_event).sum::<usize>()
+}
+
 /// What is known of events before they are sent.
 enum Before {
     /// Nothing, or nothing that would count.
@@ -317,7 +329,9 @@ fn partition_for(call: &AppendCall, partitions: i32) -> Result<i32, AppendError>
     let partition = partition_of(&first.key, partitions);
     let of_checks = call.checks.iter().map(|check| &check.key);
     let mut keys = call.events.iter().map(|event| &event.key).chain(of_checks);
-    match keys.find(|key| partition_of(key, partitions) != partition) {
+    let is_elsewhere =
+        |key: &Bytes| *key != first.key && partition_of(key, partitions) != partition;
+    match keys.find(|key| is_elsewhere(key)) {
         Some(other) => invalid(format!(
             "{} and {} are in different partitions: one append is one batch of one partition",
             first.key.escape_ascii(),
@@ -328,27 +342,41 @@ fn partition_for(call: &AppendCall, partitions: i32) -> Result<i32, AppendError>
 }
 
 fn keyed(call: &AppendCall, seed: KeySeed) -> Keyed {
-    let checks = call.checks.iter().map(|check| Check {
-        key: seed.hash(&check.key),
-        expect: check.expect,
-    });
     let records = call.events.iter().map(|event| RecordKey {
         key: seed.hash(&event.key),
         is_tombstone: event.value.is_none(),
         expect: Expect::Any,
     });
+    let mut records: Vec<RecordKey> = records.collect();
+    // The usual case: nothing comes between what is expected and the first event of its stream.
+    if let ([check], [event, ..], [record, ..]) = (&*call.checks, &*call.events, &mut *records)
+        && check.key == event.key
+    {
+        record.expect = check.expect;
+        let checks = Vec::new();
+        return Keyed { checks, records };
+    }
+    let checks = call.checks.iter().map(|check| Check {
+        key: seed.hash(&check.key),
+        expect: check.expect,
+    });
     Keyed {
         checks: checks.collect(),
-        records: records.collect(),
+        records,
     }
 }
 
 /// The place that the events claim by what they expect, if that names one.
 fn claim(call: &AppendCall) -> Option<Claim> {
-    let mut first_of: HashMap<&Bytes, usize> = HashMap::new();
-    for (index, event) in call.events.iter().enumerate() {
-        first_of.entry(&event.key).or_insert(index);
-    }
+    // The usual case needs no map: what is expected is expected of the first event's stream.
+    let first = call.events.first()?;
+    let others = LazyCell::new(|| {
+        let mut first_of: HashMap<&Bytes, usize> = HashMap::new();
+        for (index, event) in call.events.iter().enumerate() {
+            first_of.entry(&event.key).or_insert(index);
+        }
+        first_of
+    });
     call.checks.iter().find_map(|check| {
         let revision = match check.expect {
             Expect::Revision(revision) => revision.checked_add(1)?,
@@ -356,7 +384,10 @@ fn claim(call: &AppendCall) -> Option<Claim> {
             Expect::NoStream { allow_recreate } if !allow_recreate => 0,
             _ => return None,
         };
-        let index = *first_of.get(&check.key)?;
+        let index = match check.key == first.key {
+            true => 0,
+            false => *others.get(&check.key)?,
+        };
         Some(Claim { index, revision })
     })
 }
@@ -378,3 +409,6 @@ fn events_at(partition: i32, appended: Appended) -> AppendedEvents {
         log_append_time_ms: appended.log_append_time_ms,
     }
 }
+
+/// The lengths of a header, or half of those of a record, as varints of sizes that are not rare.
+const LENGTHS_BYTES: usize = 8;

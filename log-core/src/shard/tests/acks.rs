@@ -52,11 +52,11 @@ fn a_driver_leaves_the_rest_to_the_committer_after_some_rounds() {
     rig.shard
         .committers
         .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-    chain(&rig.shard, 19);
-    assert_eq!(rig.marks(A)[2], 28);
+    chain(&rig.shard, 39);
+    assert_eq!(rig.marks(A)[2], 52);
     rig.shard.commit_bell.wait();
     while rig.shard.write_once() {}
-    assert_eq!(rig.marks(A)[2], 40);
+    assert_eq!(rig.marks(A)[2], 60);
 }
 
 #[test]
