@@ -231,10 +231,11 @@ async fn push_all(
             drop(push.try_send(push_next));
             return;
         }
-        // Nor does it keep the broker from being shut down.
+        // Nor does it keep the broker from being shut down, or cut off.
         tokio::select! {
             pushed = push.send(push_next) => if pushed.is_err() { return },
             () = &mut closing => return,
+            () = &mut is_over => return,
         }
     }
 }

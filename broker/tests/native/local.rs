@@ -1,16 +1,15 @@
 //! The session of a client in this process.
 
 use std::cell::RefCell;
-use std::future::Future as _;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use highwater_broker::config::BrokerConfig;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::exchange::ExchangeError;
-use highwater_proto::native::v1;
 use highwater_proto::native::v1::request::Call;
 use highwater_proto::native::v1::response::Answer;
+use highwater_proto::native::{Subscribed, v1};
 
 use crate::kit::{Rig, batch, code, fetch, produce, stored, until};
 
@@ -130,6 +129,19 @@ fn a_read_takes_the_place_of_a_request() {
 #[test]
 fn a_subscriber_that_takes_nothing_does_not_keep_the_broker_from_being_shut_down() {
     let rig = Rig::new();
+    let _subscribed = stuck(&rig);
+    comes(rig.broker.shutdown()).unwrap();
+}
+
+#[test]
+fn nor_does_it_keep_the_broker_from_being_cut_off() {
+    let rig = Rig::new();
+    let _subscribed = stuck(&rig);
+    comes(rig.broker.crash());
+}
+
+/// A subscription that is full: as many deliveries as may wait, and one more that does not get in.
+fn stuck(rig: &Rig) -> Box<dyn Subscribed> {
     rig.topic("orders", 1);
     let native = rig.broker.native();
     let all = v1::Subscribe {
@@ -138,21 +150,32 @@ fn a_subscriber_that_takes_nothing_does_not_keep_the_broker_from_being_shut_down
         start: Some(v1::subscribe::Start::Earliest(true)),
         credit_bytes: u32::MAX,
     };
-    let _subscribed = rig.broker.block_on(native.subscribe(all)).unwrap().unwrap();
-    // One delivery each: as many as may wait, and one more that does not get in.
-    for _ in 0..=64 {
-        rig.until_parked(1);
-        let produced = native.call(produce("orders"), batch(&["a"]));
+    let subscribed = rig.broker.block_on(native.subscribe(all));
+    let event = batch(&["a"]);
+    for count in 1..=65 {
+        let produced = native.call(produce("orders"), event.clone());
         rig.broker.block_on(produced).unwrap().unwrap();
+        // Read alone, it is a delivery of its own.
+        let bytes = count * event.len() as u64;
+        until(|| rig.service.metrics().fetched_bytes.value() == bytes);
     }
-    // The clock stands still: nobody is cut off after a time.
-    let down = RefCell::new(Box::pin(rig.broker.shutdown()));
-    let mut context = Context::from_waker(Waker::noop());
-    let context = RefCell::new(&mut context);
+    subscribed.unwrap().unwrap()
+}
+
+/// What a future comes to, if it does by itself: the broker's clock stands still.
+fn comes<T>(future: impl Future<Output = T>) -> T {
+    let future = RefCell::new(Box::pin(future));
+    let result = RefCell::new(None);
     until(|| {
-        let down = down.borrow_mut().as_mut().poll(&mut context.borrow_mut());
-        down.map(Result::unwrap).is_ready()
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = future.borrow_mut().as_mut().poll(&mut context);
+        let is_there = polled.is_ready();
+        if let Poll::Ready(it) = polled {
+            result.replace(Some(it));
+        }
+        is_there
     });
+    result.into_inner().unwrap()
 }
 
 fn read_stream(topic: &str) -> Call {

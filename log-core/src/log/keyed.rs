@@ -365,11 +365,11 @@ fn conflict(expected: Expect, actual: Option<Head>, of: ConflictOf) -> LogError 
     })
 }
 
-/// Records of a group: about 200 KiB.
-const ROOM_KEPT: usize = 2048;
-
 fn refused(why: &str) -> LogError {
     LogError::Keys {
         why: why.to_owned(),
     }
 }
+
+/// Records of a group: about 200 KiB.
+const ROOM_KEPT: usize = 2048;
