@@ -28,7 +28,9 @@ use super::end::End;
 use super::errors::failed;
 use super::lane::{Job, Lane, Outlet};
 use super::server::Server;
-use crate::connections::{Activity, Admission, Broken, Held, Intake, Outflow, Phase, Wire};
+use crate::connections::{
+    Activity, Admission, Broken, Held, Intake, Outflow, Phase, Wire, in_turns,
+};
 
 /// Serves a connection until its end.
 pub(super) async fn serve(
@@ -63,7 +65,7 @@ pub(super) async fn serve(
         is_encrypted,
     };
     let end = tokio::select! {
-        end = run(&server, &wire, door, &mut client) => end,
+        end = in_turns(run(&server, &wire, door, &mut client)) => end,
         () = server.connections.reached(Phase::Over) => End::Closing,
     };
     wire.close();
