@@ -147,12 +147,12 @@ async fn an_idle_broker_writes_nothing_for_an_hour() {
     other.leave().await;
     leader.leave().await;
     pass_all(&rig, 60_000).await;
-    for _ in 0..3 {
-        pass(&rig, 1000, TIMERS_IDLE).await;
-    }
-    let _made = disk.take();
+    // Threads end what was begun, and time does not wait for them: they have the first hour for it.
     hour(&rig, TIMERS_IDLE).await;
-    assert!(rig.service.metrics().retention_checks.value() >= 12);
+    let _made = disk.take();
+    let checks = rig.service.metrics().retention_checks.value();
+    hour(&rig, TIMERS_IDLE).await;
+    assert!(rig.service.metrics().retention_checks.value() >= checks + 12);
     assert_eq!(disk.take(), Wear::default());
     // It was not asleep for ever.
     rig.produce("t", batch(&["b"])).await.unwrap();
