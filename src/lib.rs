@@ -71,14 +71,15 @@ pub use highwater_client::{
     Client, ClientConfig, ClientError, CloseReport, Closed, ClusterDescription, Codec,
     CommittedOffset, ConfigChange, ConfigEntry, ConfigSource, Consumer, ConsumerConfig,
     ConsumerRecord, DeadLetter, DeadLetters, Delivery, EffectRefused, Effects, Envelope, ErrorCode,
-    Event, EventId, EventTime, FailureClass, GroupDescription, GroupListing, GroupMember,
-    GroupMetadata, Halted, Handler, HandlerError, HandlerSummary, Handling, Header, Histogram,
-    LetterFilter, LetterTopic, Letters, ListedOffset, NewTopic, OffsetReset, OffsetSpec, OrFail,
-    Order, Outbox, OutboxError, OutboxMetrics, Outcome, Outgoing, ParkedKey, PartitionDescription,
-    Partitioner, Producer, ProducerConfig, Projection, Properties, RebalanceListener, Record,
-    RecordMetadata, Records, Redrive, RedriveEntry, RedriveSummary, Redriven, Relay, RelayMetrics,
-    RelaySummary, Router, StartAt, StoredLetter, TopicDescription, TraceContext, Transactional,
-    View, ViewError, events, handler_fn, inbox, sql,
+    Event, EventId, EventTime, Exposition, FailureClass, Figures, GroupDescription, GroupListing,
+    GroupMember, GroupMetadata, Halted, Handler, HandlerCounts, HandlerError, HandlerMetrics,
+    HandlerSummary, Handling, Header, Histogram, LetterFilter, LetterTopic, Letters, ListedOffset,
+    NewTopic, OffsetReset, OffsetSpec, OrFail, Order, Outbox, OutboxError, OutboxMetrics, Outcome,
+    Outgoing, ParkedKey, PartitionDescription, Partitioner, Producer, ProducerConfig, Projection,
+    Properties, RebalanceListener, Record, RecordMetadata, Records, Redrive, RedriveEntry,
+    RedriveSummary, Redriven, Relay, RelayMetrics, RelaySummary, Router, Samples, StartAt,
+    StoredLetter, TopicDescription, TraceContext, Transactional, View, ViewError, events,
+    handler_fn, inbox, sql,
 };
 pub use highwater_client::{Mechanism, Password, ScramHash};
 

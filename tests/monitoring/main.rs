@@ -20,6 +20,7 @@
 mod alertmanager;
 mod live;
 mod names;
+mod patterns;
 mod process;
 mod rules;
 

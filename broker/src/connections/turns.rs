@@ -85,7 +85,7 @@ const POLLED: u8 = 1;
 /// They are being polled, and one of them was woken.
 const RUNG: u8 = 2;
 
-/// So often the parts are polled in one turn of the task: as many requests of a connection, at most,
+/// So often the parts are polled in one turn of the task: at most as many requests of a connection
 /// are answered one by one before others have their turn.
 const POLLS_MAX: usize = 16;
 

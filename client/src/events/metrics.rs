@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::exposition::{Figures, Samples};
 use crate::histogram::Histogram;
 
 /// An event store's figures since it was opened; by
@@ -20,6 +21,17 @@ pub struct EventsMetrics {
     pub conflicts: u64,
     /// `events_load_seconds`: how long loads took, also those of an update.
     pub load_seconds: Histogram,
+}
+
+impl Figures for EventsMetrics {
+    fn tell(&self, samples: &mut Samples<'_>) {
+        let what = "Events that were stored";
+        samples.counter("events_appended_total", what, self.appended);
+        let what = "Appends that were refused because a stream was not as expected";
+        samples.counter("events_conflicts_total", what, self.conflicts);
+        let what = "How long the load of a stream took";
+        samples.histogram("events_load_seconds", what, &self.load_seconds);
+    }
 }
 
 /// Where they are counted.

@@ -33,6 +33,7 @@ use super::expect::{Expect, Head};
 use super::load::Loaded;
 use super::recorded::header;
 use super::store::EventStore;
+use crate::exposition::{Figures, Samples};
 
 /// When states are written down, and how; for
 /// [`EventStoreBuilder::snapshots`](super::EventStoreBuilder::snapshots).
@@ -175,16 +176,30 @@ impl<A> fmt::Debug for Snapshots<A> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotCounts {
-    /// Loads that began at one.
+    /// `events_snapshots_total{outcome="used"}`: loads that began at one.
     pub used: u64,
-    /// Loads that found one that did not fit, or could not be read.
+    /// `{outcome="ignored"}`: loads that found one that did not fit, or could not be read.
     pub ignored: u64,
-    /// Those that were written.
+    /// `{outcome="written"}`: those that were written.
     pub written: u64,
-    /// Those that could not be written.
+    /// `{outcome="failed"}`: those that could not be written.
     pub failed: u64,
-    /// Those that were not written because others were being written.
+    /// `{outcome="passed_by"}`: those that were not written because others were being written.
     pub passed_by: u64,
+}
+
+impl Figures for SnapshotCounts {
+    fn tell(&self, samples: &mut Samples<'_>) {
+        let outcomes = [
+            ("used", self.used),
+            ("ignored", self.ignored),
+            ("written", self.written),
+            ("failed", self.failed),
+            ("passed_by", self.passed_by),
+        ];
+        let what = "What became of snapshots";
+        samples.counters("events_snapshots_total", what, "outcome", outcomes);
+    }
 }
 
 #[derive(Debug, Default)]

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::exposition::{Figures, Samples};
+
 /// What an inbox has seen since it was made; from [`Inbox::counts`](super::Inbox::counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,8 +26,28 @@ pub struct InboxCounts {
     /// Transactions that were refused because their partition belongs to a newer member:
     /// `inbox_fenced_total`.
     pub fenced: u64,
-    /// Claims that were cleaned away.
+    /// Claims that were cleaned away: `inbox_cleaned_total`.
     pub cleaned: u64,
+}
+
+impl Figures for InboxCounts {
+    fn tell(&self, samples: &mut Samples<'_>) {
+        let duplicates = [
+            ("offset", self.duplicate_offsets),
+            ("id", self.duplicate_ids),
+            ("version", self.old_versions),
+        ];
+        let what = "Records that were left out because they were handled before";
+        samples.counters("inbox_duplicates_total", what, "tool", duplicates);
+        let what = "Records ahead of which a version of their key is missing";
+        samples.counter("inbox_gaps_total", what, self.gaps);
+        let what = "Records without an id, which got one from where they stand";
+        samples.counter("inbox_derived_ids_total", what, self.derived_ids);
+        let what = "Transactions that were refused because of a newer member";
+        samples.counter("inbox_fenced_total", what, self.fenced);
+        let what = "Claims that were cleaned away";
+        samples.counter("inbox_cleaned_total", what, self.cleaned);
+    }
 }
 
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use highwater_proto::clock::{Clock, Mono};
 
 use super::capture::Backlog;
+use crate::exposition::{Figures, Samples};
 use crate::histogram::Histogram;
 
 /// What a relay is doing, while it runs; made by [`Relay::metrics`](super::Relay::metrics).
@@ -43,6 +44,43 @@ pub struct OutboxMetrics {
     pub commit_to_publish: Histogram,
     /// `outbox_batch_rows`: rows of a batch.
     pub batch_rows: Histogram,
+}
+
+impl Figures for OutboxMetrics {
+    fn tell(&self, samples: &mut Samples<'_>) {
+        // Of a table that does not say when its rows were written, nobody knows how long they wait.
+        let oldest = match (self.oldest_unpublished, self.pending_rows) {
+            (Some(age), _) => Some(age.as_secs_f64()),
+            (None, 0) => Some(0.0),
+            (None, _) => None,
+        };
+        if let Some(oldest) = oldest {
+            let what = "How long the oldest row has been waiting, in seconds: raise an alarm on it";
+            samples.gauge("outbox_oldest_unpublished_seconds", what, oldest);
+        }
+        let what = "Rows that wait, about";
+        samples.gauge("outbox_pending_rows", what, self.pending_rows as f64);
+        let what = "Keys that wait because a row of theirs cannot be published";
+        samples.gauge("outbox_parked_keys", what, self.parked_keys as f64);
+        let what = "Whether this relay is the one that publishes";
+        samples.gauge("outbox_relay_leader", what, f64::from(self.is_leader));
+        self.tell_published(samples);
+        let what = "From the writing of a row to its acknowledgement";
+        let sizes = &self.commit_to_publish;
+        samples.histogram("outbox_commit_to_publish_seconds", what, sizes);
+        samples.histogram("outbox_batch_rows", "Rows of a batch", &self.batch_rows);
+    }
+}
+
+impl OutboxMetrics {
+    fn tell_published(&self, samples: &mut Samples<'_>) {
+        let (name, what) = ("outbox_published_total", "Records that were acknowledged");
+        let topics = self.published.iter().take(TOPICS_MAX);
+        let topics = topics.map(|(topic, count)| (topic.as_str(), *count));
+        let others: u64 = self.published.values().skip(TOPICS_MAX).sum();
+        let others = (others > 0).then_some(("", others));
+        samples.counters(name, what, "topic", topics.chain(others));
+    }
 }
 
 #[derive(Debug)]
@@ -133,6 +171,9 @@ impl RelayMetrics {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Topics that are told by name: rows choose them. All others are told together.
+const TOPICS_MAX: usize = 1000;
 
 /// The bounds of times, in seconds.
 const SECONDS: [f64; 12] = [

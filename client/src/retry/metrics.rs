@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::handling::HandlerSummary;
+use crate::exposition::{Figures, Samples};
 use crate::failure::FailureClass;
 
 /// The counts of a handler, which go on while it runs; by
@@ -34,12 +35,32 @@ pub struct HandlerCounts {
     pub retries: u64,
     /// `dead_letters_total`: records that were stored among the dead letters.
     pub dead_letters: u64,
-    /// Partitions that have stopped at a record that could not be handled. Of a projection it is
-    /// `projection_stopped{view}`, if it is not 0.
+    /// `halted_partitions`: those that have stopped at a record that could not be handled.
     pub halted: u64,
     /// `handler_outage`: whether something that all records need seems to be down, so that only
     /// probes are called.
     pub is_outage: bool,
+}
+
+impl Figures for HandlerCounts {
+    fn tell(&self, samples: &mut Samples<'_>) {
+        let what = "Records that the handler took";
+        samples.counter("handled_total", what, self.handled);
+        let what = "Records that the handler dropped";
+        samples.counter("skipped_total", what, self.skipped);
+        let what = "Calls of the handler that failed";
+        samples.counter("failures_total", what, self.failures);
+        let what = "Calls of the handler that panicked";
+        samples.counter("panics_total", what, self.panics);
+        let what = "Calls for a record that had failed before";
+        samples.counter("retry_attempts_total", what, self.retries);
+        let what = "Records that were stored among the dead letters";
+        samples.counter("dead_letters_total", what, self.dead_letters);
+        let what = "Partitions that have stopped at a record: raise an alarm on it";
+        samples.gauge("halted_partitions", what, self.halted as f64);
+        let what = "Whether only probes are called, because what all records need seems to be down";
+        samples.gauge("handler_outage", what, f64::from(self.is_outage));
+    }
 }
 
 #[derive(Debug, Default)]

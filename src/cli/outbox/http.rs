@@ -6,10 +6,9 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use highwater_broker::Address;
-use highwater_client::RelayMetrics;
+use highwater_client::{Exposition, RelayMetrics};
 use tokio::net::TcpListener;
 
-use super::exposition;
 use crate::cli::failure::Failure;
 
 /// A socket that is listened on, and where that is.
@@ -24,8 +23,9 @@ pub(super) async fn listen(address: &Address) -> Result<(TcpListener, String), F
 /// Serves until the runtime ends.
 pub(super) async fn serve(socket: TcpListener, metrics: RelayMetrics) {
     let text = move || {
-        let text = exposition::text(&metrics.snapshot());
-        std::future::ready(([(CONTENT_TYPE, exposition::CONTENT_TYPE)], text))
+        let mut text = Exposition::new();
+        text.tell(&[], &metrics.snapshot());
+        std::future::ready(([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text.to_string()))
     };
     let router = Router::new()
         .route("/health/live", get(|| async { "live\n" }))

@@ -7,7 +7,6 @@
 //! - The first signal stops it in good order, exit code 0; the second at once, exit code 1.
 //! - A password is never printed.
 
-mod exposition;
 mod http;
 
 use std::path::Path;
