@@ -21,6 +21,7 @@ pub mod oracle;
 pub mod postgres;
 pub mod rng;
 pub mod sabotage;
+pub mod scales;
 mod search;
 pub mod sim_fs;
 pub mod small_disk;

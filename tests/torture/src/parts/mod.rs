@@ -7,6 +7,7 @@ pub mod exhaustive;
 pub mod key_seeds;
 pub mod kills;
 pub mod nth_fault;
+pub mod offsets_week;
 pub mod power_cuts;
 pub mod process;
 pub mod sabotage;
@@ -31,5 +32,7 @@ pub fn all() -> Vec<Part> {
         syscalls::PART,
         corruption::PART,
         process::PART,
+        // The last: what time all others leave is its own, for a week cannot be cut short.
+        offsets_week::PART,
     ]
 }
