@@ -74,6 +74,7 @@ fn kind(path: &str, field: &str) -> Kind {
         "cluster_id" => Kind::Id("cluster"),
         "topic_id" => Kind::Id("topic id"),
         "producer_id" => Kind::Id("producer"),
+        "session_id" => Kind::Id("session"),
         "member_id" | "leader" if !path.contains("partition") => Kind::Id("member"),
         _ => Kind::Compared,
     }

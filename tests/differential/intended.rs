@@ -82,6 +82,24 @@ const INTENDED: &[Intended] = &[
         ..ANY
     },
     Intended {
+        scenario: "parked fetches",
+        step: "the topic goes",
+        path: "aborted_transactions",
+        ours: "[]",
+        theirs: "None",
+        reason: "a list of no transactions is empty; Kafka's is null where a fetch has waited",
+        ..ANY
+    },
+    Intended {
+        scenario: "parked fetches",
+        step: "the topic goes",
+        path: "error_code",
+        ours: "100",
+        theirs: "3",
+        reason: "an id without a topic is UNKNOWN_TOPIC_ID, also where a fetch has waited",
+        ..ANY
+    },
+    Intended {
         scenario: "topic configs",
         part: "[flush.ms].synonyms",
         reason: "the window that a power cut may take of a page-cache topic is bounded",

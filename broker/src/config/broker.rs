@@ -185,7 +185,8 @@ settings! {
     /// Partitions of __consumer_offsets, when it is made.
     "offsets.topic.num.partitions" offsets_topic_num_partitions: i32 = 1, 1..=10_000;
     /// The size of a segment of __consumer_offsets, when it is made, in bytes: a log of it takes
-    /// at most twice what its groups hold, and one segment.
+    /// at most twice what its groups hold, and one segment; more if what is committed while it is
+    /// rewritten is larger than half a segment.
     "offsets.topic.segment.bytes" offsets_topic_segment_bytes: i32
         = 16 << 20, 64 * 1024..=i64::from(i32::MAX);
     /// How long the offsets of a group without members are kept, in minutes.

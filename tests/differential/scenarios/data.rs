@@ -122,7 +122,7 @@ pub(super) fn fetch(peer: &mut Peer) {
         let records = batch(&times, None, Codec::None);
         peer.ask_newest("fill", produce_of(&name, 0, -1, Some(records)));
     }
-    // Newer versions name the topic by its id, which is not the same on both sides.
+    // Newer versions name the topic by its id.
     let versions = peer
         .versions(ApiKey::Fetch)
         .filter(|version| *version <= 12);
@@ -325,6 +325,6 @@ fn offsets_of(topic: &str, partition: i32, timestamp: i64) -> ListOffsetsRequest
 }
 
 /// The records are old: what Kafka's retention does to them is not asked here.
-const FOREVER: (&str, &str) = ("retention.ms", "-1");
+pub(super) const FOREVER: (&str, &str) = ("retention.ms", "-1");
 /// 2023-11-14.
 const START_MS: i64 = 1_700_000_000_000;

@@ -2,6 +2,7 @@
 
 mod configs;
 mod data;
+mod fetches;
 mod groups;
 mod offsets;
 mod topics;
@@ -21,6 +22,9 @@ pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("produce", data::produce),
     ("idempotent produce", data::idempotence),
     ("fetch", data::fetch),
+    ("fetch by id", fetches::by_id),
+    ("fetch sessions", fetches::sessions),
+    ("parked fetches", fetches::parked),
     ("list offsets", data::list_offsets),
     ("delete records", data::delete_records),
     ("leader epochs", data::leader_epochs),

@@ -6,7 +6,8 @@
 //! Invariants
 //! - The start moves only after everything that stands before it was written again, durably: a
 //!   reader from the start on finds the same last value of each key.
-//! - The log files of a partition take at most twice what its groups hold, and one segment.
+//! - The log files of a partition take at most twice what its groups hold, and one segment, as long
+//!   as half a segment holds what is committed during a rewriting.
 //!
 //! That bound: a rewriting begins with a new segment, so that the start is the first offset of a
 //! file. It begins when the files hold what the last rewriting left and half a segment more; at its
