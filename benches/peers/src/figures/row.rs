@@ -160,7 +160,7 @@ impl Row {
             r#"{{"group":"{group}","class":"{class}","what":"{what}","peer":"{peer}","unit":"{unit}""#
         );
         let pairs = [
-            ("", Some(self.value)),
+            ("value_", Some(self.value)),
             ("server_cpu_ms_a_mib_", self.server),
             ("client_cpu_ms_a_mib_", self.client),
         ];
@@ -270,10 +270,11 @@ impl Unit {
 
 impl Target {
     fn show(self) -> String {
+        let short = |ratio: f64| (ratio * 100.0).round() / 100.0;
         match self {
-            Self::AtLeast(min) => format!(">= {min}"),
-            Self::AtMost(max) => format!("<= {max}"),
-            Self::OrClientBound { rate, .. } => format!(">= {rate}"),
+            Self::AtLeast(min) => format!(">= {}", short(min)),
+            Self::AtMost(max) => format!("<= {}", short(max)),
+            Self::OrClientBound { rate, .. } => format!(">= {}", short(rate)),
             Self::MoreIsBetter | Self::LessIsBetter => "-".to_owned(),
         }
     }
@@ -360,6 +361,20 @@ mod tests {
         let json = row.json();
         assert!(json.contains(r#""class":"1>0""#), "{json}");
         assert!(json.contains(r#""verdict":"yes""#), "{json}");
+        let fields = json.trim_matches(['{', '}']).split(',');
+        let mut names: Vec<&str> = fields
+            .filter_map(|it| Some(it.split_once(':')?.0))
+            .collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "a name stands twice: {json}");
+    }
+
+    #[test]
+    fn a_target_is_told_in_few_digits() {
+        assert_eq!(Target::AtLeast(1.0 / 0.75).show(), ">= 1.33");
+        assert_eq!(Target::AtMost(0.02).show(), "<= 0.02");
     }
 
     #[test]
