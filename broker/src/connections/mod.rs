@@ -19,7 +19,6 @@ mod intake;
 mod outflow;
 mod pace;
 mod timer;
-mod turns;
 mod wire;
 
 use std::fmt;
@@ -41,7 +40,6 @@ pub(crate) use hand_over::hand_over;
 pub(crate) use intake::{ANSWERED_TOGETHER_BYTES, KEPT_BYTES_MAX, READ_BYTES_MIN};
 pub(crate) use intake::{Held, Intake, Source};
 pub(crate) use outflow::{Outflow, Sink};
-pub(crate) use turns::in_turns;
 pub(crate) use wire::Wire;
 
 /// The connections of one broker, and its sessions without one.

@@ -28,9 +28,7 @@ use super::end::End;
 use super::errors::failed;
 use super::lane::{Job, Lane, Outlet};
 use super::server::Server;
-use crate::connections::{
-    Activity, Admission, Broken, Held, Intake, Outflow, Phase, Wire, in_turns,
-};
+use crate::connections::{Activity, Admission, Broken, Held, Intake, Outflow, Phase, Wire};
 
 /// Serves a connection until its end.
 pub(super) async fn serve(
@@ -65,7 +63,7 @@ pub(super) async fn serve(
         is_encrypted,
     };
     let end = tokio::select! {
-        end = in_turns(run(&server, &wire, door, &mut client)) => end,
+        end = run(&server, &wire, door, &mut client) => end,
         () = server.connections.reached(Phase::Over) => End::Closing,
     };
     wire.close();

@@ -26,7 +26,7 @@ use super::lane::Lane;
 use super::sasl::Form;
 use super::server::Server;
 use super::session::{Peer, Session};
-use crate::connections::{Activity, Admission, Broken, Held, Phase, Wire, in_turns};
+use crate::connections::{Activity, Admission, Broken, Held, Phase, Wire};
 use crate::sockets::Address;
 use reader::Reader;
 use writer::Writer;
@@ -61,7 +61,7 @@ pub(super) async fn serve(
         false => session,
     };
     let end = tokio::select! {
-        end = in_turns(run(&server, &wire, &session)) => end,
+        end = run(&server, &wire, &session) => end,
         () = server.connections.reached(Phase::Over) => End::Closing,
     };
     wire.close();
