@@ -4,7 +4,8 @@
 //!
 //! Invariants
 //! - A family stands in the text once, with the samples of all parts, as the format asks for.
-//! - Any name, label and value gives a text that can be read.
+//! - Any name, label and value gives a text that can be read. Of two labels of one name the later
+//!   one stands, a sample's own before that of its part: Prometheus would refuse the whole text.
 
 use std::fmt::{self, Display, Write};
 
@@ -60,8 +61,12 @@ pub trait Figures {
 pub struct Samples<'a> {
     families: &'a mut Vec<Family>,
     /// Those of the part.
-    labels: String,
+    labels: Labels,
 }
+
+/// Names and values, no name twice.
+#[derive(Clone, Debug, Default)]
+struct Labels(Vec<(String, String)>);
 
 /// The samples of one name.
 #[derive(Clone, Debug)]
@@ -86,13 +91,13 @@ impl Exposition {
 
     /// Adds the figures of a part. Parts with the same figures need labels that tell them apart.
     pub fn tell(&mut self, labels: &[(&str, &str)], figures: &impl Figures) {
-        let mut text = String::new();
+        let mut all = Labels::default();
         for (name, value) in labels {
-            put_label(&mut text, name, value);
+            all.set(name, value);
         }
         figures.tell(&mut Samples {
             families: &mut self.families,
-            labels: text,
+            labels: all,
         });
     }
 }
@@ -157,16 +162,13 @@ impl Samples<'_> {
         label: Option<(&str, &str)>,
         value: impl Display,
     ) {
-        let mut all = self.labels.clone();
+        let mut labels = self.labels.clone();
         if let Some((name, value)) = label {
-            put_label(&mut all, name, value);
+            labels.set(name, value);
         }
-        let family = self.family(name, what, kind);
+        let Family { name, samples, .. } = self.family(name, what, kind);
         // Writing into a string does not fail.
-        let _ = match all.as_str() {
-            "" => writeln!(family.samples, "{}{suffix} {value}", family.name),
-            all => writeln!(family.samples, "{}{suffix}{{{all}}} {value}", family.name),
-        };
+        let _ = writeln!(samples, "{name}{suffix}{labels} {value}");
     }
 
     fn family(&mut self, name: &str, what: &'static str, kind: &'static str) -> &mut Family {
@@ -185,22 +187,30 @@ impl Samples<'_> {
     }
 }
 
-/// Adds a label to those that are there.
-fn put_label(labels: &mut String, name: &str, value: &str) {
-    if !labels.is_empty() {
-        labels.push(',');
+impl Labels {
+    fn set(&mut self, name: &str, value: &str) {
+        let name = legal(name, "");
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, value.to_owned()));
     }
-    labels.push_str(&legal(name, ""));
-    labels.push_str("=\"");
-    for character in value.chars() {
-        match character {
-            '\\' => labels.push_str("\\\\"),
-            '"' => labels.push_str("\\\""),
-            '\n' => labels.push_str("\\n"),
-            other => labels.push(other),
+}
+
+impl Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{name}=\"", if index == 0 { '{' } else { ',' })?;
+            for character in value.chars() {
+                match character {
+                    '\\' => f.write_str("\\\\")?,
+                    '"' => f.write_str("\\\"")?,
+                    '\n' => f.write_str("\\n")?,
+                    other => f.write_char(other)?,
+                }
+            }
+            f.write_char('"')?;
         }
+        f.write_str(if self.0.is_empty() { "" } else { "}" })
     }
-    labels.push('"');
 }
 
 /// A name of letters, digits, `_` and these characters, that begins with no digit.
@@ -264,6 +274,21 @@ mod tests {
                 format!("_{{{labels}}} 2")
             ]
         );
+    }
+
+    #[test]
+    fn no_label_stands_twice() {
+        struct Words;
+        impl Figures for Words {
+            fn tell(&self, samples: &mut Samples<'_>) {
+                samples.counters("words_total", "Words", "of-it", [("own", 1)]);
+            }
+        }
+        let mut text = Exposition::new();
+        text.tell(&[("x", "1"), ("of_it", "part"), ("x", "2")], &Words);
+        let text = text.to_string();
+        let sample = text.lines().last();
+        assert_eq!(sample, Some("words_total{x=\"2\",of_it=\"own\"} 1"));
     }
 
     #[test]

@@ -128,6 +128,8 @@ fn prometheus_reads_the_text_and_finds_no_fault_with_it() {
     }
     let mut text = all();
     text.tell(&[("x\"y", "} 1\n\\")], &Hostile);
+    // A label that a sample has itself.
+    text.tell(&[("topic", "t")], &outbox(&["orders"]));
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
     let promtool = promtool.stdout(Stdio::piped()).stderr(Stdio::piped());
