@@ -44,37 +44,36 @@ pub(super) fn sessions(peer: &mut Peer) {
     for version in versions(peer, SESSIONS_SINCE) {
         let topic = Topic::new(peer, format!("sessions-{version}{}", peer.run));
         topic.fill(peer, 0, 2);
-        let mut ask = |what: &str, id: i32, epoch: i32, partitions: &[(i32, i64)]| {
-            let mut request = topic.fetch(partitions);
-            (request.session_id, request.session_epoch) = (id, epoch);
-            if partitions.is_empty() {
-                request.topics.clear();
-            }
-            if what == "a partition leaves" {
-                request.forgotten_topics = vec![topic.forgotten(1)];
-            }
-            if what == "news of the other" {
-                topic.fill(peer, 1, 1);
-            }
+        let ask = |peer: &mut Peer, what: &str, request: FetchRequest| {
             let answer = peer.ask("main", what, version, request);
             answer.expect("the connection stays open").session_id
         };
-        let id = ask("a session", 0, 0, &[(0, 0), (1, 0)]);
-        ask("the same once more", id, 1, &[]);
-        ask("it has read on", id, 2, &[(0, 2)]);
-        ask("nothing new", id, 3, &[]);
-        ask("news of the other", id, 4, &[]);
-        ask("an epoch again", id, 4, &[]);
-        ask("an epoch too far", id, 7, &[]);
-        ask("back to the first record", id, 5, &[(0, 0)]);
-        ask("a partition leaves", id, 6, &[]);
-        ask("one comes that is not there", id, 7, &[(9, 0)]);
-        ask("what is left", id, 8, &[]);
-        ask("the end of it", id, -1, &[(0, 1)]);
-        ask("it is gone", id, 9, &[]);
-        ask("one that never was", 4711, 1, &[]);
-        ask("none is wanted", 0, -1, &[(0, 0)]);
-        ask("no session goes on", 0, 3, &[(0, 0)]);
+        let opening = topic.in_session(0, 0, &[(0, 0), (1, 0)]);
+        let id = ask(peer, "a session", opening);
+        let go_on = |epoch: i32, partitions: &[(i32, i64)]| topic.in_session(id, epoch, partitions);
+        ask(peer, "the same once more", go_on(1, &[]));
+        ask(peer, "it has read on", go_on(2, &[(0, 2)]));
+        ask(peer, "nothing new", go_on(3, &[]));
+        topic.fill(peer, 1, 1);
+        ask(peer, "news of the other", go_on(4, &[]));
+        ask(peer, "an epoch again", go_on(4, &[]));
+        ask(peer, "an epoch too far", go_on(7, &[]));
+        ask(peer, "back to the first record", go_on(5, &[(0, 0)]));
+        let leaving = FetchRequest {
+            forgotten_topics: vec![topic.forgotten(1)],
+            ..go_on(6, &[])
+        };
+        ask(peer, "a partition leaves", leaving);
+        ask(peer, "one comes that is not there", go_on(7, &[(9, 0)]));
+        ask(peer, "what is left", go_on(8, &[]));
+        ask(peer, "the end of it", go_on(-1, &[(0, 1)]));
+        ask(peer, "it is gone", go_on(9, &[]));
+        let unknown = topic.in_session(4711, 1, &[]);
+        ask(peer, "one that never was", unknown);
+        let without = topic.in_session(0, -1, &[(0, 0)]);
+        ask(peer, "none is wanted", without);
+        let none = topic.in_session(0, 3, &[(0, 0)]);
+        ask(peer, "no session goes on", none);
     }
 }
 
@@ -167,6 +166,17 @@ impl Topic {
                 partitions: partitions.collect(),
             }],
             ..FetchRequest::default()
+        }
+    }
+
+    /// The same in a session, whose other partitions stay as they are.
+    fn in_session(&self, id: i32, epoch: i32, partitions: &[(i32, i64)]) -> FetchRequest {
+        let mut request = self.fetch(partitions);
+        request.topics.retain(|topic| !topic.partitions.is_empty());
+        FetchRequest {
+            session_id: id,
+            session_epoch: epoch,
+            ..request
         }
     }
 

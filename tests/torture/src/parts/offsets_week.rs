@@ -25,7 +25,7 @@ pub const PART: Part = Part {
     name: "offsets-week",
     unit: "rounds",
     asked: [378, WEEK_ROUNDS, WEEK_ROUNDS],
-    ci_seconds: 12,
+    ci_seconds: 18,
     threads: 1,
     covers: &[
         "proto/src",
