@@ -44,7 +44,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "SaslAuthenticate",
-        "sessions do not expire: a second one is ILLEGAL_SASL_STATE",
+        "sessions last `connections.max.reauth.ms`; the same user and mechanism when it is proved again",
     ),
     ("ElectLeaders", "ELECTION_NOT_NEEDED: one broker leads all"),
     (

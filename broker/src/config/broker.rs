@@ -102,6 +102,9 @@ settings! {
         = 512 * 1024, 1024..=i64::from(i32::MAX);
     /// How long a client may take to prove who it is, in milliseconds.
     "authentication.timeout.ms" authentication_timeout_ms: u64 = 10_000, 1..=3_600_000;
+    /// How long a proof of who a client is counts, in milliseconds: then the client proves it
+    /// again, or its next request ends the connection. 0: as long as the connection lasts.
+    "connections.max.reauth.ms" connections_max_reauth_ms: u64 = 0, 0..=i64::MAX;
     /// How long a client waits for the answer that its proof is wrong, in milliseconds.
     "connection.failed.authentication.delay.ms" connection_failed_authentication_delay_ms: u64
         = 100, 0..=60_000;

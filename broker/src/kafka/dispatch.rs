@@ -33,6 +33,12 @@ pub(super) enum Refusal {
          for by SASL"
     )]
     Unproven { api: ApiKey },
+    /// The client has not proved again who it is.
+    #[error(
+        "a request of {api} came after its session of SASL was over (connections.max.reauth.ms): \
+         the client has to prove who it is before that, which those before Kafka 2.2 do not"
+    )]
+    Over { api: ApiKey },
     /// The request names more than one request may.
     #[error("a request names {count} {what}, {setting} is {max}: ask in several requests")]
     FanOut {

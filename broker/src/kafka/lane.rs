@@ -25,6 +25,7 @@ use super::dispatch::{self, Refusal};
 use super::end::End;
 use super::fan_out;
 use super::faults::{self, Faults, Met};
+use super::sasl::Standing;
 use super::server::Server;
 use super::session::Session;
 use crate::service::Service;
@@ -167,7 +168,7 @@ impl<'a, O: Outlet> Lane<'a, O> {
                 self.drain().await?;
                 Ok(Some(response))
             }
-            Work::Execute(request) => match checked(&request, service, session) {
+            Work::Execute(request) => match checked(&request, at, service, session) {
                 Ok(()) => match request {
                     request if let Some(met) = self.faults.meet(&request, service) => {
                         // It is seldom, and no lane holds memory for it.
@@ -298,10 +299,21 @@ impl Work {
 }
 
 /// Refuses what the client may not ask now, or not at once.
-fn checked(request: &Request, service: &Service, session: &Session) -> Result<(), Refusal> {
+fn checked(
+    request: &Request,
+    at: Mono,
+    service: &Service,
+    session: &Session,
+) -> Result<(), Refusal> {
     let api = request.key();
-    if !session.proof().admits(api) {
-        return Err(Refusal::Unproven { api });
+    let is_before_the_proof = matches!(
+        api,
+        ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate
+    );
+    match session.proof().standing(at) {
+        Standing::Due if !is_before_the_proof => return Err(Refusal::Unproven { api }),
+        Standing::Over if !is_before_the_proof => return Err(Refusal::Over { api }),
+        Standing::Free | Standing::Due | Standing::Over => {}
     }
     fan_out::check(request, service.config())
 }

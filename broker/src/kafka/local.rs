@@ -158,7 +158,8 @@ impl Outlet for Replies {
     ) -> Result<(), End> {
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::Unanswered { why } => ExchangeError::Unknown { why },
-            refusal @ (Refusal::FanOut { .. } | Refusal::Unproven { .. }) => {
+            refusal
+            @ (Refusal::FanOut { .. } | Refusal::Unproven { .. } | Refusal::Over { .. }) => {
                 ExchangeError::NotSent {
                     why: refusal.to_string(),
                 }

@@ -6,6 +6,7 @@
     reason = "a helper of a test fails as the test itself does"
 )]
 
+mod again;
 #[path = "../kafka/kit.rs"]
 #[expect(dead_code, reason = "the tests of the wire use the rest of it")]
 mod kit;

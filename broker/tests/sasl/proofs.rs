@@ -104,7 +104,7 @@ fn what_is_sent_ahead_is_answered_in_order() {
     assert!(!metadata.brokers.is_empty());
 }
 
-/// KIP-368, with sessions that do not expire: there is nothing to prove again.
+/// Sessions do not end by default: there is nothing to prove again.
 #[test]
 fn a_second_proof_is_refused_and_the_connection_goes_on() {
     let rig = Rig::new();

@@ -3,8 +3,9 @@
 //! Floor 5 of broker.
 //!
 //! - A token that proves nothing is error 58, after a delay, and the end of the connection.
-//! - Without a handshake, on a listener without SASL, and from a client that has proved who it is
-//!   already: error 34. Sessions have no end, so that no client proves it again.
+//! - Without a handshake, and on a listener without SASL: error 34.
+//! - The answer says how long the session is (`connections.max.reauth.ms`). Before it is over a
+//!   client proves again who it is: it shakes hands anew, and stays the same user.
 
 use highwater_proto::kafka::messages::sasl_authenticate::{
     SaslAuthenticateRequest, SaslAuthenticateResponse,

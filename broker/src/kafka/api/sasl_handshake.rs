@@ -4,7 +4,9 @@
 //!
 //! - Answers the mechanisms that this client may use; another one is error 33, and the end of the
 //!   connection. After v0 the tokens come bare, without requests around them.
-//! - On a listener without SASL, and from a client that has proved who it is already: error 34.
+//! - On a listener without SASL: error 34. From a client that has proved who it is, too, where
+//!   sessions do not end, within a second of the last such handshake, and in v0; else it begins to
+//!   prove it again, by the mechanism of before.
 
 use highwater_proto::kafka::messages::sasl_handshake::{
     SaslHandshakeRequest, SaslHandshakeResponse,

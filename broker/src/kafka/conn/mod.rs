@@ -106,13 +106,14 @@ async fn run(server: &Server, stream: &Wire, session: &Session) -> End {
     }
 }
 
-/// Completes when a client has not proved in time who it is.
+/// Completes when a client has not proved in time who it is. One that has may take its time to
+/// prove it again: it can do nothing else meanwhile.
 async fn unproven(server: &Server, session: &Session) -> End {
     if session.proof().is_due() {
         let limit_ms = server.service.config().authentication_timeout_ms;
         let (limit, clock) = (Duration::from_millis(limit_ms), server.service.clock());
         clock.sleep_until(clock.now().mono.plus(limit)).await;
-        if session.proof().is_due() {
+        if session.proof().user().is_none() {
             return End::Unproven(limit);
         }
     }

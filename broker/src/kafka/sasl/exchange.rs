@@ -10,6 +10,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use highwater_proto::clock::Mono;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 use highwater_proto::kafka::messages::sasl_authenticate::SaslAuthenticateResponse;
@@ -18,7 +19,7 @@ use highwater_proto::sasl::plain::Plain;
 use highwater_proto::sasl::scram::{ServerBegun, ServerWaiting};
 use highwater_proto::sasl::{Mechanism, ScramHash, Secret};
 
-use super::{Form, State};
+use super::{Form, Proved, State};
 use crate::kafka::api::Call;
 use crate::kafka::session::Session;
 use crate::service::Service;
@@ -116,28 +117,50 @@ pub(in crate::kafka) fn shake_hands(call: Call<'_>, asked: &str) -> SaslHandshak
             .collect(),
     };
     let mut state = call.session.proof().state();
-    match &*state {
-        State::Handshake => {}
-        State::NotAsked | State::Done(_) => {
-            return answer(ErrorCode::IllegalSaslState, Vec::new());
-        }
+    let before = match &*state {
+        State::Handshake => None,
+        State::Done(proved) => match proved.begin_again(&call) {
+            Some(again) => Some(again),
+            None => return answer(ErrorCode::IllegalSaslState, Vec::new()),
+        },
+        State::NotAsked => return answer(ErrorCode::IllegalSaslState, Vec::new()),
         State::Token(..) | State::Failed(_) => {
             *state = State::Failed("a second handshake came before the first was over".to_owned());
             return answer(ErrorCode::IllegalSaslState, Vec::new());
         }
-    }
-    let offered = offered(call.service, call.session);
+    };
+    let mut offered = offered(call.service, call.session);
+    // Who proves again who it is does so in the same way.
+    offered.retain(|one| {
+        before
+            .as_ref()
+            .is_none_or(|before| before.mechanism == *one)
+    });
     let agreed = asked.parse().ok().filter(|asked| offered.contains(asked));
     let Some(mechanism) = agreed else {
-        *state = State::Failed(not_offered(asked, call.service));
+        *state = State::Failed(not_offered(asked, call.service, before.as_ref()));
         return answer(ErrorCode::UnsupportedSaslMechanism, offered);
     };
     let form = match call.version {
         0 => Form::Bare,
         _ => Form::Requests,
     };
-    *state = State::Token(form, Exchange::of(mechanism));
+    *state = State::Token(form, Exchange::of(mechanism), before);
     answer(ErrorCode::None, offered)
+}
+
+impl Proved {
+    /// The same client, which now proves again who it is: where sessions end, at most once a
+    /// second, as in Kafka, and with tokens in requests.
+    fn begin_again(&self, call: &Call<'_>) -> Option<Self> {
+        let now = call.service.clock().now().mono;
+        let is_soon = |began: Mono| now.since(began) < AGAIN_MIN;
+        let may = self.ends.is_some() && !self.again.is_some_and(is_soon) && call.version > 0;
+        may.then(|| Self {
+            again: Some(now),
+            ..self.clone()
+        })
+    }
 }
 
 /// What this client may use.
@@ -150,7 +173,12 @@ fn offered(service: &Service, session: &Session) -> Vec<Mechanism> {
         .collect()
 }
 
-fn not_offered(asked: &str, service: &Service) -> String {
+fn not_offered(asked: &str, service: &Service, before: Option<&Proved>) -> String {
+    if let Some(Proved { mechanism, .. }) = before {
+        return format!(
+            "the client has proved who it is by {mechanism}, and may not do it again by {asked:?}"
+        );
+    }
     let enabled = &service.config().sasl_enabled_mechanisms;
     if asked == Mechanism::Plain.name() && enabled.contains(Mechanism::Plain) {
         return "PLAIN is refused on a connection that is not encrypted, on which everybody can \
@@ -185,19 +213,27 @@ pub(in crate::kafka) async fn authenticate(
             }
         }
     };
-    let State::Token(form, exchange) = taken else {
+    let State::Token(form, exchange, before) = taken else {
         return illegal(NOT_ASKED);
     };
     let mechanism = exchange.mechanism();
-    match checked(call, exchange, token).await {
+    let step = checked(call, exchange, token).await;
+    match step.and_then(|step| unchanged(step, before.as_ref())) {
         Ok(Step::Next(answer, exchange)) => {
-            *proof.state() = State::Token(form, exchange);
-            passed(answer)
+            *proof.state() = State::Token(form, exchange, before);
+            passed(answer, 0)
         }
         Ok(Step::Done(answer, user)) => {
-            *proof.state() = State::Done(user);
+            let lifetime_ms = call.service.config().connections_max_reauth_ms;
+            let lifetime = Some(Duration::from_millis(lifetime_ms)).filter(|it| !it.is_zero());
+            *proof.state() = State::Done(Proved {
+                user,
+                mechanism,
+                ends: lifetime.map(|lifetime| call.service.clock().now().mono.plus(lifetime)),
+                again: before.and_then(|before| before.again),
+            });
             tracing::debug!(client = %call.session, %mechanism, "a client has proved who it is");
-            passed(answer)
+            passed(answer, lifetime_ms)
         }
         Err(why) => {
             call.service
@@ -231,10 +267,24 @@ async fn checked(call: Call<'_>, exchange: Exchange, token: &[u8]) -> Result<Ste
     step
 }
 
-fn passed(answer: Vec<u8>) -> SaslAuthenticateResponse {
+/// Refuses a client that has proved to be another one than before.
+fn unchanged(step: Step, before: Option<&Proved>) -> Result<Step, String> {
+    match (&step, before) {
+        (Step::Done(_, user), Some(before)) if *user != before.user => Err(format!(
+            "the client was the user {}, and has now proved to be {}",
+            before.user.escape_debug(),
+            user.escape_debug()
+        )),
+        _ => Ok(step),
+    }
+}
+
+/// `session_lifetime_ms`: after that the client has to prove again who it is; 0 for never.
+fn passed(answer: Vec<u8>, session_lifetime_ms: u64) -> SaslAuthenticateResponse {
     SaslAuthenticateResponse {
         error_message: None,
         auth_bytes: answer.into(),
+        session_lifetime_ms: i64::try_from(session_lifetime_ms).unwrap_or(i64::MAX),
         ..SaslAuthenticateResponse::default()
     }
 }
@@ -276,5 +326,8 @@ fn wrong(user: &str) -> String {
 }
 
 const NOT_ASKED: &str = "this listener asks nobody to authenticate; connect without SASL";
-/// Sessions have no end, so that nobody has to prove again who it is (KIP-368).
-const DONE: &str = "the client has authenticated already, and its session does not expire";
+const DONE: &str =
+    "the client has authenticated already: to do it again, SaslHandshake comes first";
+
+/// Between the beginnings of two more proofs of one client: that of Kafka.
+const AGAIN_MIN: Duration = Duration::from_secs(1);

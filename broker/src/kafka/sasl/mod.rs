@@ -4,7 +4,8 @@
 //!
 //! Invariants
 //! - A client that has to prove who it is can do nothing else before: it is asked which versions
-//!   there are, shakes hands and sends its tokens.
+//!   there are, shakes hands and sends its tokens. Once its session is over it has to do so again
+//!   (KIP-368), and stays who it was.
 //! - A failure is final for its connection, and says nothing of what was wrong with the proof: the
 //!   same sentence after the same delay, whether or not there is such a user.
 //! - No password and no proof stands in a log.
@@ -16,7 +17,9 @@ mod failures;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use highwater_proto::kafka::ApiKey;
+use highwater_proto::clock::Mono;
+#[cfg(feature = "sasl")]
+use highwater_proto::sasl::Mechanism;
 
 #[cfg(feature = "sasl")]
 pub(super) use exchange::{authenticate, shake_hands};
@@ -34,15 +37,59 @@ enum State {
     /// The handshake is due.
     #[cfg(feature = "sasl")]
     Handshake,
-    /// A token is due.
+    /// A token is due; who it was, if it proves it again.
     #[cfg(feature = "sasl")]
-    Token(Form, exchange::Exchange),
+    Token(Form, exchange::Exchange, Option<Proved>),
     /// It is this user.
     #[cfg(feature = "sasl")]
-    Done(String),
+    Done(Proved),
     /// It has proved nothing, and why.
     #[cfg(feature = "sasl")]
     Failed(String),
+}
+
+impl State {
+    fn is_due(&self) -> bool {
+        match self {
+            Self::NotAsked => false,
+            #[cfg(feature = "sasl")]
+            Self::Done(_) => false,
+            #[cfg(feature = "sasl")]
+            Self::Handshake | Self::Token(..) | Self::Failed(_) => true,
+        }
+    }
+
+    /// When the session is over; nothing if it has no end.
+    fn ends(&self) -> Option<Mono> {
+        match self {
+            #[cfg(feature = "sasl")]
+            Self::Done(proved) => proved.ends,
+            _ => None,
+        }
+    }
+}
+
+/// Who has proved to be who, how, and for how long.
+#[cfg(feature = "sasl")]
+#[derive(Clone, Debug)]
+struct Proved {
+    user: String,
+    mechanism: Mechanism,
+    /// When the session is over; sessions may have no end.
+    ends: Option<Mono>,
+    /// When it last began to prove it again.
+    again: Option<Mono>,
+}
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Whatever it likes.
+    Free,
+    /// Prove who it is, before anything else.
+    Due,
+    /// Prove it again: its session is over.
+    Over,
 }
 
 /// How the tokens come.
@@ -68,29 +115,24 @@ impl Proof {
 
     /// Whether a proof is still due.
     pub(super) fn is_due(&self) -> bool {
-        match &*self.state() {
-            State::NotAsked => false,
-            #[cfg(feature = "sasl")]
-            State::Done(_) => false,
-            #[cfg(feature = "sasl")]
-            State::Handshake | State::Token(..) | State::Failed(_) => true,
-        }
+        self.state().is_due()
     }
 
-    /// Whether the client may ask this now.
-    pub(super) fn admits(&self, api: ApiKey) -> bool {
-        let before = matches!(
-            api,
-            ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate
-        );
-        before || !self.is_due()
+    /// What the client may do with a request that came at this time.
+    pub(super) fn standing(&self, at: Mono) -> Standing {
+        let state = self.state();
+        match state.ends() {
+            _ if state.is_due() => Standing::Due,
+            Some(ends) if ends <= at => Standing::Over,
+            _ => Standing::Free,
+        }
     }
 
     /// How the next token comes; nothing if none is due.
     pub(super) fn form(&self) -> Option<Form> {
         match &*self.state() {
             #[cfg(feature = "sasl")]
-            State::Token(form, _) => Some(*form),
+            State::Token(form, ..) => Some(*form),
             _ => None,
         }
     }
@@ -108,7 +150,7 @@ impl Proof {
     pub(super) fn user(&self) -> Option<String> {
         match &*self.state() {
             #[cfg(feature = "sasl")]
-            State::Done(user) => Some(user.clone()),
+            State::Done(proved) | State::Token(.., Some(proved)) => Some(proved.user.clone()),
             _ => None,
         }
     }
