@@ -13,6 +13,8 @@ import board
 CACHE = pathlib.Path(os.environ.get("HW_CACHE", board.ROOT / "target/conformance"))
 INTEROP = board.ROOT / "tests/interop"
 SAID_MAX = 200
+# The name and the password that the test of rskafka has in its source.
+USERS = {"admin": "admin-secret"}
 
 sys.path.insert(0, os.fspath(INTEROP))
 import clients  # noqa: E402
@@ -29,10 +31,16 @@ class Suite:
     settings = {"group.initial.rebalance.delay.ms": "0"}
     # Where the broker listens; None for a free port.
     port = None
+    # Cases, or tests of which they are parts, whose broker lets in nobody but USERS.
+    with_users = ()
 
     def settings_of(self, case):
         """What the broker of a case must be set to."""
         return self.settings
+
+    def users_of(self, case):
+        """Whom the broker of a case lets in; all, if nobody is named."""
+        return USERS if case.split("/")[0] in self.with_users else {}
 
     def identity(self):
         """What a result depends on besides the broker and the case."""
@@ -105,6 +113,14 @@ class Librdkafka(Suite):
         "0081_admin": "0081-admin.c",
         "0113_cooperative_rebalance": "0113-cooperative_rebalance.cpp",
         "0137_barrier_batch_consume": "0137-barrier_batch_consume.c",
+        "0142_reauthentication": (
+            "test consumer message loss while reauthenticating",
+            "test producer message loss while reauthenticating",
+            "test reauth in the middle of a txn, txn is committed",
+            "test reauth in the middle of a txn, txn is aborted",
+            "test reauthentication with oauthbearer",
+            "test reauth failure with wrong credentials for reauth",
+        ),
     }
     # Cases whose consumers must all be there before the first assignment.
     patient = {
@@ -113,6 +129,8 @@ class Librdkafka(Suite):
         "0113_cooperative_rebalance/l_unsubscribe",
         "0113_cooperative_rebalance/n_wildcard",
     }
+
+    with_users = {"0135_sasl_credentials", "0142_reauthentication"}
 
     def __init__(self, name, flags=None, scenario="default", auto_create=True):
         self.name = name
@@ -125,8 +143,12 @@ class Librdkafka(Suite):
         self._tests = CACHE / "librdkafka/tests"
 
     def settings_of(self, case):
-        patient = {"group.initial.rebalance.delay.ms": "3000"} if case in self.patient else {}
-        return self.settings | patient
+        settings = dict(self.settings)
+        if case in self.patient:
+            settings["group.initial.rebalance.delay.ms"] = "3000"
+        if case.startswith("0142_reauthentication"):
+            settings["connections.max.reauth.ms"] = "10000"
+        return settings
 
     def identity(self):
         return [self.settings, self._flags, self._scenario]
@@ -161,11 +183,11 @@ class Librdkafka(Suite):
                 yield f"{name}/{function}"
 
     def run(self, case, address, work, log):
+        conf, report = work / "test.conf", work / "report.json"
+        self._write_conf(conf, case, address)
         case, _, part = case.partition("/")
         if isinstance(self.parted.get(case), str):
             part += ":"  # A function's name is followed by its line.
-        conf, report = work / "test.conf", work / "report.json"
-        conf.write_text(f"bootstrap.servers={address}\n", encoding="utf-8")
         report.unlink(missing_ok=True)
         libraries = CACHE / "librdkafka"
         environment = {
@@ -186,6 +208,18 @@ class Librdkafka(Suite):
         if part and outcome[0] == "pass":
             return self._outcome_of_part(part, log)
         return outcome
+
+    def _write_conf(self, path, case, address):
+        settings = {"bootstrap.servers": address}
+        for user, password in self.users_of(case).items():
+            settings |= {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": user,
+                "sasl.password": password,
+            }
+        lines = [f"{name}={value}\n" for name, value in settings.items()]
+        path.write_text("".join(lines), encoding="utf-8")
 
     def _outcome_of_part(self, part, log):
         """The runner passes a test of which it ran no part."""
@@ -222,6 +256,8 @@ class RustTests(Suite):
 
     Those of rdkafka expect broker 0 on Kafka's own port.
     """
+
+    with_users = {"client::test_sasl"}
 
     def __init__(self, name, settings, environment, port=None):
         self.name = name
@@ -415,6 +451,7 @@ def all_suites():
                 "TEST_INTEGRATION": "1",
                 "TEST_BROKER_IMPL": "kafka",
                 "KAFKA_CONNECT": "ADDRESS",
+                "KAFKA_SASL_CONNECT": "ADDRESS",
             },
         ),
         Scenarios(),

@@ -8,6 +8,8 @@ import time
 
 READY_MAX_S = 60
 STOP_MAX_S = 30
+MECHANISMS = ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]
+SASL = {"sasl.enabled.mechanisms": ",".join(MECHANISMS), "allow.plaintext.password": "true"}
 
 
 class BrokerError(Exception):
@@ -17,11 +19,13 @@ class BrokerError(Exception):
 class Broker:
     """`BINARY serve --data-dir DIR --kafka HOST:PORT [--set NAME=VALUE]...`.
 
-    Its log goes to one file for all starts.
+    Its log goes to one file for all starts. With `users`, names and their passwords, it lets in
+    nobody else (SASL, in plain): they are made by `BINARY user add` before the first start.
     """
 
-    def __init__(self, binary, data_dir, log_path, settings=None, port=None):
+    def __init__(self, binary, data_dir, log_path, settings=None, port=None, users=None):
         self.binary = binary
+        self.users = users or {}
         self.settings = settings or {}
         self.data_dir = data_dir
         self.log_path = log_path
@@ -35,8 +39,12 @@ class Broker:
 
     def start(self):
         """Starts it on the same folder and port as before; returns the seconds until it listens."""
-        command = [self.binary, "serve", "--data-dir", self.data_dir, "--kafka", self.address]
-        for name, value in self.settings.items():
+        listener, settings = self.address, self.settings
+        if self.users:
+            listener, settings = f"{listener},protocol=SASL_PLAINTEXT", settings | SASL
+            self._add_users()
+        command = [self.binary, "serve", "--data-dir", self.data_dir, "--kafka", listener]
+        for name, value in settings.items():
             command += ["--set", f"{name}={value}"]
         if self._listens():
             raise BrokerError(f"something listens on {self.address} already")
@@ -54,6 +62,15 @@ class Broker:
                 raise BrokerError(f"the broker does not listen after {READY_MAX_S} s")
             time.sleep(0.02)
         return time.monotonic() - started
+
+    def _add_users(self):
+        if os.path.exists(self.data_dir):
+            return
+        for name, password in self.users.items():
+            command = [self.binary, "user", "add", name, "--data-dir", self.data_dir]
+            subprocess.run(
+                [os.fspath(word) for word in command], input=f"{password}\n", text=True, check=True
+            )
 
     def running(self):
         return self._process is not None and self._process.poll() is None
