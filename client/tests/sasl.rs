@@ -7,13 +7,16 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use highwater_broker::Broker;
+use highwater_broker::clock::VirtualClock;
 use highwater_broker::config::BrokerConfig;
+use highwater_broker::{Broker, Builder};
 use highwater_client::{
-    Admin, Client, ClientConfig, ClientError, ErrorCode, Mechanism, Password, ProducerConfig,
-    Record, ScramHash,
+    Admin, Client, ClientConfig, ClientError, ErrorCode, Mechanism, NewTopic, Password,
+    ProducerConfig, Record, ScramHash, Tcp,
 };
+use highwater_proto::clock::{Clock, Wall};
 use highwater_proto::exchange::Exchange;
 use highwater_proto::kafka::messages::api_versions::{ApiVersionsRange, ApiVersionsResponse};
 use highwater_proto::kafka::messages::sasl_authenticate::SaslAuthenticateResponse;
@@ -30,8 +33,22 @@ impl Rig {
     async fn new(mechanisms: &str) -> Self {
         let mut config = BrokerConfig::default();
         config.set("sasl.enabled.mechanisms", mechanisms).unwrap();
+        Self::of(config, Broker::builder()).await
+    }
+
+    /// With sessions of a minute, by this clock.
+    async fn with_sessions(clock: &VirtualClock) -> Self {
+        let mut config = BrokerConfig::default();
+        config.set("sasl.enabled.mechanisms", ALL).unwrap();
+        config.set("connections.max.reauth.ms", "60000").unwrap();
+        Self::of(config, Broker::builder().clock(Arc::new(clock.clone()))).await
+    }
+
+    async fn of(mut config: BrokerConfig, builder: Builder) -> Self {
         config.set("allow.plaintext.password", "true").unwrap();
-        let broker = Broker::builder().config(config).start().unwrap();
+        let delay = "connection.failed.authentication.delay.ms";
+        config.set(delay, "0").unwrap();
+        let broker = builder.config(config).start().unwrap();
         let listener = "127.0.0.1:0,protocol=SASL_PLAINTEXT";
         let address = broker.listen_kafka(listener).unwrap().to_string();
         let rig = Self { broker, address };
@@ -57,6 +74,11 @@ impl Rig {
             .sasl_mechanism(mechanism)
             .sasl_username("alice")
             .sasl_password(password)
+    }
+
+    /// Connections that the listeners have taken so far.
+    fn connections(&self) -> u64 {
+        self.broker.service().metrics().connections.value()
     }
 
     async fn refusal(&self, config: ClientConfig) -> ClientError {
@@ -256,4 +278,61 @@ async fn a_broker_that_does_not_know_the_password_is_refused() {
     let error = Client::connect_with(config).await.unwrap_err();
     let expected = "the signature of the server is wrong: it does not know this user's password";
     assert!(error.to_string().contains(expected), "{error}");
+}
+
+const START: Wall = Wall(1_700_000_000_000);
+
+/// A client that goes by this clock, as its broker does.
+fn client(rig: &Rig, clock: &VirtualClock, mechanism: Mechanism) -> Client {
+    let config = rig.config(mechanism, "alice-secret");
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let tcp = Tcp::of(&config).unwrap().with_clock(Arc::clone(&clock));
+    Client::over_with(config, Arc::new(tcp), clock).unwrap()
+}
+
+/// A client that did not would lose its connection with each session.
+#[tokio::test]
+async fn a_client_proves_again_in_time_who_its_user_is() {
+    for mechanism in Mechanism::ALL {
+        let clock = VirtualClock::new(START);
+        let rig = Rig::with_sessions(&clock).await;
+        let admin = client(&rig, &clock, mechanism).admin();
+        admin
+            .create_topic(&NewTopic::named("t").partitions(1))
+            .await
+            .unwrap();
+        let connections = rig.connections();
+        for _ in 0..10 {
+            // Several at once, behind one proof.
+            clock.advance(Duration::from_secs(58));
+            let list = || admin.list_topics();
+            let asked = tokio::join!(list(), list(), list());
+            for topics in [asked.0, asked.1, asked.2] {
+                assert_eq!(topics.unwrap().len(), 1);
+            }
+            // No second one is due: a broker refuses two in a second.
+            list().await.unwrap();
+        }
+        assert_eq!(rig.connections(), connections, "{mechanism}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_prove_it_again_is_told_so() {
+    let clock = VirtualClock::new(START);
+    let rig = Rig::with_sessions(&clock).await;
+    let admin = client(&rig, &clock, Mechanism::ScramSha256).admin();
+    admin.list_topics().await.unwrap();
+    let set = rig.admin();
+    set.delete_credentials("alice", &ScramHash::ALL)
+        .await
+        .unwrap();
+    admin.list_topics().await.unwrap();
+    clock.advance(Duration::from_secs(58));
+    let error = admin.list_topics().await.unwrap_err();
+    assert_eq!(
+        error.code(),
+        Some(ErrorCode::SaslAuthenticationFailed),
+        "{error}"
+    );
 }

@@ -19,6 +19,8 @@ use highwater_proto::kafka::{self, ApiKey, Response, SIZE_BYTES};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(feature = "sasl")]
+use super::again::Again;
 #[cfg(feature = "tls")]
 use super::tls::refusal;
 
@@ -53,20 +55,42 @@ impl From<Failure> for ExchangeError {
 }
 
 /// Tells who waits for an answer that the request was not written.
-fn refuse(answer: oneshot::Sender<Result<Option<Response>, Failure>>) {
-    let why = "the broker has closed the connection".to_owned();
+fn refuse(answer: oneshot::Sender<Result<Option<Response>, Failure>>, why: &str) {
     // The asker may have lost interest, which is no error.
-    let _ = answer.send(Err(Failure::NotWritten(why)));
+    let _ = answer.send(Err(Failure::NotWritten(why.to_owned())));
 }
+
+const CLOSED: &str = "the broker has closed the connection";
 
 /// Requests that wait to be written.
 #[derive(Clone)]
 pub(super) struct Queue {
     requests: mpsc::Sender<Outgoing>,
     refused: Arc<OnceLock<String>>,
+    #[cfg(feature = "sasl")]
+    again: Arc<OnceLock<Again>>,
 }
 
 impl Queue {
+    /// A queue, and what is taken out of it.
+    pub(super) fn new(requests_max: usize) -> (Self, mpsc::Receiver<Outgoing>) {
+        let (requests, queued) = mpsc::channel(requests_max);
+        let queue = Self {
+            requests,
+            refused: Arc::default(),
+            #[cfg(feature = "sasl")]
+            again: Arc::default(),
+        };
+        (queue, queued)
+    }
+
+    /// From now on the user is proved again in time.
+    #[cfg(feature = "sasl")]
+    pub(super) fn prove_again(&self, again: Again) {
+        // It is set once, when the connection is new.
+        let _ = self.again.set(again);
+    }
+
     /// Queues a request, or says why not.
     pub(super) fn push(&self, request: Outgoing) -> Result<(), String> {
         self.requests
@@ -85,7 +109,7 @@ impl Queue {
 }
 
 /// A request that was written and waits for its answer.
-struct Waiting {
+pub(super) struct Waiting {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -99,14 +123,21 @@ pub(super) fn start(
     requests_max: usize,
     response_bytes_max: usize,
 ) -> Queue {
-    let (requests, queued) = mpsc::channel(requests_max);
+    let (queue, queued) = Queue::new(requests_max);
     let (written, waiting) = mpsc::channel(requests_max);
     let (finish, finished) = oneshot::channel();
-    let refused = Arc::new(OnceLock::new());
-    let told = Arc::clone(&refused);
+    let told = Arc::clone(&queue.refused);
+    #[cfg(feature = "sasl")]
+    let again = Arc::clone(&queue.again);
     tokio::spawn(async move {
         let mut queued = queued;
-        match write_all(write_half, &mut queued, written).await {
+        let writer = Writer {
+            socket: write_half,
+            written,
+            #[cfg(feature = "sasl")]
+            again,
+        };
+        match writer.run(&mut queued).await {
             // The reader may have ended before.
             Ok(()) => drop(finish.send(())),
             Err(error) => tracing::debug!(%error, "a connection ended while writing"),
@@ -114,7 +145,7 @@ pub(super) fn start(
         // Nothing more is accepted, and what was not written is told so.
         queued.close();
         while let Some(request) = queued.recv().await {
-            refuse(request.answer);
+            refuse(request.answer, CLOSED);
         }
     });
     tokio::spawn(async move {
@@ -128,7 +159,7 @@ pub(super) fn start(
             tracing::debug!(%error, "a connection ended while reading");
         }
     });
-    Queue { requests, refused }
+    queue
 }
 
 /// Waits until the writer has nothing to do any more. If it failed instead, what the broker has
@@ -139,50 +170,88 @@ async fn nobody_is_left(finished: oneshot::Receiver<()>) {
     }
 }
 
-async fn write_all(
-    mut socket: impl AsyncWrite + Unpin,
-    queued: &mut mpsc::Receiver<Outgoing>,
+/// The writing half of a connection.
+struct Writer<W> {
+    socket: W,
     written: mpsc::Sender<Waiting>,
-) -> io::Result<()> {
-    let mut together = Vec::new();
-    while queued.recv_many(&mut together, TOGETHER_MAX).await > 0 {
-        let (mut parts, mut unanswered) = (Vec::new(), Vec::new());
-        let mut requests = together.drain(..);
-        while let Some(request) = requests.next() {
-            let Outgoing {
-                frame,
-                key,
-                version,
-                correlation_id,
-                expects_response,
-                answer,
-            } = request;
-            parts.extend(frame.into_parts());
-            if !expects_response {
-                unanswered.push(answer);
-                continue;
-            }
-            let waiting = Waiting {
-                key,
-                version,
-                correlation_id,
-                answer,
-            };
-            // The reader is gone when the broker hung up, and these requests are not written.
-            if let Err(mpsc::error::SendError(waiting)) = written.send(waiting).await {
-                let rest = requests.map(|request| request.answer);
-                let refused = unanswered.into_iter().chain([waiting.answer]).chain(rest);
-                refused.for_each(refuse);
-                return Ok(());
+    #[cfg(feature = "sasl")]
+    again: Arc<OnceLock<Again>>,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// Writes what is queued, until the queue or the connection ends.
+    async fn run(mut self, queued: &mut mpsc::Receiver<Outgoing>) -> io::Result<()> {
+        let mut together = Vec::new();
+        while queued.recv_many(&mut together, TOGETHER_MAX).await > 0 {
+            #[cfg(feature = "sasl")]
+            self.prove_again(&mut together).await?;
+            if !write_together(&mut self.socket, &self.written, &mut together).await? {
+                break;
             }
         }
-        write_parts(&mut socket, parts).await?;
-        for answer in unanswered {
-            // The asker may have lost interest, which is no error.
-            let _ = answer.send(Ok(None));
+        Ok(())
+    }
+
+    /// Proves again who the user is, if that is due, before these requests are written.
+    #[cfg(feature = "sasl")]
+    async fn prove_again(&mut self, requests: &mut Vec<Outgoing>) -> io::Result<()> {
+        let Some(again) = self.again.get().filter(|again| again.is_due()) else {
+            return Ok(());
+        };
+        // On the heap: no connection carries room for what is seldom.
+        let proved = Box::pin(again.prove(&mut self.socket, &self.written)).await;
+        proved.map_err(|error| {
+            let why = error.to_string();
+            let answers = requests.drain(..).map(|request| request.answer);
+            answers.for_each(|answer| refuse(answer, &why));
+            io::Error::other(why)
+        })
+    }
+}
+
+/// Notes requests as waiting, then writes them, all in one go. Whether the connection goes on: a
+/// reader that is gone refuses them.
+pub(super) async fn write_together(
+    socket: &mut (impl AsyncWrite + Unpin),
+    written: &mpsc::Sender<Waiting>,
+    requests: &mut Vec<Outgoing>,
+) -> io::Result<bool> {
+    let (mut parts, mut unanswered) = (Vec::new(), Vec::new());
+    let mut requests = requests.drain(..);
+    while let Some(request) = requests.next() {
+        let Outgoing {
+            frame,
+            key,
+            version,
+            correlation_id,
+            expects_response,
+            answer,
+        } = request;
+        parts.extend(frame.into_parts());
+        if !expects_response {
+            unanswered.push(answer);
+            continue;
+        }
+        let waiting = Waiting {
+            key,
+            version,
+            correlation_id,
+            answer,
+        };
+        // The reader is gone when the broker hung up, and these requests are not written.
+        if let Err(mpsc::error::SendError(waiting)) = written.send(waiting).await {
+            let rest = requests.map(|request| request.answer);
+            let refused = unanswered.into_iter().chain([waiting.answer]).chain(rest);
+            refused.for_each(|answer| refuse(answer, CLOSED));
+            return Ok(false);
         }
     }
-    Ok(())
+    write_parts(socket, parts).await?;
+    for answer in unanswered {
+        // The asker may have lost interest, which is no error.
+        let _ = answer.send(Ok(None));
+    }
+    Ok(true)
 }
 
 /// One vectored write for all parts, repeated for what the socket did not take.

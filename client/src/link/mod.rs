@@ -8,6 +8,8 @@
 //! - Answers come in the order of the requests; one that does not ends the connection.
 //! - When the connection ends, every request without an answer is told.
 
+#[cfg(feature = "sasl")]
+mod again;
 mod connection;
 mod native;
 #[cfg(feature = "sasl")]
@@ -21,6 +23,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(feature = "sasl")]
+use highwater_proto::clock::Clock;
 use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
 use highwater_proto::exchange::{BoxFuture, Exchange, ExchangeError};
@@ -30,6 +34,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "sasl")]
+use crate::clock::SystemClock;
 use crate::config::ClientConfig;
 use crate::dial::Dial;
 use crate::error::ClientError;
@@ -44,6 +50,8 @@ pub struct Tcp {
     response_bytes_max: usize,
     #[cfg(feature = "sasl")]
     login: Option<Arc<sasl::Login>>,
+    #[cfg(feature = "sasl")]
+    clock: Arc<dyn Clock>,
     #[cfg(feature = "tls")]
     tls: Option<tls::Tls>,
 }
@@ -57,6 +65,8 @@ impl Tcp {
             response_bytes_max: RESPONSE_BYTES_MAX,
             #[cfg(feature = "sasl")]
             login: None,
+            #[cfg(feature = "sasl")]
+            clock: Arc::new(SystemClock::new()),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -106,6 +116,14 @@ impl Tcp {
         })
     }
 
+    /// The same with a clock of your own: by it a connection proves again in time who its user is,
+    /// where the broker asks for that (`connections.max.reauth.ms`).
+    #[cfg(feature = "sasl")]
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Starts the tasks of a connection.
     async fn start(&self, address: &str, stream: TcpStream) -> Result<Queue, ClientError> {
         let bytes_max = self.response_bytes_max;
@@ -152,7 +170,7 @@ impl Dial for Tcp {
 pub struct Link {
     address: String,
     client_id: Str,
-    versions: HashMap<ApiKey, (i16, i16)>,
+    versions: Arc<HashMap<ApiKey, (i16, i16)>>,
     /// The next correlation id stands with the queue, so that both have one order.
     queue: Mutex<(i32, Queue)>,
 }
@@ -164,10 +182,10 @@ impl Link {
         let mut link = Self {
             address: address.to_owned(),
             client_id: tcp.client_id,
-            versions: HashMap::new(),
+            versions: Arc::default(),
             queue: Mutex::new((0, queue)),
         };
-        link.versions = link.negotiate().await?;
+        link.versions = Arc::new(link.negotiate().await?);
         if link.versions(ApiKey::Metadata).is_none() {
             return Err(ClientError::Unsupported(format!(
                 "{address} is a broker, but no version of Metadata is known to both sides: it is \
@@ -175,8 +193,11 @@ impl Link {
             )));
         }
         #[cfg(feature = "sasl")]
-        if let Some(login) = &tcp.login {
-            link.log_in(login).await?;
+        if let Some(login) = &tcp.login
+            && let Some(lifetime) = link.log_in(login).await?
+        {
+            let again = again::Again::new(&link, login, &tcp.clock, lifetime);
+            link.prove_again(again);
         }
         Ok(link)
     }
@@ -237,6 +258,13 @@ impl Link {
                      starting or stopping, or no Kafka broker, or this listener expects TLS or SASL"
                 )))
             }
+        }
+    }
+
+    #[cfg(feature = "sasl")]
+    fn prove_again(&self, again: again::Again) {
+        if let Ok(queue) = self.queue.lock() {
+            queue.1.prove_again(again);
         }
     }
 

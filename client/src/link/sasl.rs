@@ -1,10 +1,12 @@
-//! How a new connection proves who its user is, before anything else is asked on it.
+//! How a connection proves who its user is, before anything else is asked on it.
 //!
 //! Floor 2 of client.
 //!
 //! Invariants
 //! - With SCRAM the broker proves, too, that it knows the password; one that does not is refused.
 //! - The password is sent by PLAIN alone, and only to a broker that has agreed to it.
+
+use std::time::Duration;
 
 use highwater_proto::code::ErrorCode;
 use highwater_proto::cursor::Str;
@@ -42,17 +44,19 @@ impl Login {
 }
 
 impl Link {
-    /// Proves who the user is.
-    pub(super) async fn log_in(&self, login: &Login) -> Result<(), ClientError> {
+    /// Proves who the user is; how long that counts, if not for as long as the connection.
+    pub(super) async fn log_in(&self, login: &Login) -> Result<Option<Duration>, ClientError> {
         self.agree(login.mechanism).await?;
-        match login.mechanism {
+        let last = match login.mechanism {
             Mechanism::Plain => {
                 let token = Plain::token(&login.user, login.password.reveal());
-                self.show(token).await.map(drop)
+                self.show(token).await?
             }
-            Mechanism::ScramSha256 => self.scram(ScramHash::Sha256, login).await,
-            Mechanism::ScramSha512 => self.scram(ScramHash::Sha512, login).await,
-        }
+            Mechanism::ScramSha256 => self.scram(ScramHash::Sha256, login).await?,
+            Mechanism::ScramSha512 => self.scram(ScramHash::Sha512, login).await?,
+        };
+        let lifetime_ms = u64::try_from(last.session_lifetime_ms).unwrap_or(0);
+        Ok((lifetime_ms > 0).then(|| Duration::from_millis(lifetime_ms)))
     }
 
     async fn agree(&self, mechanism: Mechanism) -> Result<(), ClientError> {
@@ -78,7 +82,11 @@ impl Link {
         }
     }
 
-    async fn scram(&self, hash: ScramHash, login: &Login) -> Result<(), ClientError> {
+    async fn scram(
+        &self,
+        hash: ScramHash,
+        login: &Login,
+    ) -> Result<SaslAuthenticateResponse, ClientError> {
         let failed = |error: ScramError| {
             ClientError::Unsupported(format!("cannot authenticate to {}: {error}", self.address))
         };
@@ -92,7 +100,8 @@ impl Link {
         let proved = proved.await.map_err(|_| ClientError::Closed)?;
         let (last, finishing) = proved.map_err(failed)?;
         let answer = self.show(last).await?;
-        finishing.verify(&answer.auth_bytes.0).map_err(failed)
+        finishing.verify(&answer.auth_bytes.0).map_err(failed)?;
+        Ok(answer)
     }
 
     /// Shows a token to the broker.
