@@ -1,5 +1,5 @@
-//! Commits at `fsync`, in process: one log against a raw write and sync, and twelve logs against
-//! one.
+//! Commits at `fsync`, in process: one log against a raw write and sync, twelve logs against one,
+//! and threads that sync for themselves against the same with a thread that syncs for them.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -21,7 +21,59 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         one(run, &batch, name)?;
         twelve(run, &batch, name)?;
     }
+    sixteen(run, &load::produced(2 << 10)?)
+}
+
+/// Threads that append and wait, each its own batches.
+fn sixteen(run: &mut Run, batch: &ProducedBatch) -> Result<(), Failure> {
+    let appends = run.scale(APPENDS, 2);
+    let turns = run.turns(
+        || blocking(run, batch, appends, false),
+        || blocking(run, batch, appends, true),
+    )?;
+    run.share(
+        "sixteen threads that append and wait, 2 KiB",
+        Unit::PerSecond,
+        turns,
+        "the same and a committer",
+        Target::AtLeast(0.8),
+    );
     Ok(())
+}
+
+/// Appends a second of sixteen threads, each of which waits until its own is durable.
+fn blocking(
+    run: &Run,
+    batch: &ProducedBatch,
+    appends: usize,
+    has_committer: bool,
+) -> Result<f64, Failure> {
+    let disk = Disk::new(run, "commit-blocking")?;
+    let log = disk.log(0, Durability::Fsync)?;
+    let append = || {
+        (0..appends).try_for_each(|_| {
+            let sent = batch.clone();
+            let appended = disk.shard.append_wait(log, sent, AckAt::Durable, run.now());
+            appended.map(drop)
+        })
+    };
+    let (seconds, done) = std::thread::scope(|scope| {
+        if has_committer {
+            scope.spawn(|| disk.shard.commit_loop());
+        }
+        let (seconds, done) = run.seconds(|| {
+            let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(append)).collect();
+            callers.into_iter().try_for_each(|caller| {
+                let done = caller.join().map_err(|_| "a caller panicked")?;
+                done.map_err(Failure::from)
+            })
+        });
+        // The committer ends with the shard.
+        let closed = disk.shard.close(run.now());
+        (seconds, done.and_then(|()| Ok(closed?)))
+    });
+    done?;
+    Ok((CALLERS * appends) as f64 / seconds)
 }
 
 fn one(run: &mut Run, batch: &ProducedBatch, name: &str) -> Result<(), Failure> {
@@ -109,5 +161,8 @@ fn commit_time(
 }
 
 const COMMITS: usize = 100;
+const CALLERS: usize = 16;
+/// Of each caller.
+const APPENDS: usize = 1_000;
 /// The journal's two files together, as they are by default.
 const JOURNAL_BYTES: usize = 128 << 20;

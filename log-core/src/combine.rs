@@ -1,5 +1,5 @@
 //! How threads share one piece of work: a queue whose first caller drives for all, a bell, and a
-//! reply that is waited for.
+//! reply that is waited for, by a thread that can be called to work meanwhile.
 //!
 //! Floor 0 of log-core. Modelled with loom in `combine/models.rs`.
 //!
@@ -177,38 +177,87 @@ impl Bell {
     }
 }
 
-/// A value that one thread waits for and another one gives.
+/// A value that one thread waits for and another one gives. Until it is given, the thread that
+/// waits can be called to do something for all first.
 #[derive(Debug)]
 pub(crate) struct Reply<T> {
-    value: Mutex<Option<T>>,
-    given: Condvar,
+    state: Mutex<Awaited<T>>,
+    woken: Condvar,
+}
+
+#[derive(Debug)]
+struct Awaited<T> {
+    value: Option<T>,
+    is_waited_for: bool,
+    is_called: bool,
+}
+
+/// Why a thread that waited for a reply goes on.
+#[derive(Debug)]
+pub(crate) enum Woken<T> {
+    /// Here is the value.
+    Given(T),
+    /// It was called; the value is still to come, or waits to be taken.
+    Called,
 }
 
 impl<T> Reply<T> {
     pub(crate) fn new() -> Self {
+        let state = Awaited {
+            value: None,
+            is_waited_for: false,
+            is_called: false,
+        };
         Self {
-            value: Mutex::new(None),
-            given: Condvar::new(),
+            state: Mutex::new(state),
+            woken: Condvar::new(),
         }
     }
 
     /// Gives the value; called once.
     pub(crate) fn give(&self, value: T) {
-        *lock(&self.value) = Some(value);
-        self.given.notify_one();
+        lock(&self.state).value = Some(value);
+        self.woken.notify_one();
     }
 
-    /// Waits until the value is given.
-    pub(crate) fn wait(&self) -> T {
-        let mut value = lock(&self.value);
+    /// Calls the thread that waits, if one does: then it goes on with [`Woken::Called`], once.
+    /// The caller sees to it that the value is given later than this.
+    pub(crate) fn call(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.is_waited_for {
+            state.is_called = true;
+            self.woken.notify_one();
+        }
+        state.is_waited_for
+    }
+
+    /// Waits until the value is given, or the thread is called.
+    pub(crate) fn wait(&self) -> Woken<T> {
+        let mut state = lock(&self.state);
+        state.is_waited_for = true;
         loop {
-            if let Some(value) = value.take() {
-                return value;
+            if state.is_called {
+                (state.is_called, state.is_waited_for) = (false, false);
+                return Woken::Called;
             }
-            value = self
-                .given
-                .wait(value)
+            if let Some(value) = state.value.take() {
+                return Woken::Given(value);
+            }
+            state = self
+                .woken
+                .wait(state)
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+impl<T> Woken<T> {
+    /// The value, of a thread that nobody calls.
+    pub(crate) fn given(self) -> T {
+        match self {
+            Self::Given(value) => value,
+            Self::Called => unreachable!("nobody calls it"),
         }
     }
 }

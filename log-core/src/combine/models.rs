@@ -177,7 +177,7 @@ fn loom_poison_reaches_the_followers() {
             // The driver had not begun, or was done before the push.
             while !own.take().is_empty() {}
         }
-        assert!(!first.wait() && !reply.wait());
+        assert!(!first.wait().given() && !reply.wait().given());
         driver.join().unwrap();
         assert!(queue.drive().is_none(), "an item was left behind");
     });
@@ -198,7 +198,7 @@ fn loom_abandoning_answers_everybody() {
                     }
                 }
             }
-            reply.wait()
+            reply.wait().given()
         };
         let other = {
             let queue = Arc::clone(&queue);
@@ -234,10 +234,32 @@ fn loom_register_look_again_park() {
             let me = Arc::new(Reply::new());
             lock(&parked).push(Arc::clone(&me));
             if mark.load(Ordering::Acquire) == 0 {
-                me.wait();
+                me.wait().given();
             }
         }
         assert_eq!(mark.load(Ordering::Acquire), 1);
         committer.join().unwrap();
+    });
+}
+
+/// Somebody who waits is called, if it waits already, and given the value afterwards: it finds the
+/// call first, and nobody is called who does not find it.
+#[test]
+fn loom_a_call_is_found_before_the_value() {
+    model(|| {
+        let reply = Arc::new(Reply::new());
+        let other = {
+            let reply = Arc::clone(&reply);
+            thread::spawn(move || {
+                let is_called = reply.call();
+                reply.give(is_called);
+            })
+        };
+        let (was_called, is_called) = match reply.wait() {
+            Woken::Given(is_called) => (false, is_called),
+            Woken::Called => (true, reply.wait().given()),
+        };
+        assert_eq!(was_called, is_called);
+        other.join().unwrap();
     });
 }

@@ -102,12 +102,21 @@ fn a_ring_before_the_wait_is_kept_once() {
     bell.wait_at_most(Duration::ZERO);
 }
 
+/// Whoever does something else may not be back for long.
+#[test]
+fn nobody_is_called_who_does_not_wait() {
+    let reply = Reply::new();
+    assert!(!reply.call());
+    reply.give(7);
+    assert_eq!(reply.wait().given(), 7);
+}
+
 #[test]
 fn a_reply_crosses_threads() {
     let reply = Arc::new(Reply::new());
     let giver = Arc::clone(&reply);
     std::thread::scope(|scope| {
         scope.spawn(move || giver.give(7));
-        assert_eq!(reply.wait(), 7);
+        assert_eq!(reply.wait().given(), 7);
     });
 }

@@ -11,6 +11,9 @@
 //!   move in order, over a contiguous prefix.
 //! - What a cycle covers was captured before its sync; what is written meanwhile is the next one's.
 //! - Bytes that only the journal holds move `durable`, never `synced`.
+//! - Among callers who block and sync themselves one has the turn. As long as anybody waits it is
+//!   given up to one of them only, who is awake by then: no cycle waits for a thread that does
+//!   something else, and nobody works for others without end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,6 +75,8 @@ pub(super) struct Waiting {
     /// When the first of all these batches was queued.
     since: Option<Mono>,
     refused: Option<LogError>,
+    /// Whether one of the callers who block has the turn to sync.
+    has_turn: bool,
 }
 
 impl Waiting {
@@ -127,9 +132,19 @@ impl Waiting {
         self.commits.insert(id, entry);
     }
 
-    /// Whether anybody waits for the next cycle.
-    pub(super) fn is_awaited(&self) -> bool {
-        !self.waiters.is_empty()
+    /// Takes the turn to sync, if somebody waits and nobody has it.
+    fn take_turn(&mut self) -> bool {
+        let takes = !self.waiters.is_empty() && !self.has_turn;
+        self.has_turn |= takes;
+        takes
+    }
+
+    /// Gives up the turn to one of those who wait, or to nobody if nobody waits. Whether it did:
+    /// there may be none among them who can be called.
+    fn give_up_turn(&mut self) -> bool {
+        // In here nobody of them is answered, so that each call comes before the answer.
+        self.has_turn = !self.waiters.is_empty();
+        !self.has_turn || self.waiters.iter().any(|waiter| waiter.done.call())
     }
 
     /// All that waits, if anything does.
@@ -137,7 +152,10 @@ impl Waiting {
         if self.commits.is_empty() && self.waiters.is_empty() {
             return None;
         }
-        Some(std::mem::take(self))
+        let has_turn = self.has_turn;
+        let taken = std::mem::take(self);
+        self.has_turn = has_turn;
+        Some(taken)
     }
 
     /// Refuses all that comes from now on, and gives back who waits.
@@ -161,6 +179,24 @@ impl Shard {
         self.committers.fetch_sub(1, Ordering::AcqRel);
         // One ring wakes one thread: hand it on.
         self.commit_bell.ring();
+    }
+
+    /// Stage 2 by a caller who blocks, where there is no committer.
+    pub(super) fn sync_if_nobody_does(&self) {
+        let takes = lock(&self.waiting).take_turn();
+        if takes {
+            self.sync_for_all();
+        }
+    }
+
+    /// The caller has the turn: syncs for all who wait, until another one takes over.
+    pub(super) fn sync_for_all(&self) {
+        loop {
+            self.sync_once();
+            if lock(&self.waiting).give_up_turn() {
+                return;
+            }
+        }
     }
 
     /// Stage 2, one cycle: syncs all that was written so far and answers. Whether there was

@@ -45,7 +45,7 @@ use self::commit::Waiting;
 pub use self::room::Room;
 use self::space::Space;
 use self::tick::{Dirty, Upkeep};
-use crate::combine::{Bell, Combine};
+use crate::combine::{Bell, Combine, Reply};
 use crate::error::LogError;
 use crate::journal::Journal;
 use crate::keys::KeySeed;
@@ -64,33 +64,53 @@ pub enum AckAt {
 
 /// The answer that an append owes its caller: given exactly once. Dropped without one, it answers
 /// [`LogError::Poisoned`], so that nobody hangs when a thread dies with it in hand.
-#[expect(
-    clippy::type_complexity,
-    reason = "a name for it would hide what it takes"
-)]
-pub struct Done(Option<Box<dyn FnOnce(Result<Appended, LogError>) + Send>>);
+pub struct Done(Option<Asker>);
+
+enum Asker {
+    Told(Box<dyn FnOnce(Result<Appended, LogError>) + Send>),
+    /// A thread, which can be called to sync for all who wait.
+    Blocked(Arc<Blocked>),
+}
+
+type Blocked = Reply<Result<Appended, LogError>>;
 
 impl Done {
     /// Wraps what takes the answer. It runs on a thread of the shard, outside every lock; it must
     /// be quick, and it must not panic: that poisons the shard.
     pub fn new(answer: impl FnOnce(Result<Appended, LogError>) + Send + 'static) -> Self {
-        Self(Some(Box::new(answer)))
+        Self(Some(Asker::Told(Box::new(answer))))
+    }
+
+    fn blocked(reply: Arc<Blocked>) -> Self {
+        Self(Some(Asker::Blocked(reply)))
     }
 
     fn answer(mut self, result: Result<Appended, LogError>) {
-        if let Some(answer) = self.0.take() {
-            answer(result);
+        self.give(result);
+    }
+
+    fn give(&mut self, result: Result<Appended, LogError>) {
+        match self.0.take() {
+            Some(Asker::Told(answer)) => answer(result),
+            Some(Asker::Blocked(reply)) => reply.give(result),
+            None => {}
+        }
+    }
+
+    /// Calls the thread that waits for the answer, if one does.
+    fn call(&self) -> bool {
+        match &self.0 {
+            Some(Asker::Blocked(reply)) => reply.call(),
+            Some(Asker::Told(_)) | None => false,
         }
     }
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
-        if let Some(answer) = self.0.take() {
-            answer(Err(LogError::Poisoned {
-                why: DROPPED.to_owned(),
-            }));
-        }
+        self.give(Err(LogError::Poisoned {
+            why: DROPPED.to_owned(),
+        }));
     }
 }
 

@@ -76,6 +76,26 @@ fn loom_blocking_callers_leave_nobody_waiting() {
     });
 }
 
+/// The same with a third one, so that the turn to sync is handed on while it is wanted.
+#[test]
+fn loom_the_turn_to_sync_is_never_lost() {
+    model(|| {
+        let shard = shard();
+        let others = [A, B].map(|log| {
+            let shard = Arc::clone(&shard);
+            thread::spawn(move || append(&shard, log))
+        });
+        append(&shard, A);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert!(
+            !shard.write_once() && !shard.sync_once(),
+            "something was left behind"
+        );
+    });
+}
+
 /// Stage 1 of one caller against stage 2 of another thread: an answer is never given for a batch
 /// that the running sync does not cover, and none is missing.
 #[test]
@@ -111,7 +131,10 @@ fn loom_poison_answers_a_caller_wherever_it_is() {
         let answer = Arc::clone(&reply);
         let give = move |result| answer.give(result);
         shard.append(A, batch(), AckAt::Durable, Now::default(), give);
-        assert!(matches!(reply.wait(), Err(LogError::Poisoned { .. })));
+        assert!(matches!(
+            reply.wait().given(),
+            Err(LogError::Poisoned { .. })
+        ));
         failing.join().unwrap();
     });
 }

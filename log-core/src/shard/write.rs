@@ -18,7 +18,7 @@ use highwater_proto::clock::{Mono, Now};
 use super::commit::{Commit, Waiter};
 use super::poison::PanicGuard;
 use super::{AckAt, Append, Done, Shard, Slot};
-use crate::combine::Reply;
+use crate::combine::{Reply, Woken};
 use crate::config::Durability;
 use crate::error::LogError;
 use crate::journal::Stored;
@@ -61,7 +61,7 @@ impl Shard {
     }
 
     /// Appends and waits for the answer, for callers who may block. Without a thread in
-    /// [`Self::commit_loop`] the callers sync, each for all who wait.
+    /// [`Self::commit_loop`] the callers sync, one at a time for all who wait.
     pub fn append_wait(
         &self,
         log: LogId,
@@ -70,13 +70,24 @@ impl Shard {
         now: Now,
     ) -> Result<Appended, LogError> {
         let reply = Arc::new(Reply::new());
-        let answer = Arc::clone(&reply);
-        self.append(log, batch, ack, now, move |result| answer.give(result));
+        self.enqueue(Append {
+            log,
+            sent: batch.into(),
+            ack,
+            now,
+            done: Done::blocked(Arc::clone(&reply)),
+        });
+        self.write_once();
         // Whoever wrote for others syncs for them as well: they may be waiting by now.
-        if self.committers.load(Ordering::Acquire) == 0 && lock(&self.waiting).is_awaited() {
-            self.sync_once();
+        if self.committers.load(Ordering::Acquire) == 0 {
+            self.sync_if_nobody_does();
         }
-        reply.wait()
+        loop {
+            match reply.wait() {
+                Woken::Given(result) => return result,
+                Woken::Called => self.sync_for_all(),
+            }
+        }
     }
 
     /// Stage 1: writes all that is queued, unless another thread does so already. Whether it did.
