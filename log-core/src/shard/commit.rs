@@ -11,8 +11,8 @@
 //!   move in order, over a contiguous prefix.
 //! - What a cycle covers was captured before its sync; what is written meanwhile is the next one's.
 //! - Bytes that only the journal holds move `durable`, never `synced`.
-//! - Among callers who block and sync themselves one has the turn. As long as anybody waits it is
-//!   given up to one of them only, who is awake by then: no cycle waits for a thread that does
+//! - Among callers who block and sync themselves one has the turn. While anybody waits it goes on
+//!   to one of them who is blocked, and takes it at once: no cycle waits for a thread that does
 //!   something else, and nobody works for others without end.
 
 use std::collections::BTreeMap;
