@@ -126,8 +126,11 @@ class Librdkafka(Suite):
     patient = {
         "0089_max_poll_interval",
         "0091_max_poll_interval_timeout",
+        "0102_static_group_rebalance",
         "0113_cooperative_rebalance/l_unsubscribe",
         "0113_cooperative_rebalance/n_wildcard",
+        "0113_cooperative_rebalance/t_max_poll_interval_exceeded",
+        "0118_commit_rebalance",
     }
 
     with_users = {"0135_sasl_credentials", "0142_reauthentication"}
