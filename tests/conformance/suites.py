@@ -459,6 +459,7 @@ def all_suites():
             {
                 "TEST_INTEGRATION": "1",
                 "TEST_BROKER_IMPL": "kafka",
+                "TEST_JAVA_INTEROPT": "1",
                 "KAFKA_CONNECT": "ADDRESS",
                 "KAFKA_SASL_CONNECT": "ADDRESS",
             },
