@@ -7,18 +7,21 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use highwater_broker::clock::VirtualClock;
 use highwater_broker::config::BrokerConfig;
 use highwater_broker::{Broker, Builder};
 use highwater_client::{
-    Admin, Client, ClientConfig, ClientError, ErrorCode, Mechanism, NewTopic, Password,
+    Admin, Client, ClientConfig, ClientError, Dial, ErrorCode, Mechanism, NewTopic, Password,
     ProducerConfig, Record, ScramHash, Tcp,
 };
 use highwater_proto::clock::{Clock, Wall};
 use highwater_proto::exchange::Exchange;
-use highwater_proto::kafka::messages::api_versions::{ApiVersionsRange, ApiVersionsResponse};
+use highwater_proto::kafka::messages::api_versions::{
+    ApiVersionsRange, ApiVersionsRequest, ApiVersionsResponse,
+};
 use highwater_proto::kafka::messages::sasl_authenticate::SaslAuthenticateResponse;
 use highwater_proto::kafka::messages::sasl_handshake::SaslHandshakeResponse;
 use highwater_proto::kafka::{APIS, Request, Response, open_request};
@@ -215,6 +218,13 @@ async fn users_are_listed_and_deleted() {
 
 /// A broker that does not know the password, and takes every proof: somebody on the way, say.
 fn impostor() -> std::net::SocketAddr {
+    fake(|request| Some(impostors_answer(request)))
+}
+
+/// One connection of something that is no broker of this workspace.
+fn fake(
+    mut answer: impl FnMut(Request) -> Option<Response> + Send + 'static,
+) -> std::net::SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = move || {
@@ -225,9 +235,10 @@ fn impostor() -> std::net::SocketAddr {
             stream.read_exact(&mut frame).unwrap();
             let (header, body) = open_request(frame.into()).unwrap();
             let request = Request::decode(header.key, header.version, body).unwrap();
-            let answer = impostors_answer(request);
-            let frame = answer.encode_frame(header.version, header.correlation_id);
-            stream.write_all(&frame.unwrap().into_bytes()).unwrap();
+            if let Some(answer) = answer(request) {
+                let frame = answer.encode_frame(header.version, header.correlation_id);
+                stream.write_all(&frame.unwrap().into_bytes()).unwrap();
+            }
         }
     };
     drop(std::thread::Builder::new().spawn(serve).unwrap());
@@ -335,4 +346,41 @@ async fn who_cannot_prove_it_again_is_told_so() {
         Some(ErrorCode::SaslAuthenticationFailed),
         "{error}"
     );
+}
+
+/// Else who waits would wait for ever, and the connection would outlive whoever has given it up.
+#[tokio::test]
+async fn a_broker_that_is_silent_at_another_proof_loses_the_connection() {
+    let handshakes = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&handshakes);
+    let address = fake(move |request| match request {
+        Request::SaslHandshake(_) if seen.fetch_add(1, Ordering::AcqRel) > 0 => None,
+        Request::SaslAuthenticate(_) => {
+            let answer = SaslAuthenticateResponse {
+                session_lifetime_ms: 60_000,
+                ..SaslAuthenticateResponse::default()
+            };
+            Some(answer.into())
+        }
+        other => Some(impostors_answer(other)),
+    });
+    let clock = VirtualClock::new(START);
+    let config = ClientConfig::new()
+        .security_protocol("SASL_PLAINTEXT".parse().unwrap())
+        .sasl_mechanism(Mechanism::Plain)
+        .sasl_username("alice")
+        .sasl_password("alice-secret");
+    let tcp = Tcp::of(&config)
+        .unwrap()
+        .with_clock(Arc::new(clock.clone()));
+    let link = tcp.dial(&address.to_string()).await.unwrap();
+    clock.advance(Duration::from_secs(58));
+    let asked = tokio::spawn(link.send(0, ApiVersionsRequest::default().into()));
+    while handshakes.load(Ordering::Acquire) < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(clock.sleepers_count(), 1);
+    clock.advance(Duration::from_secs(30));
+    let error = asked.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("has not answered it within 30s"), "{error}");
 }

@@ -5,6 +5,7 @@
 //! Invariants
 //! - Requests wait meanwhile, in their order: none is written between the first token and the last.
 //! - Nothing is proved while nothing is asked: an idle connection stays so.
+//! - A broker that does not answer the proof ends the connection: who waits is told.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +16,9 @@ use highwater_proto::clock::{Clock, Mono};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
-use super::Link;
 use super::connection::{Queue, Waiting, write_together};
 use super::sasl::Login;
+use super::{Link, SILENCE_MAX};
 use crate::error::ClientError;
 
 /// What the writer of a connection needs to prove it again.
@@ -69,9 +70,17 @@ impl Again {
         let (queue, mut tokens) = Queue::new(TOKENS_MAX);
         let link = (self.link)(queue);
         let mut proof = pin!(link.log_in(&self.login));
+        let mut late = self
+            .clock
+            .sleep_until(self.clock.now().mono.plus(SILENCE_MAX));
         let lifetime = loop {
             tokio::select! {
                 biased;
+                () = &mut late => return Err(ClientError::NotSent(format!(
+                    "{} has asked for another proof of who the user is, and has not answered it \
+                     within {SILENCE_MAX:?}",
+                    link.address
+                ))),
                 proved = &mut proof => break proved?,
                 Some(token) = tokens.recv() => {
                     let lost = |why: std::io::Error| ClientError::NotSent(why.to_string());

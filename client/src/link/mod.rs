@@ -377,8 +377,8 @@ impl Debug for Link {
     }
 }
 
-/// A peer that acknowledges nothing for so long is gone: as long as a request may take. An idle one
-/// is asked for a sign of life after it.
+/// A peer that acknowledges nothing for so long is gone: as long as a request may take. So is one
+/// that does not answer another proof. An idle one is asked for a sign of life after it.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Between two questions for a sign of life.
