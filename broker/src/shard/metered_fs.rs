@@ -124,6 +124,10 @@ impl Fs for MeteredFs {
     fn parallel_syncs(&self) -> usize {
         self.disk.parallel_syncs()
     }
+
+    fn release_unused(&self) {
+        self.disk.release_unused();
+    }
 }
 
 impl File for MeteredFile {

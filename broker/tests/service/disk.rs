@@ -31,6 +31,8 @@ pub(crate) struct Faults {
     /// Syncs that wait.
     pub(crate) waiting_syncs: AtomicU64,
     let_go: Condvar,
+    /// How often memory of reads was to be given back.
+    pub(crate) releases: AtomicU64,
 }
 
 impl Faults {
@@ -85,6 +87,7 @@ impl FaultyFs {
             is_held: Mutex::new(false),
             waiting_syncs: AtomicU64::new(0),
             let_go: Condvar::new(),
+            releases: AtomicU64::new(0),
         };
         Self {
             below,
@@ -152,6 +155,10 @@ impl Fs for FaultyFs {
 
     fn free_bytes(&self, _: &Path) -> Result<u64> {
         Ok(self.faults.free_bytes.load(Ordering::SeqCst))
+    }
+
+    fn release_unused(&self) {
+        self.faults.releases.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -85,6 +85,17 @@ async fn a_page_cache_topic_is_read_before_it_is_synced() {
 }
 
 #[tokio::test]
+async fn an_idle_broker_gives_back_the_memory_of_its_reads() {
+    let (rig, disk) = faulty();
+    let before = disk.faults.releases.load(Ordering::SeqCst);
+    until(|| {
+        rig.advance_ms(1000);
+        disk.faults.releases.load(Ordering::SeqCst) > before + 1
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let mut rig = Rig::new();
     rig.topic("t", 1, &[]).await;

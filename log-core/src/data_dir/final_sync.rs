@@ -116,4 +116,8 @@ impl Fs for FinalSync {
     fn parallel_syncs(&self) -> usize {
         self.below.parallel_syncs()
     }
+
+    fn release_unused(&self) {
+        self.below.release_unused();
+    }
 }

@@ -257,6 +257,10 @@ impl Fs for Metered {
     fn parallel_syncs(&self) -> usize {
         self.below.parallel_syncs()
     }
+
+    fn release_unused(&self) {
+        self.below.release_unused();
+    }
 }
 
 /// The length of a file that was removed while somebody holds it: it counts no more.

@@ -62,6 +62,9 @@ pub trait Fs: Debug + Send + Sync + 'static {
     fn parallel_syncs(&self) -> usize {
         1
     }
+
+    /// Gives back memory that was kept for reads and that none has taken since the last call.
+    fn release_unused(&self) {}
 }
 
 /// The file that holds a directory's lock. It stays behind when the lock is released.

@@ -13,6 +13,7 @@
 
 mod disk;
 mod mapped;
+mod rooms;
 
 pub use disk::OsFs;
 

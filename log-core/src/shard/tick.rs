@@ -147,6 +147,7 @@ impl Shard {
         let is_time = upkeep.checkpoint_at <= now;
         if is_time {
             self.fill_journal(now)?;
+            upkeep.dir.fs().release_unused();
         }
         let ended = {
             let mut journal = lock(&self.journal);

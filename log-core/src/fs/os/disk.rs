@@ -18,8 +18,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
+use super::rooms::Rooms;
 use super::sys;
 use crate::fs::{DirLock, File, Fs, LOCK_FILE, OpenMode};
 
@@ -33,14 +34,16 @@ use crate::fs::{DirLock, File, Fs, LOCK_FILE, OpenMode};
 /// let _lock = fs.lock(Path::new("/var/lib/highwater"))?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OsFs;
+#[derive(Clone, Debug, Default)]
+pub struct OsFs {
+    rooms: Arc<Rooms>,
+}
 
 impl OsFs {
-    /// The real disk; it has no state.
+    /// The real disk. It and its clones share the memory that large reads use again.
     #[must_use]
-    pub const fn new() -> Self {
-        Self
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 
@@ -67,12 +70,13 @@ impl Fs for OsFs {
             .write(true)
             .create_new(true)
             .open(path)?;
-        Ok(Arc::new(OsFile::new(file)))
+        Ok(Arc::new(OsFile::new(file, &self.rooms)))
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let writes = matches!(mode, OpenMode::Append | OpenMode::Recover);
-        let file = OsFile::new(sys::options().read(true).write(writes).open(path)?);
+        let file = sys::options().read(true).write(writes).open(path)?;
+        let file = OsFile::new(file, &self.rooms);
         match mode {
             OpenMode::Read | OpenMode::Append => Ok(Arc::new(file)),
             OpenMode::Mapped => super::mapped::map(file),
@@ -154,6 +158,10 @@ impl Fs for OsFs {
     fn parallel_syncs(&self) -> usize {
         PARALLEL_SYNCS
     }
+
+    fn release_unused(&self) {
+        self.rooms.release_unused();
+    }
 }
 
 /// The kernel joins the flushes of concurrent syncs: 12 files cost 3.5 times one file with 12
@@ -166,31 +174,11 @@ const LOCK_TEXT_BYTES_MAX: u64 = 64;
 /// Reads up to this size are allocated without asking how much the file holds.
 const BLIND_READ_BYTES_MAX: usize = 4096;
 
-/// Reads from this size on go to memory that lies on its page as the bytes lie on theirs.
-const ALIGNED_READ_BYTES_MIN: usize = 64 << 10;
-
-/// The unit in which the kernel caches files; with larger pages less is gained and nothing lost.
-const PAGE_BYTES: usize = 4096;
-
 /// A file that has grown by so much since it was synced is likely to go on.
 const AHEAD_FROM_BYTES: u64 = 16 << 20;
 
 /// Set aside at once. More gains nothing.
 const AHEAD_BYTES: u64 = 16 << 20;
-
-/// An empty vector for so many bytes of a file, or one that begins with a pad which is not part of
-/// them: a cached read is a copy page by page, and the kernel copies whole pages a third faster
-/// when source and destination are aligned alike.
-fn room_for(position: u64, len: usize) -> Vec<u8> {
-    if len < ALIGNED_READ_BYTES_MIN {
-        return Vec::with_capacity(len);
-    }
-    let mut room: Vec<u8> = Vec::with_capacity(len + PAGE_BYTES - 1);
-    let wanted = usize::try_from(position % PAGE_BYTES as u64).unwrap_or(0);
-    let pad = (PAGE_BYTES + wanted - room.as_ptr().addr() % PAGE_BYTES) % PAGE_BYTES;
-    room.resize(pad, 0);
-    room
-}
 
 /// Writes all slices by calls of which each may write less than it was given, or be interrupted.
 fn write_whole(
@@ -245,13 +233,15 @@ fn is_dir(path: &Path) -> io::Result<bool> {
 pub(super) struct OsFile {
     pub(super) file: fs::File,
     ahead: Ahead,
+    rooms: Arc<Rooms>,
 }
 
 impl OsFile {
-    fn new(file: fs::File) -> Self {
+    fn new(file: fs::File, rooms: &Arc<Rooms>) -> Self {
         Self {
             file,
             ahead: Ahead::default(),
+            rooms: Arc::clone(rooms),
         }
     }
 }
@@ -300,14 +290,12 @@ impl File for OsFile {
             let left = self.len()?.saturating_sub(position);
             len = usize::try_from(left).map_or(len, |left| left.min(len));
         }
-        let mut bytes = room_for(position, len);
-        let pad = bytes.len();
-        read_whole(position, len, &mut bytes, |at, len, into| {
+        let mut room = self.rooms.take(position, len);
+        let pad = room.len();
+        read_whole(position, len, &mut room, |at, len, into| {
             sys::read_some_at(&self.file, at, len, into)
         })?;
-        let mut bytes = Bytes::from(bytes);
-        bytes.advance(pad);
-        Ok(bytes)
+        Ok(self.rooms.lend(room, pad))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -342,13 +330,14 @@ mod tests {
                 let read = file.read_at(position as u64, len).unwrap();
                 let end = bytes.len().min(position + len);
                 assert_eq!(read, bytes[position..end], "{len} bytes at {position}");
-                if read.len() >= ALIGNED_READ_BYTES_MIN {
-                    let page = |at: usize| at % PAGE_BYTES;
+                if read.len() >= 64 << 10 {
+                    let page = |at: usize| at % 4096;
                     assert_eq!(page(read.as_ptr().addr()), page(position));
                 }
             }
         }
     }
+
     /// The disk may have no such blocks to give; then there is nothing to give back either.
     #[cfg(target_os = "linux")]
     #[test]

@@ -38,6 +38,7 @@ struct Probe {
     hook: Option<Arc<Mutex<Hook>>>,
     free_bytes: u64,
     asked_free: u64,
+    releases: u64,
     synced: BTreeMap<PathBuf, Bytes>,
     gate: Option<Arc<Gate>>,
 }
@@ -88,6 +89,7 @@ impl ProbeFs {
             hook: None,
             free_bytes: u64::MAX,
             asked_free: 0,
+            releases: 0,
             synced: BTreeMap::new(),
             gate: None,
         };
@@ -106,6 +108,11 @@ impl ProbeFs {
         let count = probe.done.iter().filter(|done| is_it(done)).count();
         probe.done.retain(|done| !is_it(done));
         count
+    }
+
+    /// How often memory of reads was given back.
+    pub(super) fn releases(&self) -> u64 {
+        lock(&self.probe).releases
     }
 
     pub(super) fn forget(&self) {
@@ -258,6 +265,10 @@ impl Fs for ProbeFs {
             .gate
             .as_ref()
             .map_or(1, |gate| gate.awaited)
+    }
+
+    fn release_unused(&self) {
+        lock(&self.probe).releases += 1;
     }
 }
 

@@ -73,6 +73,19 @@ fn bytes_written_during_a_background_sync_are_dirty_again() {
 }
 
 #[test]
+fn memory_that_reads_no_longer_take_is_given_back_once_a_second() {
+    let rig = Rig::new();
+    let before = rig.fs.releases();
+    rig.shard.tick(at(999));
+    assert_eq!(rig.fs.releases(), before);
+    rig.shard.tick(at(1000));
+    rig.shard.tick(at(1500));
+    assert_eq!(rig.fs.releases(), before + 1);
+    rig.shard.tick(at(2000));
+    assert_eq!(rig.fs.releases(), before + 2);
+}
+
+#[test]
 fn the_journal_is_emptied_into_the_logs_once_a_second() {
     let rig = Rig::new();
     rig.commit(&[A, B]);
