@@ -64,11 +64,11 @@ impl Input {
         }
     }
 
-    /// Bytes in gzip's format that the program itself carries.
-    pub(crate) fn built_in(gzip: &'static [u8]) -> Self {
-        let bar = output::progress(Some(gzip.len() as u64), "reading");
+    /// Bytes that the program itself carries.
+    pub(crate) fn built_in(bytes: Vec<u8>) -> Self {
+        let bar = output::progress(Some(bytes.len() as u64), "reading");
         Self {
-            reader: Box::new(MultiGzDecoder::new(bar.wrap_read(gzip))),
+            reader: Box::new(bar.wrap_read(io::Cursor::new(bytes))),
             bar,
         }
     }

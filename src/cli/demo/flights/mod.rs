@@ -10,6 +10,7 @@ mod latencies;
 mod ledger;
 mod read;
 mod report;
+mod sample;
 mod send;
 mod stored;
 
@@ -84,7 +85,7 @@ impl Source {
                 name: "24,000 flights out of New York in January 2013".to_owned(),
                 topic: "flights",
                 key_field: "tailnum".to_owned(),
-                input: Input::built_in(FLIGHTS),
+                input: Input::built_in(sample::lines()?),
             }),
         }
     }
@@ -178,6 +179,3 @@ async fn send_and_read(
 fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
-
-/// The first flights of the public data set nycflights13.
-const FLIGHTS: &[u8] = include_bytes!("../../flights-sample.jsonl.gz");
