@@ -1,5 +1,6 @@
 //! Produce over loopback, 1 KiB records at `page-cache`: against what the limits of the same turn
-//! allow when client and broker share the cores.
+//! allow, each measured with pieces of the row's own `batch.size`, when client and broker share the
+//! cores.
 //!
 //! The bound is the smallest of three, in bytes a second, from the cost of each step per byte:
 //! - all cores over the sum of what both sides do;
@@ -9,6 +10,7 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 
 use bytes::Bytes;
 use highwater::broker::config::BrokerConfig;
@@ -33,8 +35,11 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
     let batch = load::batch(PIECE_BYTES)?;
     let path = raw_folder.path().join("written");
     let target = Target::AtLeast(0.6);
-    let bound = |run: &Run| bound(run, &path, &batch, count);
-    let turns = run.turns(|| rig.send_frames(run, &batch, count), || bound(run))?;
+    let bound = |run: &Run, batch_bytes: usize| bound(run, &path, batch_bytes, count * PIECE_BYTES);
+    let turns = run.turns(
+        || rig.send_frames(run, &batch, count),
+        || bound(run, PIECE_BYTES),
+    )?;
     run.share(
         "produce over loopback, frames made ahead",
         Unit::Rate,
@@ -51,33 +56,36 @@ pub(crate) fn measure(run: &mut Run) -> Result<(), Failure> {
         ),
         (12, PIECE_BYTES, "the same, twelve partitions"),
         (1, 256 << 10, "one partition, batch.size 256 KiB"),
+        (1, 1_000_000, "one partition, batch.size 1 MB"),
     ] {
         let turns = run.turns(
             || rig.send_records(run, records, partitions, batch_bytes),
-            || bound(run),
+            || bound(run, batch_bytes),
         )?;
         run.share(what, Unit::Rate, turns, BOUND, target);
     }
     Ok(())
 }
 
-/// What the machine allows right now.
-fn bound(run: &Run, path: &std::path::Path, batch: &[u8], count: usize) -> Result<f64, Failure> {
+/// What the machine allows right now, for batches of so many bytes.
+fn bound(run: &Run, path: &Path, batch_bytes: usize, total_bytes: usize) -> Result<f64, Failure> {
     let cores = std::thread::available_parallelism()?.get() as f64;
-    let stream = raw::stream(run, PIECE_BYTES, count)?;
-    let broker =
-        1.0 / stream + 1.0 / crc_rate(run) + 1.0 / raw::write_loop(run, path, batch, count)?;
-    let client = 1.0 / stream + 1.0 / build_rate(run, count)?;
+    let count = total_bytes.div_ceil(batch_bytes);
+    let batch = load::batch(batch_bytes)?;
+    let stream = raw::stream(run, batch_bytes, count)?;
+    let write = raw::write_loop(run, path, &batch, count)?;
+    let broker = 1.0 / stream + 1.0 / crc_rate(run) + 1.0 / write;
+    let client = 1.0 / stream + 1.0 / build_rate(run, batch_bytes, count)?;
     Ok((cores / (broker + client))
         .min(1.0 / broker)
         .min(1.0 / client))
 }
 
 /// Bytes a second of batches built of records.
-fn build_rate(run: &Run, count: usize) -> Result<f64, Failure> {
+fn build_rate(run: &Run, batch_bytes: usize, count: usize) -> Result<f64, Failure> {
     let (seconds, bytes) = run.seconds(|| {
         (0..count).try_fold(0, |bytes, _| {
-            Ok::<_, Failure>(bytes + load::batch(PIECE_BYTES)?.len())
+            Ok::<_, Failure>(bytes + load::batch(batch_bytes)?.len())
         })
     });
     Ok(rate(bytes?, seconds))
@@ -93,18 +101,18 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// A broker over a folder.
-    pub(crate) fn new(dir: &std::path::Path) -> Result<Self, Failure> {
+    pub(crate) fn new(dir: &Path) -> Result<Self, Failure> {
         Self::with(dir, BrokerConfig::default())
     }
 
     /// A broker over a folder, with settings.
-    pub(crate) fn with(dir: &std::path::Path, config: BrokerConfig) -> Result<Self, Failure> {
+    pub(crate) fn with(dir: &Path, config: BrokerConfig) -> Result<Self, Failure> {
         Self::dialing(dir, config, "127.0.0.1:0", ClientConfig::new())
     }
 
     /// A broker with this listener, and a client of it.
     pub(crate) fn dialing(
-        dir: &std::path::Path,
+        dir: &Path,
         config: BrokerConfig,
         listener: &str,
         client: ClientConfig,
