@@ -429,10 +429,11 @@ impl Slot {
 }
 
 /// SplitMix64's finalizer: every bit of the seed moves every bit of the salt.
-/// The two files, used in turn.
-pub(crate) const FILES: [&str; 2] = ["journal-0", "journal-1"];
 const fn mix(seed: u64) -> u64 {
     let a = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     b ^ (b >> 31)
 }
+
+/// The two files, used in turn.
+pub(crate) const FILES: [&str; 2] = ["journal-0", "journal-1"];

@@ -175,10 +175,10 @@ const LOCK_TEXT_BYTES_MAX: u64 = 64;
 const BLIND_READ_BYTES_MAX: usize = 4096;
 
 /// A file that has grown by so much since it was synced is likely to go on.
-const AHEAD_FROM_BYTES: u64 = 16 << 20;
+const AHEAD_FROM_BYTES: u64 = 1 << 20;
 
-/// Set aside at once. More gains nothing.
-const AHEAD_BYTES: u64 = 16 << 20;
+/// The most that is set aside at once. More gains nothing.
+const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
 /// Writes all slices by calls of which each may write less than it was given, or be interrupted.
 fn write_whole(
@@ -247,8 +247,9 @@ impl OsFile {
 }
 
 /// Blocks behind the end of a file that grows fast without being synced: set aside many at once,
-/// they cost an append a sixth less than one by one. They change neither length nor content; a
-/// file that is synced all the time would pay more for them than it gains.
+/// they cost an append a sixth less than one by one, and a file gets no more of them than it has
+/// taken since its last sync. They change neither length nor content; a file that is synced all
+/// the time would pay more for them than it gains.
 #[derive(Debug, Default)]
 struct Ahead {
     /// Bytes written since the last sync.
@@ -265,8 +266,9 @@ impl Ahead {
         if unsynced_bytes < AHEAD_FROM_BYTES || end <= self.end.load(Ordering::Relaxed) {
             return;
         }
-        let set_aside = sys::set_blocks_aside(file, position, AHEAD_BYTES);
-        let end = set_aside.map_or(u64::MAX, |()| position.saturating_add(AHEAD_BYTES));
+        let ahead = unsynced_bytes.min(AHEAD_BYTES_MAX);
+        let set_aside = sys::set_blocks_aside(file, position, ahead);
+        let end = set_aside.map_or(u64::MAX, |()| position.saturating_add(ahead));
         self.end.store(end, Ordering::Relaxed);
     }
 }
@@ -345,13 +347,14 @@ mod tests {
         use std::os::unix::fs::MetadataExt as _;
 
         let dir = tempfile::tempdir().unwrap();
-        let piece = vec![7; 1 << 20];
-        let pieces = (AHEAD_FROM_BYTES >> 20) + 1;
-        let grown = |name: &str, is_synced: bool| {
-            let (file, path) = (dir.path().join(name), dir.path().join(name));
-            let file = OsFs::new().create(&file).unwrap();
+        let piece = vec![7; 256 << 10];
+        let (piece_bytes, pieces) = (256 << 10, AHEAD_BYTES_MAX / (256 << 10) + 1);
+        let grown = |name: &str, pieces: u64, is_synced: bool| {
+            let path = dir.path().join(name);
+            let file = OsFs::new().create(&path).unwrap();
             for i in 0..pieces {
-                file.write_at(i << 20, &[IoSlice::new(&piece)]).unwrap();
+                file.write_at(i * piece_bytes, &[IoSlice::new(&piece)])
+                    .unwrap();
                 if is_synced && i % 4 == 3 {
                     file.sync().unwrap();
                 }
@@ -359,15 +362,18 @@ mod tests {
             (file, path)
         };
         let held = |path: &Path| fs::metadata(path).unwrap().blocks() * 512;
-        let (synced, synced_path) = grown("synced", true);
+        let (synced, synced_path) = grown("synced", pieces, true);
         synced.sync().unwrap();
-        let (unsynced, path) = grown("unsynced", false);
+        let (unsynced, path) = grown("unsynced", pieces, false);
         unsynced.sync().unwrap();
-        let len = pieces << 20;
+        let len = pieces * piece_bytes;
         assert_eq!((synced.len().unwrap(), unsynced.len().unwrap()), (len, len));
+        let (_begun, begun_path) = grown("begun", 5, false);
+        assert!(held(&begun_path) <= 5 * piece_bytes + AHEAD_FROM_BYTES);
         let probe = fs::File::create(dir.path().join("probe")).unwrap();
         if sys::set_blocks_aside(&probe, 0, 1).is_ok() {
-            assert!(held(&path) >= held(&synced_path) + AHEAD_BYTES / 2);
+            let ahead = held(&path) - held(&synced_path);
+            assert!((AHEAD_BYTES_MAX / 2..=AHEAD_BYTES_MAX + (1 << 20)).contains(&ahead));
         }
         unsynced.set_len(len).unwrap();
         assert!(held(&path) <= len + (1 << 20));
