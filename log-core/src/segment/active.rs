@@ -5,9 +5,11 @@
 //! Invariants
 //! - `written` rises only after the bytes are in the file and in the index, so that a reader never
 //!   sees a place that is not there.
-//! - Readers get copies. Of the interval that still grows only what was not checked yet is checked,
-//!   in the copy at hand.
+//! - Readers get copies. Intervals are checked in the copy at hand if it holds them whole; of the
+//!   one that still grows, what was not checked yet.
 
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
@@ -119,11 +121,13 @@ impl Active {
                 None => return Ok(None),
             }
         };
-        self.check(interval, ask.verify)?;
+        let from = self.bad.search_from(interval.from, ask.from);
+        let window = self.window_of(interval, from, ask, written)?;
+        self.check(interval, ask.verify, &window)?;
         if let Some(bad) = self.bad.at(ask.from) {
             return Err(self.corrupt(bad.position));
         }
-        let (window, placed) = self.find(interval, ask, written)?;
+        let (window, placed) = self.find(interval, ask, written, window)?;
         let first_bytes = placed.header.total_bytes();
         let is_readable = placed.header.base_offset < ask.limit.0;
         if !is_readable || (first_bytes > ask.bytes_max && !ask.at_least_one) {
@@ -152,32 +156,48 @@ impl Active {
             .map(Some)
     }
 
-    /// The batch that contains the asked offset, in a window that holds what follows, too.
+    /// What is read to find the asked offset, which stands at `from` or behind it.
+    fn window_of(
+        &self,
+        interval: Interval,
+        from: Boundary,
+        ask: &Ask,
+        written: u64,
+    ) -> Result<Window, LogError> {
+        let end = interval.to.map_or(written, |to| to.position);
+        // The interval may begin with other batches; one read brings in both.
+        let lead = match from.offset == ask.from {
+            true => 0,
+            false => usize::try_from(end.saturating_sub(from.position)).unwrap_or(usize::MAX),
+        };
+        let bytes = lead.min(LEAD_BYTES_MAX) + ask.bytes_max.clamp(HEADER_BYTES, READ_BYTES_MAX);
+        self.window(from.position, bytes, written)
+    }
+
+    /// The batch that contains the asked offset, in a window that holds what follows, too: in the
+    /// one at hand, or in one further on.
     fn find(
         &self,
         interval: Interval,
         ask: &Ask,
         written: u64,
+        at_hand: Window,
     ) -> Result<(Window, Placed), LogError> {
-        let from = self.bad.search_from(interval.from, ask.from);
-        let (mut position, mut expected) = (from.position, from.offset);
-        let end = interval.to.map_or(written, |to| to.position);
+        // The check may have found damage to be passed over.
+        let mut from = self.bad.search_from(interval.from, ask.from);
+        let mut at_hand = at_hand.behind(from.position);
         loop {
-            // The interval may begin with other batches; one read brings in both.
-            let lead = match expected == ask.from {
-                true => 0,
-                false => usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX),
+            let window = match at_hand.take() {
+                Some(window) => window,
+                None => self.window_of(interval, from, ask, written)?,
             };
-            let bytes =
-                lead.min(LEAD_BYTES_MAX) + ask.bytes_max.clamp(HEADER_BYTES, READ_BYTES_MAX);
-            let window = self.window(position, bytes, written)?;
-            match window.find(expected, ask.from) {
+            match window.find(from.offset, ask.from) {
                 Ok(Sought::Here(placed)) => return Ok((window, placed)),
-                Ok(Sought::Beyond { at, expected: next }) => {
-                    position += at as u64;
-                    expected = next;
+                Ok(Sought::Beyond { at, expected }) => {
+                    from.position += at as u64;
+                    from.offset = expected;
                 }
-                Err(_) => return Err(self.corrupt(position)),
+                Err(_) => return Err(self.corrupt(from.position)),
             }
         }
     }
@@ -194,7 +214,7 @@ impl Active {
         let start = window.position + at as u64;
         let (mut end, mut next) = (window.position + run.end as u64, run.next);
         if verify != Verify::Never {
-            let tail = self.check_range(start, end, verify)?;
+            let tail = self.check_range(start, end, verify, window)?;
             let good = tail.and_then(|tail| self.check_tail(window, at, first, run, tail, verify));
             (end, next) = good.unwrap_or((end, next));
         }
@@ -214,7 +234,13 @@ impl Active {
 
     /// Checks the intervals that `[start, end)` touches. Answers where the growing one
     /// begins, if it is among them.
-    fn check_range(&self, start: u64, end: u64, verify: Verify) -> Result<Option<u64>, LogError> {
+    fn check_range(
+        &self,
+        start: u64,
+        end: u64,
+        verify: Verify,
+        at_hand: &Window,
+    ) -> Result<Option<u64>, LogError> {
         let [start, last] = [start, end - 1].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
         let slots = {
             let index = self.index();
@@ -228,7 +254,7 @@ impl Active {
         };
         for slot in first..=last {
             let interval = self.interval(&self.index(), slot);
-            self.check(interval, verify)?;
+            self.check(interval, verify, at_hand)?;
             if interval.to.is_none() {
                 return Ok(Some(interval.from.position));
             }
@@ -237,8 +263,8 @@ impl Active {
     }
 
     /// Checks an interval at its first read: all of it if it does not grow any more, else what it
-    /// held when the segment was opened.
-    fn check(&self, interval: Interval, verify: Verify) -> Result<(), LogError> {
+    /// held when the segment was opened. What the window at hand does not hold whole is read.
+    fn check(&self, interval: Interval, verify: Verify, at_hand: &Window) -> Result<(), LogError> {
         let Interval { slot, from, to } = interval;
         let is_closed = to.is_some();
         let to = to.unwrap_or(self.opened);
@@ -252,8 +278,11 @@ impl Active {
             return Ok(());
         }
         let length = usize::try_from(to.position - from.position).unwrap_or(usize::MAX);
-        let window = self.window(from.position, length, to.position)?;
-        let found = assess(&window.bytes, from, to, &self.bad.noted());
+        let bytes = match at_hand.part(from.position, length) {
+            Some(bytes) => bytes,
+            None => self.window(from.position, length, to.position)?.bytes,
+        };
+        let found = assess(&bytes, from, to, &self.bad.noted());
         let outcome = self.bad.replace(from, to, &found);
         if outcome.is_news {
             report(&self.dir, self.base, &found);

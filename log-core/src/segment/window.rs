@@ -45,6 +45,21 @@ pub(crate) struct Run {
 }
 
 impl Window {
+    /// The window from `position` on, if it reaches so far.
+    pub(crate) fn behind(&self, position: u64) -> Option<Self> {
+        let at = usize::try_from(position.checked_sub(self.position)?).ok()?;
+        (at < self.bytes.len()).then(|| Self {
+            position,
+            bytes: self.bytes.slice(at..),
+        })
+    }
+
+    /// `length` bytes from `position` on, if the window holds them all.
+    pub(crate) fn part(&self, position: u64, length: usize) -> Option<Bytes> {
+        let window = self.behind(position)?;
+        (length <= window.bytes.len()).then(|| window.bytes.slice(..length))
+    }
+
     /// The batch at `at`, whose header the window must hold; it begins with `expected`.
     pub(crate) fn batch(&self, at: usize, expected: Offset) -> Result<Placed, BatchError> {
         let header = BatchHeader::parse(self.bytes.get(at..).unwrap_or_default())?;
