@@ -74,6 +74,8 @@ pub struct Metrics {
     pub produced_bytes: Counter,
     /// Batches that were refused.
     pub refused_batches: Counter,
+    /// Batches that had to be decompressed, and came to more than 1,000 times what was sent.
+    pub inflated_batches: Counter,
     /// Fetches that were answered.
     pub fetches: Counter,
     /// Fetches that had to wait for records.
@@ -135,6 +137,7 @@ impl Metrics {
             produced_records: counter(),
             produced_bytes: counter(),
             refused_batches: counter(),
+            inflated_batches: counter(),
             fetches: counter(),
             parked_fetches: counter(),
             parked_times: times(),

@@ -109,6 +109,12 @@ impl RecordIter {
         &self.header
     }
 
+    /// What the records come to without compression, in bytes.
+    #[must_use]
+    pub const fn unpacked_bytes(&self) -> usize {
+        self.section.len()
+    }
+
     fn read(&mut self) -> Result<Record, DecodeError> {
         let layout = Layout::read(&self.section, self.position)?;
         if !(self.delta_min..=self.header.last_offset_delta).contains(&layout.offset_delta) {

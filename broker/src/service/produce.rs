@@ -135,7 +135,12 @@ impl Service {
     /// returns; the ticket tells what became of them.
     pub async fn produce(&self, call: ProduceCall) -> ProduceTicket {
         let refused_all = refuse_transactions(&call).err();
-        let checks = Checks::new(&self.inner.config, call.zstd, self.clock().now().wall);
+        let checks = Checks::new(
+            &self.inner.config,
+            &self.inner.metrics,
+            call.zstd,
+            self.clock().now().wall,
+        );
         let ack = match call.acks {
             Acks::All => AckAt::Durable,
             Acks::None | Acks::Leader => AckAt::Written,
@@ -181,7 +186,7 @@ impl Service {
         topic: &Topic,
         partition: i32,
         records: Option<Bytes>,
-        (checks, ack): (&Checks, AckAt),
+        (checks, ack): (&Checks<'_>, AckAt),
     ) -> Result<Enqueued, ProduceError> {
         let log = topic
             .log(partition)

@@ -342,6 +342,49 @@ async fn a_batch_is_decompressed_up_to_its_cap_and_no_further() {
 }
 
 #[tokio::test]
+async fn a_batch_of_more_than_a_thousand_times_its_size_is_counted_where_it_is_opened() {
+    let config = |validate| BrokerConfig {
+        validate,
+        max_decompressed_message_bytes: 4 << 20,
+        ..BrokerConfig::default()
+    };
+    let of = |bytes: usize, key| {
+        let value = "x".repeat(bytes);
+        batch_of(Codec::Zstd, None, &[(START.0, key, &value)])
+    };
+    let sent = of(2 << 20, None).len();
+    let (inflated, honest) = (of(2 << 20, None), of(900 * sent, None));
+    assert!((100..2000).contains(&sent) && honest.len() < sent + 20);
+    let counted = |rig: &Rig| rig.service.metrics().inflated_batches.value();
+
+    let rig = Rig::with(config(Validation::Deep));
+    rig.topic("t", 1, &[]).await;
+    rig.produce("t", honest.clone()).await.unwrap();
+    assert_eq!(counted(&rig), 0);
+    rig.produce("t", inflated.clone()).await.unwrap();
+    assert_eq!(counted(&rig), 1);
+    // What passes its cap is refused, and counted all the same.
+    rig.produce("t", of(8 << 20, None)).await.unwrap_err();
+    assert_eq!(counted(&rig), 2);
+
+    // Where nothing opens it nothing is counted; the keys of a compacted topic are looked at.
+    let rig = Rig::with(config(Validation::Shallow));
+    rig.topic("t", 1, &[]).await;
+    rig.topic("keys", 1, &[("cleanup.policy", "compact")]).await;
+    rig.produce("t", inflated).await.unwrap();
+    assert_eq!(counted(&rig), 0);
+    rig.produce("keys", of(2 << 20, Some("k"))).await.unwrap();
+    assert_eq!(counted(&rig), 1);
+    rig.produce("keys", of(900 * sent, Some("k")))
+        .await
+        .unwrap();
+    rig.produce("keys", of(8 << 20, Some("k")))
+        .await
+        .unwrap_err();
+    assert_eq!(counted(&rig), 2);
+}
+
+#[tokio::test]
 async fn what_is_accepted_tells_where_it_is() {
     let rig = Rig::new();
     rig.topic("t", 1, &[]).await;

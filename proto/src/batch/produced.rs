@@ -41,6 +41,7 @@ impl Default for ProduceLimits {
 pub struct ProducedBatch {
     header: BatchHeader,
     bytes: Bytes,
+    unpacked_bytes: Option<usize>,
 }
 
 impl ProducedBatch {
@@ -58,6 +59,13 @@ impl ProducedBatch {
         &self.bytes
     }
 
+    /// What its records come to without compression, in bytes, if they were opened.
+    #[inline]
+    #[must_use]
+    pub const fn unpacked_bytes(&self) -> Option<usize> {
+        self.unpacked_bytes
+    }
+
     /// The whole batch, without another reference to it.
     #[inline]
     #[must_use]
@@ -72,7 +80,11 @@ impl ProducedBatch {
         header.attributes |= LOG_APPEND_TIME;
         header.max_timestamp = timestamp_ms;
         let bytes = restamped(self.bytes, &mut header);
-        Self { header, bytes }
+        Self {
+            header,
+            bytes,
+            ..self
+        }
     }
 }
 
@@ -118,14 +130,15 @@ pub fn validate_produced(
     check_crc(bytes)?;
     check_header(&header)?;
     let records = bytes.get(HEADER_BYTES..).unwrap_or_default();
-    match (header.codec()?, limits.decompressed_bytes_max) {
-        (Codec::None, _) => check_records(records, &header)?,
-        (codec, Some(max)) => check_records(&decompress(codec, records, max)?, &header)?,
-        (_, None) => {}
-    }
+    let unpacked_bytes = match (header.codec()?, limits.decompressed_bytes_max) {
+        (Codec::None, _) => Some(check_records(records, &header)?),
+        (codec, Some(max)) => Some(check_records(&decompress(codec, records, max)?, &header)?),
+        (_, None) => None,
+    };
     Ok(ProducedBatch {
         header,
         bytes: bytes.clone(),
+        unpacked_bytes,
     })
 }
 
@@ -157,10 +170,11 @@ fn restamped(batch: Bytes, header: &mut BatchHeader) -> Bytes {
     bytes.freeze()
 }
 
-/// The records must be as many as the header says, with offsets that count up.
-fn check_records(section: &[u8], header: &BatchHeader) -> Result<(), BatchError> {
+/// The records must be as many as the header says, with offsets that count up; their bytes.
+fn check_records(section: &[u8], header: &BatchHeader) -> Result<usize, BatchError> {
     layout::check_produced(section, header.records_count.unsigned_abs())
-        .map_err(|(index, source)| BatchError::BadRecords { index, source })
+        .map_err(|(index, source)| BatchError::BadRecords { index, source })?;
+    Ok(section.len())
 }
 
 /// The length must be that of the bytes: one batch, and nothing after it.

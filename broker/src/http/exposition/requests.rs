@@ -107,6 +107,11 @@ impl Facts {
                 &metrics.produced_bytes,
             ),
             (
+                "highwater_inflated_batches",
+                "Batches that came to more than 1000 times their size when decompressed",
+                &metrics.inflated_batches,
+            ),
+            (
                 "highwater_refused_batches",
                 "Batches that were refused",
                 &metrics.refused_batches,

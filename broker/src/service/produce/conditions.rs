@@ -23,7 +23,7 @@ use crate::service::events::{Claim, Claimed, Repeat, find_repeat, id_of};
 use crate::service::produce::Produced;
 use crate::service::produce::validate::{Checks, refusal};
 
-impl Checks {
+impl Checks<'_> {
     /// The keys of a batch, hashed with the seed of its log, and what it expects of them.
     pub(super) fn keyed(
         &self,
@@ -228,6 +228,7 @@ mod tests {
     use crate::config::BrokerConfig;
     use crate::config::dynamic::Dynamic;
     use crate::config::topic::TopicConfigs;
+    use crate::metrics::Metrics;
     use crate::service::produce::ZstdAllowed;
 
     const SEED: KeySeed = KeySeed([7; 16]);
@@ -251,7 +252,8 @@ mod tests {
         let batch = validate_produced(&batch, &limits).unwrap();
         let config = BrokerConfig::default();
         let topic = config.topic_settings(Dynamic::default(), &TopicConfigs::new());
-        Checks::new(&config, ZstdAllowed::Yes, Wall(0)).keyed(&batch, &topic, SEED)
+        let metrics = Metrics::default();
+        Checks::new(&config, &metrics, ZstdAllowed::Yes, Wall(0)).keyed(&batch, &topic, SEED)
     }
 
     /// What a record with these headers expects, or what is said of it.

@@ -3,7 +3,8 @@
 //! Floor 4 of broker.
 //!
 //! Invariants
-//! - Compressed records are opened only where a check needs them.
+//! - Compressed records are opened only where a check needs them. Those that come to more than
+//!   [`INFLATION_MAX`] times what was sent are counted, and told of.
 
 use bytes::Bytes;
 use highwater_log::config::TimestampType as StampedBy;
@@ -11,31 +12,39 @@ use highwater_proto::batch::{
     BatchError, BatchHeader, ProduceLimits, ProducedBatch, TimestampType, validate_produced,
 };
 use highwater_proto::clock::Wall;
-use highwater_proto::compress::Codec;
+use highwater_proto::compress::{Codec, CodecError};
 use highwater_proto::record::RecordIter;
 
 use crate::config::topic::TopicSettings;
 use crate::config::{BrokerConfig, Validation};
 use crate::error::{ProduceError, RefusedRecord};
+use crate::metrics::Metrics;
 use crate::service::produce::ZstdAllowed;
 
 /// What does not depend on the topic.
 #[derive(Debug)]
-pub(super) struct Checks {
+pub(super) struct Checks<'a> {
     zstd: ZstdAllowed,
     now: Wall,
     validation: Validation,
     decompressed_bytes_max: usize,
+    metrics: &'a Metrics,
 }
 
-impl Checks {
-    pub(super) fn new(config: &BrokerConfig, zstd: ZstdAllowed, now: Wall) -> Self {
+impl<'a> Checks<'a> {
+    pub(super) fn new(
+        config: &BrokerConfig,
+        metrics: &'a Metrics,
+        zstd: ZstdAllowed,
+        now: Wall,
+    ) -> Self {
         let decompressed_bytes_max = config.max_decompressed_message_bytes;
         Self {
             zstd,
             now,
             validation: config.validate,
             decompressed_bytes_max,
+            metrics,
         }
     }
 
@@ -55,7 +64,9 @@ impl Checks {
             batch_bytes_max: topic.message_bytes_max.min(segment_bytes),
             decompressed_bytes_max: deep,
         };
-        let batch = validate_produced(&records, &limits).map_err(|error| refusal(error, topic))?;
+        let opened = validate_produced(&records, &limits);
+        self.watch(records.len(), &opened, |batch| batch.unpacked_bytes());
+        let batch = opened.map_err(|error| refusal(error, topic))?;
         if topic.log.timestamp_type == StampedBy::CreateTime {
             self.check_timestamps(&batch, topic)?;
         }
@@ -129,8 +140,39 @@ impl Checks {
     }
 
     pub(super) fn records(&self, batch: &ProducedBatch) -> Result<RecordIter, ProduceError> {
-        RecordIter::new(batch.bytes().clone(), self.decompressed_bytes_max)
-            .map_err(|error| ProduceError::invalid(error.to_string()))
+        let opened = RecordIter::new(batch.bytes().clone(), self.decompressed_bytes_max);
+        let unpacked_bytes = |records: &RecordIter| Some(records.unpacked_bytes());
+        self.watch(batch.bytes().len(), &opened, unpacked_bytes);
+        opened.map_err(|error| ProduceError::invalid(error.to_string()))
+    }
+
+    /// Counts a batch that was opened and came to far more than was sent, and tells of it: ever
+    /// more rarely, so that nobody fills a log with such batches.
+    fn watch<T>(
+        &self,
+        sent_bytes: usize,
+        opened: &Result<T, BatchError>,
+        unpacked_bytes: impl Fn(&T) -> Option<usize>,
+    ) {
+        let unpacked_bytes = match opened {
+            Ok(opened) => unpacked_bytes(opened).unwrap_or(0),
+            // So much it was at least.
+            Err(BatchError::Codec(CodecError::TooLarge { max })) => *max,
+            Err(_) => 0,
+        };
+        if unpacked_bytes / INFLATION_MAX <= sent_bytes {
+            return;
+        }
+        self.metrics.inflated_batches.increment();
+        let count = self.metrics.inflated_batches.value();
+        if count.is_power_of_two() {
+            tracing::warn!(
+                sent_bytes,
+                unpacked_bytes,
+                count,
+                "a producer sends batches that come to more than 1,000 times their size"
+            );
+        }
     }
 }
 
@@ -165,5 +207,7 @@ pub(super) fn refusal(error: BatchError, topic: &TopicSettings) -> ProduceError 
     }
 }
 
+/// How many times what was sent a batch may come to unnoticed: honest records stay far below.
+const INFLATION_MAX: usize = 1_000;
 /// A record without a time.
 const NO_TIMESTAMP: i64 = -1;
