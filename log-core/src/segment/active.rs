@@ -185,7 +185,8 @@ impl Active {
     ) -> Result<(Window, Placed), LogError> {
         // The check may have found damage to be passed over.
         let mut from = self.bad.search_from(interval.from, ask.from);
-        let mut at_hand = at_hand.behind(from.position);
+        let at_hand = at_hand.behind(from.position);
+        let mut at_hand = at_hand.filter(|window| window.bytes.len() >= HEADER_BYTES);
         loop {
             let window = match at_hand.take() {
                 Some(window) => window,

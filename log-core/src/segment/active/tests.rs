@@ -54,7 +54,12 @@ struct Rig {
 
 impl Rig {
     /// Batches of about 160 bytes, in intervals of `interval_bytes`.
-    fn new(batches: i64, interval_bytes: u32) -> Self {
+    fn new(batches: usize, interval_bytes: u32) -> Self {
+        Self::of(&vec![90; batches], interval_bytes)
+    }
+
+    /// Batches with values of so many bytes.
+    fn of(values: &[usize], interval_bytes: u32) -> Self {
         let fs = MemFs::new();
         let file = Arc::new(Counted {
             file: fs.create(Path::new("/f")).unwrap(),
@@ -72,8 +77,8 @@ impl Rig {
         let dir: Arc<Path> = Arc::from(Path::new("/"));
         let mut writer = ActiveWriter::adopt(&fs, &dir, Offset(0), interval_bytes, recovered);
         let mut kept = Vec::new();
-        for base in 0..batches {
-            let batch = stored(base);
+        for (base, value_bytes) in (0..).zip(values) {
+            let batch = stored(base, *value_bytes);
             kept.push([&batch.prefix[..], &batch.rest].concat());
             writer.write(&fs, &[batch], 0).unwrap();
         }
@@ -115,10 +120,11 @@ impl Rig {
     }
 }
 
-fn stored(base: i64) -> Stored {
+fn stored(base: i64, value_bytes: usize) -> Stored {
     let mut builder = BatchBuilder::new(Codec::None);
+    let value = vec![b'v'; value_bytes];
     builder
-        .append(1_000 + base, None, Some(&[b'v'; 90]), &[])
+        .append(1_000 + base, None, Some(&value), &[])
         .unwrap();
     let bytes = builder.build().unwrap();
     let mut header = BatchHeader::parse(&bytes).unwrap();
@@ -181,5 +187,19 @@ fn a_flipped_bit_costs_its_batch_whatever_is_read_and_is_forgotten_when_it_is_go
                 assert!(rig.kept[slot..].concat().starts_with(&read));
             }
         }
+    }
+}
+
+/// The read that finds the damage ends within the header of what comes behind it.
+#[test]
+fn a_batch_behind_damage_is_found_where_the_read_ends_in_its_header() {
+    for over in 1..HEADER_BYTES {
+        let read = LEAD_BYTES_MAX + HEADER_BYTES;
+        let overhead = stored(0, LEAD_BYTES_MAX).rest.len() + PREFIX_BYTES - LEAD_BYTES_MAX;
+        // One interval, which the fourth batch ends.
+        let rig = Rig::of(&[read - over - overhead, 90, 8000, 90], 72 << 10);
+        assert_eq!(rig.kept[0].len(), read - over);
+        rig.flip(1000);
+        assert_eq!(rig.read(1, 1).unwrap(), rig.kept[1]);
     }
 }
