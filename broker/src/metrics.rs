@@ -125,7 +125,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All of them at 0. Those that are not on stay there.
+    /// All of them at 0. Those that are not on stay there, but for what the log tells of by its
+    /// count.
     #[must_use]
     pub fn new(is_on: bool) -> Self {
         let counter = || Counter::new(is_on);
@@ -137,7 +138,7 @@ impl Metrics {
             produced_records: counter(),
             produced_bytes: counter(),
             refused_batches: counter(),
-            inflated_batches: counter(),
+            inflated_batches: Counter::new(true),
             fetches: counter(),
             parked_fetches: counter(),
             parked_times: times(),
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_off_counts_nothing() {
+    fn what_is_off_counts_nothing_but_what_the_log_tells_of() {
         let off = Metrics::new(false);
         let [api, ..] = APIS else {
             panic!("there are APIs")
@@ -412,6 +413,8 @@ mod tests {
         assert_eq!(off.connections.value(), 0);
         assert_eq!(off.requests.times().count(), 0);
         assert_eq!(off.requests.errors(), BTreeMap::new());
+        off.inflated_batches.increment();
+        assert_eq!(off.inflated_batches.value(), 1);
     }
 
     #[test]
