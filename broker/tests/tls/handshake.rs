@@ -1,15 +1,12 @@
 //! The handshake: its versions, its limits, and that it holds nobody up.
 
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
 use crate::logs;
 use crate::rig::{
-    Client, HELLO_BEGUN, Rig, client_config, connect, is_closed_silently, line_about, until,
+    Client, HELLO_BEGUN, Rig, client_config, closed_after, connect, is_closed_silently, line_about,
+    until,
 };
 
 #[test]
@@ -35,24 +32,6 @@ fn both_versions_of_tls_carry_requests() {
         }
         assert_eq!(client.stream.conn.protocol_version(), Some(expected));
     }
-}
-
-/// Moves the clock on by seconds until the connection is closed; gives how many it took.
-fn closed_after(rig: &Rig, stream: &mut TcpStream, seconds_max: u32) -> Option<u32> {
-    stream
-        .set_read_timeout(Some(Duration::from_millis(2)))
-        .unwrap();
-    (1..=seconds_max).find(|_| {
-        rig.clock.advance(Duration::from_secs(1));
-        match stream.read(&mut [0; 1]) {
-            Ok(count) => count == 0,
-            Err(error) => match error.kind() {
-                ErrorKind::ConnectionReset => true,
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => false,
-                _ => panic!("{error}"),
-            },
-        }
-    })
 }
 
 #[test]

@@ -173,6 +173,24 @@ pub(crate) fn is_closed_silently(stream: &mut TcpStream) -> bool {
     }
 }
 
+/// Moves the clock on by seconds until the connection is closed; gives how many it took.
+pub(crate) fn closed_after(rig: &Rig, stream: &mut TcpStream, seconds_max: u32) -> Option<u32> {
+    stream
+        .set_read_timeout(Some(Duration::from_millis(2)))
+        .unwrap();
+    (1..=seconds_max).find(|_| {
+        rig.clock.advance(Duration::from_secs(1));
+        match stream.read(&mut [0; 1]) {
+            Ok(count) => count == 0,
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionReset => true,
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => false,
+                _ => panic!("{error}"),
+            },
+        }
+    })
+}
+
 /// Lets other threads run until it is so; gives up after long, so that a defect is a failure.
 pub(crate) fn until(is_so: impl Fn() -> bool) {
     for _ in 0..20_000_000_u64 {
