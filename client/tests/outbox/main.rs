@@ -68,7 +68,7 @@ fn world<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
         };
         // No test may hang for longer than that.
         let clock = SystemClock::new();
-        let late = clock.sleep_until(clock.now().mono.plus(Duration::from_secs(120)));
+        let late = clock.sleep_until(clock.now().mono.plus(Duration::from_secs(600)));
         tokio::select! {
             () = test(world) => {}
             () = late => panic!("it hangs"),

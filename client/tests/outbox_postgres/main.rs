@@ -75,7 +75,7 @@ fn world_in<F: Future<Output = ()>>(cluster: &'static Cluster, test: impl FnOnce
             cluster,
         };
         let clock = SystemClock::new();
-        let until = clock.now().mono.plus(Duration::from_secs(120));
+        let until = clock.now().mono.plus(Duration::from_secs(600));
         tokio::select! {
             () = test(world) => {}
             () = clock.sleep_until(until) => panic!("the test does not end"),
