@@ -170,7 +170,8 @@ impl<'a> Checks<'a> {
                 sent_bytes,
                 unpacked_bytes,
                 count,
-                "a producer sends batches that come to more than 1,000 times their size"
+                "a producer sends batches that come to more than 1,000 times their size; each \
+                 costs up to max.decompressed.message.bytes: shut it out if nobody means to"
             );
         }
     }
@@ -207,7 +208,7 @@ pub(super) fn refusal(error: BatchError, topic: &TopicSettings) -> ProduceError 
     }
 }
 
-/// How many times what was sent a batch may come to unnoticed: honest records stay far below.
+/// How many times what was sent a batch may come to unnoticed: what people write stays far below.
 const INFLATION_MAX: usize = 1_000;
 /// A record without a time.
 const NO_TIMESTAMP: i64 = -1;
